@@ -1,0 +1,92 @@
+import type { Primitive } from '../tensor/index.ts';
+import {
+  add,
+  type CustomCall,
+  isFloat,
+  sameShape,
+  sourceOf,
+  Tensor,
+  TensorError,
+  topologicalOrder,
+  typeOf,
+} from '../tensor/index.ts';
+import { type Gradient, type Rule, rules } from './rules.ts';
+
+/** A vertex of the graph as gradients see it: a call with a rule of its own stands between its outputs and its inputs. */
+type Vertex = Tensor | CustomCall;
+
+function inputsOf(vertex: Vertex): readonly Vertex[] {
+  if (!(vertex instanceof Tensor)) return vertex.inputs;
+  const source = sourceOf(vertex);
+  if (source.kind !== 'pending') return [];
+  return source.node.primitive === 'custom' ? [source.node.attributes.call] : source.node.inputs;
+}
+
+/**
+ * Gradients of Σ ⟨output, cotangent⟩ with respect to each target, as graphs; `undefined` where no path leads from an
+ * output to the target. Targets are treated as independent: what they were computed from is not looked at.
+ */
+export function backward(
+  outputs: readonly Tensor[],
+  cotangents: readonly (Tensor | undefined)[],
+  targets: readonly Tensor[],
+  table: { readonly [P in Primitive]: Rule<P> } = rules,
+): (Tensor | undefined)[] {
+  const wanted = new Set<Vertex>(targets);
+  const order = topologicalOrder<Vertex>(outputs, (vertex) => (wanted.has(vertex) ? [] : inputsOf(vertex)));
+  const active = new Set<Vertex>();
+  for (const vertex of order) {
+    const carries = !(vertex instanceof Tensor) || isFloat(vertex.dtype);
+    if (carries && (wanted.has(vertex) || inputsOf(vertex).some((input) => active.has(input)))) active.add(vertex);
+  }
+
+  const gradients = new Map<Tensor, Tensor>();
+  const accumulate = (tensor: Tensor, gradient: Tensor): void => {
+    if (gradient.dtype !== tensor.dtype || !sameShape(gradient.shape, tensor.shape)) {
+      throw new TensorError(
+        `gradient: a gradient of ${typeOf(gradient)} was given for ${typeOf(tensor)}; they must agree`,
+      );
+    }
+    const sofar = gradients.get(tensor);
+    gradients.set(tensor, sofar === undefined ? gradient : add(sofar, gradient));
+  };
+  const callCotangents = new Map<CustomCall, (Tensor | undefined)[]>();
+  outputs.forEach((output, i) => {
+    const cotangent = cotangents[i];
+    if (cotangent !== undefined && active.has(output)) accumulate(output, cotangent);
+  });
+
+  for (const vertex of order.reverse()) {
+    if (wanted.has(vertex) || !active.has(vertex)) continue;
+    if (!(vertex instanceof Tensor)) {
+      const known = callCotangents.get(vertex);
+      if (known === undefined) continue;
+      const results = vertex.rule(known);
+      vertex.inputs.forEach((input, i) => {
+        const gradient = results[i];
+        if (gradient !== undefined && active.has(input)) accumulate(input, gradient);
+      });
+      continue;
+    }
+    const cotangent = gradients.get(vertex);
+    const source = sourceOf(vertex);
+    if (cotangent === undefined || source.kind !== 'pending') continue;
+    gradients.delete(vertex);
+    const { primitive, inputs, attributes } = source.node;
+    if (source.node.primitive === 'custom') {
+      const { call, index } = source.node.attributes;
+      const known = callCotangents.get(call) ?? new Array<undefined>(call.outputCount).fill(undefined);
+      known[index] = cotangent;
+      callCotangents.set(call, known);
+      continue;
+    }
+    // The rule of a primitive takes the attributes of that primitive; the union type cannot express it.
+    const rule = table[primitive] as unknown as Rule<Primitive>;
+    const made: readonly (Gradient | undefined)[] = rule({ cotangent, output: vertex, inputs, attributes });
+    inputs.forEach((input, i) => {
+      const gradient = made[i];
+      if (gradient !== undefined && active.has(input)) accumulate(input, gradient());
+    });
+  }
+  return targets.map((target) => gradients.get(target));
+}

@@ -1,0 +1,123 @@
+import {
+  type CustomCall,
+  isFloat,
+  makeNode,
+  nextTensorId,
+  replaceLeaves,
+  sourceOf,
+  type Tensor,
+  TensorError,
+  topologicalOrder,
+  treeLeaves,
+  zerosLike,
+} from '../tensor/index.ts';
+import { backward } from './backward.ts';
+
+/** The outputs of a call, marked so that gradients take the call's rule instead of the graph behind them. */
+function markOutputs<Value>(value: Value, call: CustomCall): Value {
+  return replaceLeaves(
+    value,
+    treeLeaves(value).map((y, index) => makeNode('custom', [y], { call, index }, y.shape, y.dtype)),
+  );
+}
+
+/** What a gradient rule is told beside the cotangent. */
+export interface CallContext<Args, Value> {
+  readonly args: Args;
+  readonly value: Value;
+}
+
+/**
+ * `f` with a gradient rule of one's own. The rule maps a cotangent (a tree like the value) to one gradient for each
+ * argument (a tree like it, or `undefined` for zero); written in operators, it can be differentiated again. Tensors that
+ * `f` closes over get no gradient: pass them as arguments.
+ */
+export function customGradient<Args extends readonly unknown[], Value>(
+  f: (...args: Args) => Value,
+  rule: (cotangent: Value, context: CallContext<Args, Value>) => { readonly [I in keyof Args]: Args[I] | undefined },
+): (...args: Args) => Value {
+  return (...args) => {
+    const inputs = treeLeaves(args);
+    const value = f(...args);
+    const outputs = treeLeaves(value);
+    const call: CustomCall = {
+      name: f.name || 'customGradient',
+      inputs,
+      outputCount: outputs.length,
+      rule: (cotangents) => {
+        const full = replaceLeaves(
+          value,
+          outputs.map((output, i) => cotangents[i] ?? zerosLike(output)),
+        );
+        const results = rule(full, { args, value });
+        if (results.length !== args.length) {
+          throw new TensorError(
+            `customGradient: the rule of ${call.name} must return ${args.length} gradients, got ${results.length}`,
+          );
+        }
+        return args.flatMap((arg, i) => {
+          const expected = treeLeaves(arg);
+          const gradient = results[i];
+          if (gradient === undefined) return expected.map(() => undefined);
+          const leaves = treeLeaves(gradient);
+          if (leaves.length !== expected.length) {
+            throw new TensorError(
+              `customGradient: gradient ${i} of ${call.name} must have ${expected.length} tensors, as the argument has; got ${leaves.length}`,
+            );
+          }
+          return leaves;
+        });
+      },
+    };
+    return markOutputs(value, call);
+  };
+}
+
+/**
+ * `f` with less memory: its inner values are not kept for the backward pass but computed again, once the cotangent of
+ * its value is there (Chen et al. 2016, "Training deep nets with sublinear memory cost"). `f` must be pure: draw with
+ * explicit keys. Gradients also reach tensors that `f` closes over.
+ */
+export function checkpoint<Args extends readonly unknown[], Value>(
+  f: (...args: Args) => Value,
+): (...args: Args) => Value {
+  return (...args) => {
+    const start = nextTensorId();
+    const value = f(...args);
+    const outputs = treeLeaves(value);
+    const own = new Set(treeLeaves(args));
+    const inputs = [...own, ...captured(outputs, own, start)];
+    const call: CustomCall = {
+      name: 'checkpoint',
+      inputs,
+      outputCount: outputs.length,
+      rule: (cotangents) => {
+        const arrived = cotangents.filter((cotangent) => cotangent !== undefined);
+        const late = new Map([...own].map((x) => [x, makeNode('barrier', [x, ...arrived], {}, x.shape, x.dtype)]));
+        const again = f(
+          ...replaceLeaves(
+            args,
+            treeLeaves(args).map((x) => late.get(x) ?? x),
+          ),
+        );
+        return backward(
+          treeLeaves(again),
+          cotangents,
+          inputs.map((x) => late.get(x) ?? x),
+        );
+      },
+    };
+    return markOutputs(value, call);
+  };
+}
+
+/** Tensors older than the call that its outputs use without being its arguments: what the function closed over. */
+function captured(outputs: readonly Tensor[], own: ReadonlySet<Tensor>, start: number): Tensor[] {
+  const isOutside = (tensor: Tensor) => own.has(tensor) || tensor.id < start;
+  const order = topologicalOrder(outputs, (tensor) => {
+    const source = sourceOf(tensor);
+    if (isOutside(tensor) || source.kind !== 'pending') return [];
+    return source.node.primitive === 'custom' ? source.node.attributes.call.inputs : source.node.inputs;
+  });
+  return order.filter((tensor) => tensor.id < start && !own.has(tensor) && isFloat(tensor.dtype));
+}

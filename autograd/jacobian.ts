@@ -1,0 +1,45 @@
+import {
+  cast,
+  equal,
+  iota,
+  isFloat,
+  replaceLeaves,
+  reshape,
+  stack,
+  type Tensor,
+  TensorError,
+  typeOf,
+  zerosLike,
+} from '../tensor/index.ts';
+import { backward } from './backward.ts';
+import { asVariables } from './variables.ts';
+import { grad } from './vjp.ts';
+
+/**
+ * All partial derivatives of a tensor-valued function of one tree: a tree like x, where each leaf has the shape
+ * [...output, ...leaf]. One pullback for each element of the output.
+ */
+export function jacobian<P>(f: (x: P) => Tensor): (x: P) => P {
+  return (x) => {
+    const { variables, tree } = asVariables('jacobian', x);
+    const value = f(tree);
+    if (!isFloat(value.dtype)) throw new TensorError(`jacobian: the function must return floats, got ${typeOf(value)}`);
+    const rows = Array.from({ length: value.size }, (_, i) => {
+      const unit = reshape(cast(equal(iota([value.size], 0, 'i32'), i), value.dtype), value.shape);
+      return backward([value], [unit], variables);
+    });
+    return replaceLeaves(
+      x,
+      variables.map((variable, i) => {
+        const shape = [...value.shape, ...variable.shape];
+        const parts = rows.map((row) => row[i] ?? zerosLike(variable));
+        return parts.length === 0 ? zerosLike(variable) : reshape(stack(parts), shape);
+      }),
+    );
+  };
+}
+
+/** The matrix of second derivatives of a scalar function of one tensor: shape [...x, ...x]. */
+export function hessian(f: (x: Tensor) => Tensor): (x: Tensor) => Tensor {
+  return jacobian(grad(f));
+}

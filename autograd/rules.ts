@@ -1,0 +1,222 @@
+import {
+  type Attributes,
+  add,
+  broadcastTo,
+  cast,
+  cos,
+  cumsum,
+  div,
+  equal,
+  exp,
+  flip,
+  gather,
+  greater,
+  greaterEqual,
+  isFloat,
+  less,
+  log,
+  logicalAnd,
+  matmul,
+  mul,
+  neg,
+  type Primitive,
+  permute,
+  pow,
+  reshape,
+  scatterAdd,
+  sigmoid,
+  sin,
+  split,
+  square,
+  sub,
+  sum,
+  type Tensor,
+  transpose,
+  where,
+  zerosLike,
+} from '../tensor/index.ts';
+import { convInputGradient, convKernelGradient } from './convRules.ts';
+import { padGradient, sliceGradient } from './movementRules.ts';
+
+/** What a rule sees: the node that was computed, and the cotangent of its output. */
+export interface RuleContext<P extends Primitive> {
+  readonly cotangent: Tensor;
+  readonly output: Tensor;
+  readonly inputs: readonly Tensor[];
+  readonly attributes: Attributes[P];
+}
+
+/** The gradient of one input, made only if somebody needs it. */
+export type Gradient = () => Tensor;
+
+/**
+ * For each input its gradient, `undefined` where it is zero everywhere. Rules are written in public operators, so
+ * they can be differentiated again.
+ */
+export type Rule<P extends Primitive> = (context: RuleContext<P>) => readonly (Gradient | undefined)[];
+
+export type Rules = { readonly [P in Primitive]: Rule<P> };
+
+const none = (): readonly undefined[] => [];
+
+/** A rule for f(x) from f′, which may use the output. */
+const unary = <P extends Primitive>(gradient: (g: Tensor, x: Tensor, y: Tensor) => Tensor): Rule<P> => {
+  return ({ cotangent, inputs, output }) => [() => gradient(cotangent, inputs[0] as Tensor, output)];
+};
+
+/** A rule for f(a, b) from its two partial derivatives. */
+const binary = <P extends Primitive>(
+  left: (g: Tensor, a: Tensor, b: Tensor, y: Tensor) => Tensor,
+  right: (g: Tensor, a: Tensor, b: Tensor, y: Tensor) => Tensor,
+): Rule<P> => {
+  return ({ cotangent, inputs, output }) => {
+    const [a, b] = inputs as readonly [Tensor, Tensor];
+    return [() => left(cotangent, a, b, output), () => right(cotangent, a, b, output)];
+  };
+};
+
+/** g where the condition holds, half of it where both sides tie, else zero. */
+const winner = (g: Tensor, wins: Tensor, ties: Tensor): Tensor => where(wins, g, where(ties, mul(g, 0.5), 0));
+
+/** The axes along which a broadcast repeated its input. */
+const repeatedAxes = (input: Tensor, output: Tensor): number[] =>
+  input.shape.flatMap((size, axis) => (size !== output.shape[axis] ? [axis] : []));
+
+/**
+ * Reverse-mode gradients of every primitive. g is the cotangent ∂L/∂y of the output y; each entry is ∂L/∂input.
+ * Conventions at the edges are PyTorch's.
+ */
+export const rules: Rules = {
+  // Sources
+  constant: none,
+  iota: none,
+
+  // Elementwise, one input
+  neg: unary((g) => neg(g)),
+  exp: unary((g, _x, y) => mul(g, y)),
+  expm1: unary((g, x) => mul(g, exp(x))),
+  log: unary((g, x) => div(g, x)),
+  log1p: unary((g, x) => div(g, add(x, 1))),
+  // At 0 the slope is infinite.
+  sqrt: unary((g, _x, y) => div(mul(g, 0.5), y)),
+  sin: unary((g, x) => mul(g, cos(x))),
+  cos: unary((g, x) => neg(mul(g, sin(x)))),
+  tanh: unary((g, _x, y) => mul(g, sub(1, square(y)))),
+  sigmoid: unary((g, _x, y) => mul(g, mul(y, sub(1, y)))),
+  softplus: unary((g, x) => mul(g, sigmoid(x))),
+  erf: unary((g, x) => mul(g, mul(exp(neg(square(x))), 2 / Math.sqrt(Math.PI)))),
+  floor: none,
+  cast: ({ cotangent, inputs }) => {
+    const { dtype } = inputs[0] as Tensor;
+    return [isFloat(dtype) ? () => cast(cotangent, dtype) : undefined];
+  },
+  isNaN: none,
+  isFinite: none,
+
+  // Elementwise, two inputs
+  add: binary(
+    (g) => g,
+    (g) => g,
+  ),
+  sub: binary(
+    (g) => g,
+    (g) => neg(g),
+  ),
+  mul: binary(
+    (g, _a, b) => mul(g, b),
+    (g, a) => mul(g, a),
+  ),
+  div: binary(
+    (g, _a, b) => div(g, b),
+    (g, _a, b, y) => neg(mul(g, div(y, b))),
+  ),
+  // a^b: b·a^(b−1), zero for b = 0 whatever a is; y·log a, zero at a = 0 for b ≥ 0.
+  pow: binary(
+    (g, a, b) => where(equal(b, 0), 0, mul(g, mul(b, pow(a, where(equal(b, 0), 1, sub(b, 1)))))),
+    (g, a, b, y) => {
+      const flat = logicalAnd(equal(a, 0), greaterEqual(b, 0));
+      return where(flat, 0, mul(g, mul(y, log(where(flat, 1, a)))));
+    },
+  ),
+  maximum: binary(
+    (g, a, b) => winner(g, greater(a, b), equal(a, b)),
+    (g, a, b) => winner(g, less(a, b), equal(a, b)),
+  ),
+  minimum: binary(
+    (g, a, b) => winner(g, less(a, b), equal(a, b)),
+    (g, a, b) => winner(g, greater(a, b), equal(a, b)),
+  ),
+  equal: none,
+  less: none,
+  where: ({ cotangent, inputs }) => {
+    const condition = inputs[0] as Tensor;
+    return [undefined, () => where(condition, cotangent, 0), () => where(condition, 0, cotangent)];
+  },
+  threefry: none,
+
+  // Movement
+  reshape: ({ cotangent, inputs }) => [() => reshape(cotangent, (inputs[0] as Tensor).shape)],
+  permute: ({ cotangent, attributes: { axes } }) => [
+    () =>
+      permute(
+        cotangent,
+        axes.map((_, axis) => axes.indexOf(axis)),
+      ),
+  ],
+  broadcastTo: ({ cotangent, inputs, output }) => [
+    () => sum(cotangent, repeatedAxes(inputs[0] as Tensor, output), { keepDims: true }),
+  ],
+  slice: ({ cotangent, inputs, attributes }) => [() => sliceGradient(cotangent, inputs[0] as Tensor, attributes)],
+  pad: ({ cotangent, inputs, attributes }) => [() => padGradient(cotangent, inputs[0] as Tensor, attributes)],
+  flip: ({ cotangent, attributes: { axes } }) => [() => flip(cotangent, axes)],
+  concat: ({ cotangent, inputs, attributes: { axis } }) => {
+    const sizes = inputs.map((input) => input.shape[axis] as number);
+    return inputs.map((_, i) => () => split(cotangent, sizes, axis)[i] as Tensor);
+  },
+
+  // Reductions and scans
+  sum: ({ cotangent, inputs }) => [() => broadcastTo(cotangent, (inputs[0] as Tensor).shape)],
+  max: ({ cotangent, inputs, output, attributes: { axes } }) => {
+    const [x] = inputs as readonly [Tensor];
+    return [
+      () => {
+        const largest = equal(x, broadcastTo(output, x.shape));
+        const ties = sum(cast(largest, x.dtype), axes, { keepDims: true });
+        return where(largest, broadcastTo(div(cotangent, ties), x.shape), 0);
+      },
+    ];
+  },
+  argMax: none,
+  cumsum: ({ cotangent, attributes: { axis } }) => [() => flip(cumsum(flip(cotangent, axis), axis), axis)],
+  argSort: none,
+
+  // Indexing
+  gather: ({ cotangent, inputs, attributes: { axis } }) => {
+    const [x, index] = inputs as readonly [Tensor, Tensor];
+    return [() => scatterAdd(zerosLike(x), index, cotangent, axis)];
+  },
+  scatterAdd: ({ cotangent, inputs, attributes: { axis } }) => [
+    () => cotangent,
+    undefined,
+    () => gather(cotangent, inputs[1] as Tensor, axis),
+  ],
+
+  // Contractions
+  matmul: binary(
+    (g, _a, b) => matmul(g, transpose(b)),
+    (g, a) => matmul(transpose(a), g),
+  ),
+  conv: ({ cotangent, inputs, attributes }) => {
+    const [x, weight] = inputs as readonly [Tensor, Tensor];
+    return [
+      () => convInputGradient(cotangent, x, weight, attributes),
+      () => convKernelGradient(cotangent, x, weight, attributes),
+    ];
+  },
+
+  // Annotations
+  variable: ({ cotangent }) => [() => cotangent],
+  barrier: ({ cotangent }) => [() => cotangent],
+  // The call's own rule is applied where all of its outputs' cotangents are known: see `backward`.
+  custom: none,
+};

@@ -1,0 +1,19 @@
+import { flattenTree, isFloat, makeNode, replaceLeaves, type Tensor, TensorError, typeOf } from '../tensor/index.ts';
+
+/**
+ * A tree of fresh identities of the same tensors. Differentiating with respect to these, and not the tensors
+ * themselves, leaves what a function closes over a constant, and lets derivatives nest.
+ */
+export function asVariables<T>(operator: string, tree: T): { variables: readonly Tensor[]; tree: T } {
+  const variables = flattenTree(tree).map(({ path, tensor }) => {
+    if (!isFloat(tensor.dtype)) {
+      const name = path === '' ? 'the input' : `'${path}'`;
+      throw new TensorError(
+        `${operator}: ${name} is ${typeOf(tensor)}, and only floats have gradients; ` +
+          'close over it, or pass it as a later argument of a function that is differentiated by its first',
+      );
+    }
+    return makeNode('variable', [tensor], {}, tensor.shape, tensor.dtype);
+  });
+  return { variables, tree: replaceLeaves(tree, variables) };
+}

@@ -1,0 +1,122 @@
+import type { Device } from './device.ts';
+import { checkScalar, type DType, dtypeOfArray, isStorageOf, toStorage } from './dtype.ts';
+import { ShapeError, TensorError } from './errors.ts';
+import { add, equal, mul } from './ops/elementwise.ts';
+import { cast, constant, iota } from './ops/operands.ts';
+import { leaf } from './placement.ts';
+import { checkShape, formatShape, type Shape, sizeOf } from './shape.ts';
+import type { Tensor } from './tensor.ts';
+
+/** Numbers or truth values in nested arrays, all arrays of a level equally long. */
+export type Nested = number | boolean | readonly Nested[];
+
+export type TypedArray = Float64Array | Float32Array | Int32Array | Uint32Array | Uint8Array | Uint16Array;
+
+export interface TensorOptions {
+  /** Default: for nested arrays their own nesting, for typed arrays one dimension. */
+  readonly shape?: Shape;
+  /** Default: what the typed array holds (Uint8Array: bool); for plain numbers f32, for truth values bool. */
+  readonly dtype?: DType;
+  /** Where to put it at once. Default: where the graph that uses it runs. */
+  readonly device?: Device;
+}
+
+export interface DTypeOption {
+  /** Default f32. */
+  readonly dtype?: DType;
+}
+
+/**
+ * A tensor with the given elements, which are copied. Values are rounded to the dtype; those that it cannot stand for
+ * (fractions or numbers out of range for integers) are refused. A Uint16Array with dtype f16 or bf16 is taken as bits.
+ */
+export function tensor(data: Nested | TypedArray, options: TensorOptions = {}): Tensor {
+  const {
+    values,
+    shape: nesting,
+    dtype: own,
+  } = ArrayBuffer.isView(data) ? { values: data, shape: [data.length], dtype: dtypeOfArray(data) } : fromNested(data);
+  const dtype = options.dtype ?? own;
+  if (dtype === undefined) {
+    throw new TensorError(
+      `tensor: a ${data.constructor.name} does not say which dtype it holds; give one, for example { dtype: 'bf16' }`,
+    );
+  }
+  const shape = checkShape('tensor', options.shape ?? nesting);
+  if (sizeOf(shape) !== values.length) {
+    throw new ShapeError(
+      `tensor: ${values.length} elements do not fill the shape ${formatShape(shape)}, which has ${sizeOf(shape)}`,
+    );
+  }
+  const asBits = ArrayBuffer.isView(values) && isStorageOf(dtype, values) && dtype !== 'bool';
+  if (!asBits) for (const value of values) checkScalar('tensor', dtype, value);
+  const storage = asBits ? (values.slice() as ReturnType<typeof toStorage>) : toStorage(dtype, values);
+  return leaf(shape, dtype, storage, options.device);
+}
+
+function fromNested(data: Nested): { values: number[]; shape: number[]; dtype: DType } {
+  const shape: number[] = [];
+  for (let level = data; Array.isArray(level); level = level[0]) shape.push(level.length);
+  const values: number[] = [];
+  let truths = 0;
+  const collect = (item: Nested, depth: number): void => {
+    if (Array.isArray(item)) {
+      if (item.length !== shape[depth]) {
+        throw new ShapeError(
+          `tensor: nested arrays are ragged: one at level ${depth} has ${item.length} entries, the first has ${shape[depth] ?? 'none'}`,
+        );
+      }
+      for (const child of item) collect(child, depth + 1);
+    } else if ((typeof item !== 'number' && typeof item !== 'boolean') || depth !== shape.length) {
+      throw new ShapeError(
+        `tensor: expected ${depth < shape.length ? 'an array' : 'a number'} at level ${depth}, got ${String(item)}`,
+      );
+    } else {
+      truths += typeof item === 'boolean' ? 1 : 0;
+      values.push(Number(item));
+    }
+  };
+  collect(data, 0);
+  return { values, shape, dtype: truths > 0 && truths === values.length ? 'bool' : 'f32' };
+}
+
+/** `shape` filled with one number. */
+export const full = (shape: Shape, value: number | boolean, { dtype = 'f32' }: DTypeOption = {}): Tensor =>
+  constant(checkScalar('full', dtype, value), checkShape('full', shape), dtype);
+
+export const zeros = (shape: Shape, options?: DTypeOption): Tensor => full(shape, 0, options);
+
+export const ones = (shape: Shape, options?: DTypeOption): Tensor => full(shape, 1, options);
+
+/**
+ * `start`, `start + step`, … up to but without `stop`; with one number, 0 up to it. Default dtype: i32 where all three
+ * are whole, else f32.
+ */
+export function arange(start: number, stop?: number, step = 1, options: DTypeOption = {}): Tensor {
+  const [from, to] = stop === undefined ? [0, start] : [start, stop];
+  if (step === 0 || !Number.isFinite((to - from) / step))
+    throw new TensorError(`arange: cannot go from ${from} to ${to} in steps of ${step}`);
+  const count = Math.max(0, Math.ceil((to - from) / step));
+  const dtype = options.dtype ?? ([from, to, step].every(Number.isInteger) ? 'i32' : 'f32');
+  for (const value of [from, step]) if (dtype !== 'u32') checkScalar('arange', dtype, value);
+  // u32 steps may be negative: wrapping makes them work out.
+  const scale = dtype === 'u32' ? step >>> 0 : step;
+  return add(mul(iota([count], 0, dtype), scale), checkScalar('arange', dtype, from));
+}
+
+/** `count` numbers evenly spaced from `start` to `stop`, both included. */
+export function linspace(start: number, stop: number, count: number, { dtype = 'f32' }: DTypeOption = {}): Tensor {
+  const [n] = checkShape('linspace', [count]) as [number];
+  const values = Float64Array.from({ length: n }, (_, i) => (n === 1 ? start : start + ((stop - start) * i) / (n - 1)));
+  if (n > 1) values[n - 1] = stop;
+  return leaf([n], dtype, toStorage(dtype, values));
+}
+
+/** The identity matrix, or a rectangle with ones on its diagonal. */
+export function eye(
+  rows: number,
+  { columns = rows, dtype = 'f32' }: DTypeOption & { readonly columns?: number } = {},
+): Tensor {
+  const shape = checkShape('eye', [rows, columns]);
+  return cast(equal(iota(shape, 0, 'i32'), iota(shape, 1, 'i32')), dtype);
+}

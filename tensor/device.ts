@@ -1,0 +1,69 @@
+import type { DType, StorageArray } from './dtype.ts';
+import { TensorError } from './errors.ts';
+import { ReferenceDevice } from './reference/device.ts';
+import type { Tensor } from './tensor.ts';
+
+/** A value on a device. Only its device can look inside. */
+export interface DeviceBuffer {
+  readonly byteLength: number;
+}
+
+/** What a device holds now, and the most that it has held since `resetPeak`. */
+export interface MemoryUse {
+  readonly bytes: number;
+  readonly buffers: number;
+  readonly peakBytes: number;
+  readonly peakBuffers: number;
+}
+
+/** One piece of work: compute `outputs` from leaves that are all on this device. */
+export interface Run {
+  /** Every pending tensor that is needed, inputs before users. */
+  readonly order: readonly Tensor[];
+  /** Distinct pending tensors; each gets a buffer of its own. */
+  readonly outputs: readonly Tensor[];
+  /** Leaf buffers that the run may write over or free as soon as their last reader has run; all are gone afterwards. */
+  readonly donated: ReadonlySet<DeviceBuffer>;
+}
+
+/** An executor with its memory. Runs on one device happen in the order in which they were asked for. */
+export interface Device {
+  readonly name: string;
+  /** The dtypes that it can hold and compute with. */
+  readonly dtypes: ReadonlySet<DType>;
+  /** Copies storage to the device. */
+  upload(dtype: DType, storage: StorageArray): DeviceBuffer;
+  /** Computes; a buffer for each output, in order. When it rejects, donated buffers may be lost, others not. */
+  run(run: Run): Promise<readonly DeviceBuffer[]>;
+  /** A copy of what the buffer holds. */
+  download(buffer: DeviceBuffer): Promise<StorageArray>;
+  /** The buffer's elements, where they can be seen at once without waiting; for printing. */
+  peek(buffer: DeviceBuffer): StorageArray | undefined;
+  free(buffer: DeviceBuffer): void;
+  memory(): MemoryUse;
+  /** Makes the present use the peak. */
+  resetPeak(): void;
+}
+
+export type DeviceKind = 'reference';
+
+/** Opens a device of the given kind. */
+export async function openDevice(kind: DeviceKind): Promise<Device> {
+  if (kind !== 'reference') {
+    throw new TensorError(`openDevice: there is no device kind '${String(kind)}'; the kinds are: reference`);
+  }
+  return new ReferenceDevice();
+}
+
+let current: Device | undefined;
+
+/** The device for graphs whose leaves are on none: the reference executor unless `setDefaultDevice` chose another. */
+export function defaultDevice(): Device {
+  current ??= new ReferenceDevice();
+  return current;
+}
+
+/** Chooses the device for graphs whose leaves are on none. Tensors that are on a device stay there. */
+export function setDefaultDevice(device: Device): void {
+  current = device;
+}

@@ -1,0 +1,188 @@
+import { type Device, type DeviceBuffer, defaultDevice } from './device.ts';
+import { type StorageArray, toValues, type ValueArray } from './dtype.ts';
+import { TensorError } from './errors.ts';
+import { topologicalOrder } from './graph.ts';
+import { giveUp, leaf, place } from './placement.ts';
+import { checkUsable, describe, sourceOf, type Tensor, typeOf } from './tensor.ts';
+import { flattenTree, mapTree } from './tree.ts';
+
+export interface RealizeOptions {
+  /**
+   * A tree whose leaves are given up: their buffers may be written over. Using one afterwards is an error, except for
+   * those that are part of the result themselves.
+   */
+  readonly donate?: unknown;
+  /** Where to compute. Default: where the leaves are, else the default device. */
+  readonly device?: Device;
+}
+
+const inputsOf = (tensor: Tensor): readonly Tensor[] => {
+  const source = sourceOf(tensor);
+  return source.kind === 'pending' ? source.node.inputs : [];
+};
+
+/** Everything that the roots need, inputs before users; throws where something needed has been given up. */
+function traverse(roots: readonly Tensor[]): Tensor[] {
+  const order = topologicalOrder(roots, inputsOf);
+  const gone = order.find((tensor) => sourceOf(tensor).kind === 'gone');
+  if (gone !== undefined) {
+    const user = order.find((tensor) => inputsOf(tensor).includes(gone));
+    checkUsable(user === undefined ? 'realize' : `realize: ${describe(user)}`, gone);
+  }
+  return order;
+}
+
+/** The device that a graph runs on: asked for, else that of its leaves, else the default. */
+function deviceOf(order: readonly Tensor[], asked: Device | undefined): Device {
+  let found: { device: Device; leaf: Tensor } | undefined;
+  for (const leaf of order) {
+    const source = sourceOf(leaf);
+    if (source.kind !== 'placed') continue;
+    found ??= { device: source.device, leaf };
+    const device = asked ?? found.device;
+    if (source.device !== device) {
+      const other =
+        asked === undefined ? `${describe(found.leaf)} is on '${device.name}'` : `'${device.name}' was asked for`;
+      throw new TensorError(
+        `realize: ${describe(leaf)} is on the device '${source.device.name}', but ${other}; ` +
+          'bring it over with `await copy(tensor, { device })`',
+      );
+    }
+  }
+  return asked ?? found?.device ?? defaultDevice();
+}
+
+const queues = new WeakMap<Device, Promise<unknown>>();
+
+/** Runs jobs on one device in the order in which they were asked for. */
+function enqueue<T>(device: Device, job: () => Promise<T>): Promise<T> {
+  const result = (queues.get(device) ?? Promise.resolve()).then(job);
+  queues.set(
+    device,
+    result.catch(() => undefined),
+  );
+  return result;
+}
+
+/** Buffers for pending `outputs`, everything they need computed once. */
+async function compute(
+  device: Device,
+  outputs: readonly Tensor[],
+  donated: ReadonlySet<DeviceBuffer> = new Set(),
+): Promise<readonly DeviceBuffer[]> {
+  const order = traverse(outputs);
+  deviceOf(order, device);
+  for (const tensor of order) {
+    if (!device.dtypes.has(tensor.dtype)) {
+      throw new TensorError(
+        `realize: the device '${device.name}' has no ${tensor.dtype}, which ${describe(tensor)} needs`,
+      );
+    }
+    const source = sourceOf(tensor);
+    if (source.kind === 'host') place(tensor, device, device.upload(tensor.dtype, source.storage));
+  }
+  return device.run({ order: order.filter((tensor) => sourceOf(tensor).kind === 'pending'), outputs, donated });
+}
+
+/**
+ * Computes every tensor of a tree in one run, what they share once, and resolves to the tree. Afterwards they are
+ * leaves: their values are on the device and the graph behind them is let go.
+ */
+export async function realize<T>(tree: T, options: RealizeOptions = {}): Promise<T> {
+  const roots = [...new Set(flattenTree(tree).map(({ tensor }) => tensor))];
+  const given = flattenTree(options.donate).filter(({ tensor }) => !roots.includes(tensor));
+  const device = deviceOf(traverse([...roots, ...given.map(({ tensor }) => tensor)]), options.device);
+  return enqueue(device, async () => {
+    const donated = new Map<Tensor, string>();
+    for (const { path, tensor } of given) {
+      checkUsable('realize: donate', tensor);
+      if (!donated.has(tensor)) donated.set(tensor, path);
+    }
+    const buffers = new Set<DeviceBuffer>();
+    for (const tensor of donated.keys()) {
+      const source = sourceOf(tensor);
+      if (source.kind === 'pending')
+        throw new TensorError(
+          `realize: donate: ${describe(tensor)} has not been realized, so there is nothing to give up`,
+        );
+      if (source.kind === 'placed') buffers.add(source.buffer);
+    }
+    const outputs = roots.filter((tensor) => sourceOf(tensor).kind === 'pending');
+    const results = await compute(device, outputs, buffers);
+    outputs.forEach((tensor, i) => {
+      place(tensor, device, results[i] as DeviceBuffer);
+    });
+    for (const [tensor, path] of donated) giveUp(tensor, `${nameOf(path)} was donated to realize()`);
+    for (const buffer of buffers) device.free(buffer);
+    return tree;
+  });
+}
+
+const nameOf = (path: string): string => (path === '' ? 'it' : `'${path}'`);
+
+/** A tensor's elements in the form in which they are stored: halves as bits. Always a copy. */
+export async function readStorage(tensor: Tensor): Promise<StorageArray> {
+  const early = sourceOf(tensor);
+  if (early.kind === 'host') return early.storage.slice();
+  const device = deviceOf(traverse([tensor]), undefined);
+  return enqueue(device, async () => {
+    checkUsable('read', tensor);
+    const source = sourceOf(tensor);
+    if (source.kind === 'placed') return source.device.download(source.buffer);
+    const [buffer] = (await compute(device, [tensor])) as [DeviceBuffer];
+    const storage = await device.download(buffer);
+    device.free(buffer);
+    return storage;
+  });
+}
+
+/** A tensor's elements in row-major order, halves as f32. What was computed for this is not kept: see `realize`. */
+export const read = async (tensor: Tensor): Promise<ValueArray> => toValues(tensor.dtype, await readStorage(tensor));
+
+/** The one element of a tensor that has one. */
+export async function item(tensor: Tensor): Promise<number> {
+  if (tensor.size !== 1)
+    throw new TensorError(`item: ${typeOf(tensor)} has ${tensor.size} elements, not one; use read`);
+  return (await read(tensor))[0] as number;
+}
+
+/** Elements in nested arrays, truth values for bool; a scalar gives the bare value. */
+export type NestedValues = number | boolean | NestedValues[];
+
+/** A tensor's elements as nested arrays. */
+export async function toNested(tensor: Tensor): Promise<NestedValues> {
+  const values = await read(tensor);
+  const nest = (axis: number, from: number, count: number): NestedValues => {
+    if (axis === tensor.rank) return tensor.dtype === 'bool' ? values[from] === 1 : (values[from] as number);
+    const size = tensor.shape[axis] as number;
+    const step = size === 0 ? 0 : count / size;
+    return Array.from({ length: size }, (_, i) => nest(axis + 1, from + i * step, step));
+  };
+  return nest(0, 0, tensor.size);
+}
+
+/**
+ * Frees the buffers of a tree of tensors now instead of at some later garbage collection. Using them, or a pending
+ * tensor that needs them, is an error from then on. Disposing twice is allowed.
+ */
+export function dispose(tree: unknown): void {
+  for (const { path, tensor } of flattenTree(tree)) {
+    const source = sourceOf(tensor);
+    if (source.kind === 'gone') continue;
+    giveUp(tensor, `${nameOf(path)} was disposed of`);
+    if (source.kind === 'placed') source.device.free(source.buffer);
+  }
+}
+
+/** Independent leaves with the same values, on the given device or where they are: donating one tree leaves the other alone. */
+export async function copy<T>(tree: T, { device }: { readonly device?: Device } = {}): Promise<T> {
+  const originals = await Promise.all(
+    flattenTree(tree).map(async ({ tensor }) => ({ tensor, storage: await readStorage(tensor) })),
+  );
+  let next = 0;
+  return mapTree(tree, () => {
+    const { tensor, storage } = originals[next++] as (typeof originals)[number];
+    const source = sourceOf(tensor);
+    return leaf(tensor.shape, tensor.dtype, storage, device ?? (source.kind === 'placed' ? source.device : undefined));
+  });
+}

@@ -1,0 +1,23 @@
+/**
+ * Vertices that `roots` reach, inputs before users (a depth-first post-order, so a value is computed shortly before its
+ * first use). Iterative: graphs are as deep as programs are long.
+ */
+export function topologicalOrder<V>(roots: readonly V[], inputsOf: (vertex: V) => readonly V[]): V[] {
+  const order: V[] = [];
+  const seen = new Set<V>();
+  const stack: { vertex: V; inputs: readonly V[]; next: number }[] = [];
+  const enter = (vertex: V) => {
+    if (seen.has(vertex)) return;
+    seen.add(vertex);
+    stack.push({ vertex, inputs: inputsOf(vertex), next: 0 });
+  };
+  for (const root of roots) {
+    enter(root);
+    for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
+      const input = frame.inputs[frame.next++];
+      if (input !== undefined) enter(input);
+      else order.push((stack.pop() as typeof frame).vertex);
+    }
+  }
+  return order;
+}

@@ -1,0 +1,2 @@
+/** What needs Node: safetensors files on disk. */
+export * from './safetensors/index.node.ts';

@@ -1,0 +1,91 @@
+/**
+ * Tensors: immutable, lazy values. Operators build a graph and run nothing; `realize` and `read` run what is needed.
+ *
+ *   dtype, shape, tensor   what a value is
+ *   primitives             the list of what executors evaluate and autograd differentiates
+ *   ops/                   the operators, composed of primitives
+ *   evaluate, device       running a graph; reference/ is the executor that defines what is right
+ *   random                 explicit keys
+ *   safetensors/           reading and writing files
+ */
+import './methods.ts';
+
+export {
+  arange,
+  eye,
+  full,
+  linspace,
+  type Nested,
+  ones,
+  type TensorOptions,
+  type TypedArray,
+  tensor,
+  zeros,
+} from './creation.ts';
+export {
+  type Device,
+  type DeviceBuffer,
+  type DeviceKind,
+  defaultDevice,
+  type MemoryUse,
+  openDevice,
+  type Run,
+  setDefaultDevice,
+} from './device.ts';
+export {
+  byteSize,
+  type DType,
+  dtypes,
+  type FloatDType,
+  isFloat,
+  isHalf,
+  isInteger,
+  type StorageArray,
+  type ValueArray,
+} from './dtype.ts';
+export { DisposedError, FormatError, ShapeError, TensorError } from './errors.ts';
+export {
+  copy,
+  dispose,
+  item,
+  type NestedValues,
+  type RealizeOptions,
+  read,
+  readStorage,
+  realize,
+  toNested,
+} from './evaluate.ts';
+export { topologicalOrder } from './graph.ts';
+export { inspect } from './inspect.ts';
+export * from './ops/activations.ts';
+export * from './ops/attention.ts';
+export {
+  adjointKernel,
+  type Conv2dOptions,
+  type ConvOptions,
+  type ConvTranspose2dOptions,
+  conv,
+  conv2d,
+  convTranspose2d,
+  dilated,
+  type Padding2d,
+  type Pair,
+} from './ops/conv.ts';
+export * from './ops/einsum.ts';
+export * from './ops/elementwise.ts';
+export * from './ops/indexing.ts';
+export * from './ops/losses.ts';
+export * from './ops/matmul.ts';
+export * from './ops/movement.ts';
+export * from './ops/norms.ts';
+export { broadcastTo, cast, iota, type Operand } from './ops/operands.ts';
+export * from './ops/reductions.ts';
+export * from './ops/spatial.ts';
+export { stopGradient } from './ops/stopGradient.ts';
+export type { Attributes, ConvAttributes, CustomCall, Node, Primitive } from './primitives.ts';
+export * as random from './random.ts';
+export { key } from './random.ts';
+export * from './safetensors/index.ts';
+export { broadcastShapes, formatShape, type Shape, sameShape, sizeOf } from './shape.ts';
+export { describe, makeNode, nextTensorId, sourceOf, Tensor, typeOf } from './tensor.ts';
+export { flattenTree, mapTree, replaceLeaves, treeLeaves } from './tree.ts';

@@ -1,0 +1,197 @@
+import { isFloat } from '../dtype.ts';
+import { TensorError } from '../errors.ts';
+import type { BinaryPrimitive, UnaryPrimitive } from '../primitives.ts';
+import { broadcastShapes } from '../shape.ts';
+import { makeNode, type Tensor, typeOf } from '../tensor.ts';
+import { broadcastOperands, broadcastTo, cast, checkBool, checkFloat, checkNumeric, type Operand } from './operands.ts';
+
+const float = (primitive: UnaryPrimitive) => {
+  return (x: Tensor): Tensor => {
+    checkFloat(primitive, x);
+    return makeNode(primitive, [x], {}, x.shape, x.dtype);
+  };
+};
+
+const arithmetic = (primitive: BinaryPrimitive) => {
+  return (a: Operand, b: Operand): Tensor => {
+    const [x, y] = broadcastOperands(primitive, [a, b]) as [Tensor, Tensor];
+    checkNumeric(primitive, x);
+    return makeNode(primitive, [x, y], {}, x.shape, x.dtype);
+  };
+};
+
+/** e^x. */
+export const exp: (x: Tensor) => Tensor = float('exp');
+/** e^x − 1, accurate near 0. */
+export const expm1: (x: Tensor) => Tensor = float('expm1');
+/** Natural logarithm; −∞ at 0, NaN below. */
+export const log: (x: Tensor) => Tensor = float('log');
+/** log(1 + x), accurate near 0. */
+export const log1p: (x: Tensor) => Tensor = float('log1p');
+/** Square root; its gradient at 0 is infinite, as in PyTorch. */
+export const sqrt: (x: Tensor) => Tensor = float('sqrt');
+export const sin: (x: Tensor) => Tensor = float('sin');
+export const cos: (x: Tensor) => Tensor = float('cos');
+export const tanh: (x: Tensor) => Tensor = float('tanh');
+/** σ(x) = 1 / (1 + e^−x). */
+export const sigmoid: (x: Tensor) => Tensor = float('sigmoid');
+/** log(1 + e^x), without overflow. */
+export const softplus: (x: Tensor) => Tensor = float('softplus');
+/** Gauss's error function. */
+export const erf: (x: Tensor) => Tensor = float('erf');
+
+/** −x; u32 wraps. */
+export function neg(x: Tensor): Tensor {
+  checkNumeric('neg', x);
+  return makeNode('neg', [x], {}, x.shape, x.dtype);
+}
+
+/** Integers wrap. */
+export const add: (a: Operand, b: Operand) => Tensor = arithmetic('add');
+/** Integers wrap. */
+export const sub: (a: Operand, b: Operand) => Tensor = arithmetic('sub');
+/** Integers wrap. */
+export const mul: (a: Operand, b: Operand) => Tensor = arithmetic('mul');
+/** Integers truncate toward zero; an integer divided by 0 is 0. */
+export const div: (a: Operand, b: Operand) => Tensor = arithmetic('div');
+/** The larger of the two, NaN if either is; where they tie, each gets half of the gradient. */
+export const maximum: (a: Operand, b: Operand) => Tensor = arithmetic('maximum');
+/** The smaller of the two, NaN if either is; where they tie, each gets half of the gradient. */
+export const minimum: (a: Operand, b: Operand) => Tensor = arithmetic('minimum');
+
+/** a^b on floats. */
+export function pow(a: Operand, b: Operand): Tensor {
+  const [x, y] = broadcastOperands('pow', [a, b]) as [Tensor, Tensor];
+  checkFloat('pow', x);
+  return makeNode('pow', [x, y], {}, x.shape, x.dtype);
+}
+
+export const square = (x: Tensor): Tensor => mul(x, x);
+/** 1 / x. */
+export const reciprocal = (x: Tensor): Tensor => div(1, x);
+/** 1 / √x. */
+export const rsqrt = (x: Tensor): Tensor => reciprocal(sqrt(x));
+export const tan = (x: Tensor): Tensor => div(sin(x), cos(x));
+
+/** |x|; its gradient at 0 is 0, the mean of both sides. */
+export function abs(x: Tensor): Tensor {
+  checkNumeric('abs', x);
+  return x.dtype === 'u32' ? x : maximum(x, neg(x));
+}
+
+/** −1, 0 or 1; 0 for NaN. Its gradient is zero. */
+export function sign(x: Tensor): Tensor {
+  checkNumeric('sign', x);
+  return sub(cast(greater(x, 0), x.dtype), cast(less(x, 0), x.dtype));
+}
+
+/** The largest whole number not above x. Integers stay. Its gradient is zero, as is that of the other roundings. */
+export function floor(x: Tensor): Tensor {
+  checkNumeric('floor', x);
+  return isFloat(x.dtype) ? makeNode('floor', [x], {}, x.shape, x.dtype) : x;
+}
+
+/** The smallest whole number not below x. */
+export const ceil = (x: Tensor): Tensor => (isFloat(x.dtype) ? neg(floor(neg(x))) : floor(x));
+
+/** The whole number next to x toward zero. */
+export const trunc = (x: Tensor): Tensor => (isFloat(x.dtype) ? where(less(x, 0), ceil(x), floor(x)) : floor(x));
+
+/** The nearest whole number; halves go to the even one, as in IEEE 754 and PyTorch. */
+export function round(x: Tensor): Tensor {
+  if (!isFloat(x.dtype)) return floor(x);
+  const down = floor(x);
+  const rest = sub(x, down);
+  const even = equal(remainder(down, 2), 0);
+  const stay = logicalOr(less(rest, 0.5), logicalAnd(equal(rest, 0.5), even));
+  return where(logicalOr(stay, logicalNot(isFinite(x))), down, add(down, 1));
+}
+
+/** a − ⌊a/b⌋·b: takes the sign of b, as Python's `%`. */
+export function remainder(a: Operand, b: Operand): Tensor {
+  const [x, y] = broadcastOperands('remainder', [a, b]) as [Tensor, Tensor];
+  checkNumeric('remainder', x);
+  const rest = sub(x, mul(isFloat(x.dtype) ? floor(div(x, y)) : div(x, y), y));
+  if (x.dtype !== 'i32') return rest;
+  // Integer division truncates toward zero; where the signs differ the rest moves over by one divisor.
+  const wrongSide = logicalAnd(notEqual(rest, 0), notEqual(less(rest, 0), less(y, 0)));
+  return where(wrongSide, add(rest, y), rest);
+}
+
+/** Elementwise a = b; NaN equals nothing. */
+export function equal(a: Operand, b: Operand): Tensor {
+  const [x, y] = broadcastOperands('equal', [a, b]) as [Tensor, Tensor];
+  return makeNode('equal', [x, y], {}, x.shape, 'bool');
+}
+
+/** Elementwise a < b; false where either is NaN. */
+export function less(a: Operand, b: Operand): Tensor {
+  const [x, y] = broadcastOperands('less', [a, b]) as [Tensor, Tensor];
+  checkNumeric('less', x);
+  return makeNode('less', [x, y], {}, x.shape, 'bool');
+}
+
+export const notEqual = (a: Operand, b: Operand): Tensor => logicalNot(equal(a, b));
+export const greater = (a: Operand, b: Operand): Tensor => less(b, a);
+export const lessEqual = (a: Operand, b: Operand): Tensor => logicalOr(less(a, b), equal(a, b));
+export const greaterEqual = (a: Operand, b: Operand): Tensor => lessEqual(b, a);
+
+const logical = (operator: string, primitive: 'minimum' | 'maximum') => {
+  return (a: Operand, b: Operand): Tensor => {
+    const [x, y] = broadcastOperands(operator, [a, b]) as [Tensor, Tensor];
+    checkBool(operator, x);
+    return makeNode(primitive, [x, y], {}, x.shape, 'bool');
+  };
+};
+
+/** On bools: the minimum. */
+export const logicalAnd: (a: Operand, b: Operand) => Tensor = logical('logicalAnd', 'minimum');
+/** On bools: the maximum. */
+export const logicalOr: (a: Operand, b: Operand) => Tensor = logical('logicalOr', 'maximum');
+
+export function logicalNot(x: Tensor): Tensor {
+  checkBool('logicalNot', x);
+  return equal(x, false);
+}
+
+/** True where x is NaN. */
+export function isNaN(x: Tensor): Tensor {
+  checkFloat('isNaN', x);
+  return makeNode('isNaN', [x], {}, x.shape, 'bool');
+}
+
+/** True where x is neither infinite nor NaN. */
+export function isFinite(x: Tensor): Tensor {
+  checkFloat('isFinite', x);
+  return makeNode('isFinite', [x], {}, x.shape, 'bool');
+}
+
+/**
+ * `a` where the condition (bool) holds, else `b`; all three broadcast. The branch not taken gets a gradient of zero;
+ * if the function that made that branch has an infinite derivative there, zero times it is NaN, as in PyTorch:
+ * guard its input, not its output.
+ */
+export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
+  checkBool('where', condition);
+  const [x, y] = broadcastOperands('where', [a, b]) as [Tensor, Tensor];
+  const shape = broadcastShapes('where', condition.shape, x.shape);
+  const inputs = [condition, x, y].map((input) => broadcastTo(input, shape));
+  return makeNode('where', inputs, {}, shape, x.dtype);
+}
+
+/** Bounds for `clamp`; either may be left out. */
+export interface Bounds {
+  readonly min?: number;
+  readonly max?: number;
+}
+
+/** x limited to [min, max]. The gradient passes inside and on the bounds, as in PyTorch; NaN stays NaN. */
+export function clamp(x: Tensor, bounds: Bounds | number, max?: number): Tensor {
+  const { min: low, max: high } = typeof bounds === 'number' ? { min: bounds, max } : bounds;
+  if (low === undefined && high === undefined)
+    throw new TensorError(`clamp: give a min, a max or both for ${typeOf(x)}`);
+  if (low !== undefined && high !== undefined && low > high)
+    throw new TensorError(`clamp: min ${low} is above max ${high}`);
+  const raised = low === undefined ? x : where(less(x, low), low, x);
+  return high === undefined ? raised : where(greater(raised, high), high, raised);
+}

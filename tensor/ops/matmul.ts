@@ -1,0 +1,50 @@
+import { ShapeError, TensorError } from '../errors.ts';
+import { broadcastShapes, sizeOf } from '../shape.ts';
+import { makeNode, type Tensor, typeOf } from '../tensor.ts';
+import { add } from './elementwise.ts';
+import { reshape, squeeze, transpose, unsqueeze } from './movement.ts';
+import { broadcastTo, checkNumeric } from './operands.ts';
+
+/**
+ * Matrix product by NumPy's rules: [batch…, M, K] × [batch…, K, N] → [batch…, M, N], batch axes broadcast; a vector on
+ * the left is a row, on the right a column, and its axis vanishes from the result.
+ */
+export function matmul(a: Tensor, b: Tensor): Tensor {
+  checkNumeric('matmul', a);
+  if (a.dtype !== b.dtype)
+    throw new TensorError(`matmul: dtypes differ: ${typeOf(a)} and ${typeOf(b)}; cast one of them`);
+  if (a.rank === 0 || b.rank === 0) {
+    throw new ShapeError(`matmul: ${typeOf(a)} × ${typeOf(b)}: a scalar has no matrix product; multiply with mul`);
+  }
+  if (a.rank === 1) return squeeze(matmul(unsqueeze(a, 0), b), b.rank === 1 ? 0 : -2);
+  if (b.rank === 1) return squeeze(matmul(a, unsqueeze(b, 1)), -1);
+  const [rows, inner] = a.shape.slice(-2) as [number, number];
+  const [innerB, columns] = b.shape.slice(-2) as [number, number];
+  if (inner !== innerB) {
+    throw new ShapeError(`matmul: ${typeOf(a)} × ${typeOf(b)}: the inner sizes ${inner} and ${innerB} must be equal`);
+  }
+  if (b.rank === 2 && a.rank > 2) {
+    // One matrix for the whole batch: its rows become the rows of a single product.
+    return reshape(matmul(reshape(a, [sizeOf(a.shape.slice(0, -1)), inner]), b), [...a.shape.slice(0, -1), columns]);
+  }
+  const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2));
+  const inputs = [broadcastTo(a, [...batch, rows, inner]), broadcastTo(b, [...batch, inner, columns])];
+  return makeNode('matmul', inputs, {}, [...batch, rows, columns], a.dtype);
+}
+
+/** `x · weightᵀ + bias` over the last axis; weight is [out, in], as PyTorch stores it. */
+export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  if (weight.rank !== 2 || x.shape.at(-1) !== weight.shape[1]) {
+    throw new ShapeError(
+      `linear: ${typeOf(x)} needs a weight of shape [out, ${x.shape.at(-1)}], got ${typeOf(weight)}`,
+    );
+  }
+  const product = matmul(x, transpose(weight));
+  return bias === undefined ? product : add(product, bias);
+}
+
+/** The product of every element of one vector with every element of another: [M], [N] → [M, N]. */
+export function outer(a: Tensor, b: Tensor): Tensor {
+  if (a.rank !== 1 || b.rank !== 1) throw new ShapeError(`outer: needs two vectors, got ${typeOf(a)} and ${typeOf(b)}`);
+  return matmul(unsqueeze(a, 1), unsqueeze(b, 0));
+}

@@ -1,0 +1,78 @@
+import { checkScalar, type DType, isFloat, isHalf } from '../dtype.ts';
+import { ShapeError, TensorError } from '../errors.ts';
+import { broadcastShapes, type Shape, sameShape } from '../shape.ts';
+import { makeNode, Tensor, typeOf } from '../tensor.ts';
+
+/** What elementwise operators take beside tensors: a number (or truth value) takes the dtype of the tensor. */
+export type Operand = Tensor | number | boolean;
+
+/** A tensor of one repeated number. It costs no memory where the executor fuses. */
+export const constant = (value: number, shape: Shape, dtype: DType): Tensor =>
+  makeNode('constant', [], { value }, shape, dtype);
+
+/** 0, 1, 2, … along `axis`. */
+export const iota = (shape: Shape, axis: number, dtype: DType): Tensor => makeNode('iota', [], { axis }, shape, dtype);
+
+/** Repeats sizes of 1, and adds leading axes, to reach `shape`. */
+export function broadcastTo(x: Tensor, shape: Shape): Tensor {
+  if (sameShape(x.shape, shape)) return x;
+  if (!sameShape(broadcastShapes('broadcastTo', x.shape, shape), shape)) {
+    throw new ShapeError(`broadcastTo: ${typeOf(x)} does not broadcast to [${shape.join(', ')}]`);
+  }
+  const aligned = [...new Array<number>(shape.length - x.rank).fill(1), ...x.shape];
+  const expanded = sameShape(aligned, x.shape) ? x : makeNode('reshape', [x], {}, aligned, x.dtype);
+  return sameShape(aligned, shape) ? expanded : makeNode('broadcastTo', [expanded], {}, shape, x.dtype);
+}
+
+/** Operands as tensors of one dtype and one shape; throws where dtypes differ or shapes do not broadcast. */
+export function broadcastOperands(operator: string, operands: readonly Operand[]): Tensor[] {
+  const tensors = operands.filter((operand) => operand instanceof Tensor);
+  const [first] = tensors;
+  if (first === undefined) throw new TensorError(`${operator}: at least one operand must be a tensor`);
+  const other = tensors.find((tensor) => tensor.dtype !== first.dtype);
+  if (other !== undefined) {
+    throw new TensorError(
+      `${operator}: dtypes differ: ${typeOf(first)} and ${typeOf(other)}; cast one of them, nothing is promoted silently`,
+    );
+  }
+  const shape = broadcastShapes(operator, ...tensors.map((tensor) => tensor.shape));
+  return operands.map((operand) =>
+    operand instanceof Tensor
+      ? broadcastTo(operand, shape)
+      : constant(checkScalar(operator, first.dtype, operand), shape, first.dtype),
+  );
+}
+
+/** Throws unless `x` holds floats. */
+export function checkFloat(operator: string, x: Tensor): void {
+  if (!isFloat(x.dtype)) {
+    throw new TensorError(`${operator}: needs floats, got ${typeOf(x)}; cast it first, for example \`cast(x, 'f32')\``);
+  }
+}
+
+/** Throws unless `x` holds numbers (anything but bool). */
+export function checkNumeric(operator: string, x: Tensor): void {
+  if (x.dtype === 'bool') {
+    throw new TensorError(
+      `${operator}: needs numbers, got ${typeOf(x)}; cast it first, for example \`cast(x, 'i32')\``,
+    );
+  }
+}
+
+/** Throws unless `x` is bool. */
+export function checkBool(operator: string, x: Tensor): void {
+  if (x.dtype !== 'bool')
+    throw new TensorError(`${operator}: needs bool, got ${typeOf(x)}; compare it with something first`);
+}
+
+/** Converts to `dtype` as `roundTo` says: floats to integers truncate and saturate, NaN becomes 0. */
+export const cast = (x: Tensor, dtype: DType): Tensor =>
+  x.dtype === dtype ? x : makeNode('cast', [x], {}, x.shape, dtype);
+
+/**
+ * Runs a composed operator in f32 where its inputs are halves, so that it rounds once, at the end, and sums of halves
+ * do not overflow on the way.
+ */
+export function inFloat32(x: Tensor, f: (x: Tensor) => Tensor): Tensor {
+  return isHalf(x.dtype) ? cast(f(cast(x, 'f32')), x.dtype) : f(x);
+}

@@ -1,0 +1,143 @@
+import { isFloat } from '../dtype.ts';
+import { ShapeError, TensorError } from '../errors.ts';
+import { normalizeAxes, normalizeAxis, reducedShape, sizeOf } from '../shape.ts';
+import { makeNode, type Tensor, typeOf } from '../tensor.ts';
+import { add, div, exp, isFinite, log, logicalNot, neg, square, sub, where } from './elementwise.ts';
+import { gather } from './indexing.ts';
+import { reshape, sliceAxis } from './movement.ts';
+import { checkBool, checkFloat, checkNumeric, inFloat32 } from './operands.ts';
+import { stopGradient } from './stopGradient.ts';
+
+/** Which axes to reduce: one, several, or (undefined) all. Negative axes count from the end. */
+export type Axes = number | readonly number[] | undefined;
+
+export interface ReduceOptions {
+  /** Keep reduced axes, with size 1. */
+  readonly keepDims?: boolean;
+}
+
+const reducer = (primitive: 'sum' | 'max') => {
+  return (x: Tensor, axes?: Axes, { keepDims = false }: ReduceOptions = {}): Tensor => {
+    const list = normalizeAxes(primitive, axes, x.rank);
+    const kept = reducedShape(x.shape, list, true);
+    if (primitive === 'max' && sizeOf(kept) > 0 && x.size === 0) {
+      throw new ShapeError(`max: ${typeOf(x)} has no elements along axes [${list.join(', ')}], so no largest one`);
+    }
+    const reduced = list.length === 0 ? x : makeNode(primitive, [x], { axes: list }, kept, x.dtype);
+    return keepDims ? reduced : reshape(reduced, reducedShape(x.shape, list, false));
+  };
+};
+
+const reduceSum = reducer('sum');
+const reduceMax = reducer('max');
+
+/** Sum over axes; 0 where there is nothing to add. Accumulated more precisely than its dtype, rounded once. */
+export function sum(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
+  checkNumeric('sum', x);
+  return reduceSum(x, axes, options);
+}
+
+/** Largest element over axes, NaN if one is NaN; elements that tie share the gradient evenly (PyTorch's `amax`). */
+export function max(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
+  checkNumeric('max', x);
+  return reduceMax(x, axes, options);
+}
+
+/** Reverses the order of a dtype's values: −x for floats; for integers −1 − x, all bits flipped, which cannot overflow. */
+const reverseOrder = (x: Tensor): Tensor => (isFloat(x.dtype) ? neg(x) : sub(neg(x), 1));
+
+/** Smallest element over axes, with the conventions of `max`. */
+export const min = (x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor =>
+  reverseOrder(max(reverseOrder(x), axes, options));
+
+/** Whether any element over the axes is true. */
+export function any(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
+  checkBool('any', x);
+  return reduceMax(x, axes, options);
+}
+
+/** Whether all elements over the axes are true. */
+export const all = (x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor =>
+  logicalNot(any(logicalNot(x), axes, options));
+
+const countOf = (x: Tensor, axes: Axes, operator: string): number =>
+  normalizeAxes(operator, axes, x.rank).reduce((count, axis) => count * (x.shape[axis] as number), 1);
+
+/** Arithmetic mean over axes; NaN where there is nothing. */
+export function mean(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
+  checkFloat('mean', x);
+  return inFloat32(x, (wide) => div(sum(wide, axes, options), countOf(x, axes, 'mean')));
+}
+
+export interface VarianceOptions extends ReduceOptions {
+  /** Subtracted from the count: 0 (the default) for the population's variance, 1 for the unbiased estimate. */
+  readonly correction?: number;
+}
+
+/** Mean squared distance from the mean over axes, computed in two passes. */
+export function variance(x: Tensor, axes?: Axes, { correction = 0, keepDims = false }: VarianceOptions = {}): Tensor {
+  checkFloat('variance', x);
+  const freedom = Math.max(0, countOf(x, axes, 'variance') - correction);
+  return inFloat32(x, (wide) => {
+    const centred = sub(wide, mean(wide, axes, { keepDims: true }));
+    return div(sum(square(centred), axes, { keepDims }), freedom);
+  });
+}
+
+/** log Σ e^x over axes without overflow; −∞ where there is nothing but −∞. */
+export function logSumExp(x: Tensor, axes?: Axes, { keepDims = false }: ReduceOptions = {}): Tensor {
+  checkFloat('logSumExp', x);
+  const list = normalizeAxes('logSumExp', axes, x.rank);
+  return inFloat32(x, (wide) => {
+    // Any shift gives the same result, so it carries no gradient; an infinite one would only make NaN.
+    const largest = stopGradient(max(wide, list, { keepDims: true }));
+    const shift = where(isFinite(largest), largest, 0);
+    const result = add(log(sum(exp(sub(wide, shift)), list, { keepDims: true })), shift);
+    return keepDims ? result : reshape(result, reducedShape(x.shape, list, false));
+  });
+}
+
+/** Index (i32) of the first largest element along an axis; NaN counts as the largest. */
+export function argMax(x: Tensor, axis: number, { keepDims = false }: ReduceOptions = {}): Tensor {
+  checkNumeric('argMax', x);
+  const at = normalizeAxis('argMax', axis, x.rank);
+  if (x.shape[at] === 0) throw new ShapeError(`argMax: axis ${axis} of ${typeOf(x)} is empty`);
+  const index = makeNode('argMax', [x], { axis: at }, reducedShape(x.shape, [at], true), 'i32');
+  return keepDims ? index : reshape(index, reducedShape(x.shape, [at], false));
+}
+
+/** Index (i32) of the first smallest element along an axis; NaN counts as the smallest. */
+export const argMin = (x: Tensor, axis: number, options?: ReduceOptions): Tensor =>
+  argMax(reverseOrder(x), axis, options);
+
+/** Running sums along an axis. */
+export function cumsum(x: Tensor, axis: number): Tensor {
+  checkNumeric('cumsum', x);
+  return makeNode('cumsum', [x], { axis: normalizeAxis('cumsum', axis, x.rank) }, x.shape, x.dtype);
+}
+
+export interface SortOptions {
+  readonly descending?: boolean;
+}
+
+/** Indices (i32) that sort along an axis, stably; NaN counts as the largest. */
+export function argSort(x: Tensor, axis = -1, { descending = false }: SortOptions = {}): Tensor {
+  checkNumeric('argSort', x);
+  const attributes = { axis: normalizeAxis('argSort', axis, x.rank), descending };
+  return makeNode('argSort', [x], attributes, x.shape, 'i32');
+}
+
+/** Elements in ascending (or descending) order along an axis. */
+export const sort = (x: Tensor, axis = -1, options?: SortOptions): Tensor => gather(x, argSort(x, axis, options), axis);
+
+/** The `count` largest elements along an axis, in descending order, and their indices (i32). */
+export function topK(x: Tensor, count: number, axis = -1): { values: Tensor; indices: Tensor } {
+  const at = normalizeAxis('topK', axis, x.rank);
+  if (!Number.isInteger(count) || count < 0 || count > (x.shape[at] as number)) {
+    throw new TensorError(
+      `topK: cannot take ${count} of the ${x.shape[at]} elements along axis ${axis} of ${typeOf(x)}`,
+    );
+  }
+  const indices = sliceAxis(argSort(x, at, { descending: true }), at, 0, count);
+  return { values: gather(x, indices, at), indices };
+}

@@ -1,0 +1,120 @@
+import { ShapeError, TensorError } from '../errors.ts';
+import { normalizeAxis } from '../shape.ts';
+import { type Tensor, typeOf } from '../tensor.ts';
+import { conv2d, type Padding2d, type Pair, paddingOf, pairOf } from './conv.ts';
+import { add, clamp, div, floor, mul, sub } from './elementwise.ts';
+import { gather, take } from './indexing.ts';
+import { pad, repeatInterleave, reshape, slice, squeeze, stack } from './movement.ts';
+import { cast, checkFloat, constant, inFloat32, iota } from './operands.ts';
+import { argMax } from './reductions.ts';
+
+export interface PoolOptions {
+  readonly kernel: Pair;
+  /** Default: the kernel, so that windows do not overlap. */
+  readonly stride?: Pair;
+  readonly padding?: Padding2d;
+}
+
+export interface AvgPoolOptions extends PoolOptions {
+  /** Whether padding counts as zeros (the default, as in PyTorch) or is left out of the mean. */
+  readonly countIncludePad?: boolean;
+}
+
+function checkImages(operator: string, x: Tensor): [number, number, number, number] {
+  checkFloat(operator, x);
+  if (x.rank !== 4) throw new ShapeError(`${operator}: needs images [N, C, H, W], got ${typeOf(x)}`);
+  return x.shape as unknown as [number, number, number, number];
+}
+
+/** Means over windows of images [N, C, H, W]. */
+export function avgPool2d(x: Tensor, options: AvgPoolOptions): Tensor {
+  const [batch, channels, height, width] = checkImages('avgPool2d', x);
+  const { padding = 0, countIncludePad = true } = options;
+  const [kh, kw] = pairOf(options.kernel);
+  const stride = options.stride ?? options.kernel;
+  return inFloat32(x, (wide) => {
+    // A convolution with a kernel of ones, each channel an image of its own.
+    const ones = constant(1, [1, 1, kh, kw], wide.dtype);
+    const sums = conv2d(reshape(wide, [batch * channels, 1, height, width]), ones, { stride, padding });
+    const counts = countIncludePad
+      ? kh * kw
+      : conv2d(constant(1, [1, 1, height, width], wide.dtype), ones, { stride, padding });
+    return reshape(div(sums, counts), [batch, channels, ...sums.shape.slice(2)]);
+  });
+}
+
+/** Maxima over windows of images [N, C, H, W]; the first of equal elements gets the gradient, as in PyTorch. */
+export function maxPool2d(x: Tensor, options: PoolOptions): Tensor {
+  checkImages('maxPool2d', x);
+  const [kh, kw] = pairOf(options.kernel);
+  const [sh, sw] = pairOf(options.stride ?? options.kernel);
+  const { before, after } = paddingOf(options.padding ?? 0);
+  if (
+    ![kh, kw, sh, sw].every((n) => Number.isInteger(n) && n > 0) ||
+    before[0] >= kh ||
+    before[1] >= kw ||
+    after[0] >= kh ||
+    after[1] >= kw
+  ) {
+    throw new TensorError(
+      'maxPool2d: kernel and stride must be whole numbers from 1, and padding smaller than the kernel',
+    );
+  }
+  const padded = pad(
+    x,
+    [
+      [0, 0],
+      [0, 0],
+      [before[0], after[0]],
+      [before[1], after[1]],
+    ],
+    Number.NEGATIVE_INFINITY,
+  );
+  const [height, width] = padded.shape.slice(2) as [number, number];
+  const rows = Math.floor((height - kh) / sh) + 1;
+  const columns = Math.floor((width - kw) / sw) + 1;
+  if (rows < 1 || columns < 1) throw new ShapeError(`maxPool2d: a ${kh}×${kw} window does not fit into ${typeOf(x)}`);
+  // One slice for each place in the window.
+  const places = Array.from({ length: kh * kw }, (_, place) => {
+    const [top, left] = [Math.floor(place / kw), place % kw];
+    const stops = [undefined, undefined, top + (rows - 1) * sh + 1, left + (columns - 1) * sw + 1];
+    return slice(padded, [undefined, undefined, top, left], stops, [1, 1, sh, sw]);
+  });
+  const windows = stack(places, 4);
+  return squeeze(gather(windows, argMax(windows, 4, { keepDims: true }), 4), 4);
+}
+
+function checkTarget(operator: string, x: Tensor, size: readonly [number, number]): void {
+  checkImages(operator, x);
+  if (!size.every((n) => Number.isInteger(n) && n > 0) || x.shape[2] === 0 || x.shape[3] === 0) {
+    throw new ShapeError(`${operator}: cannot make images of ${size.join(' × ')} from ${typeOf(x)}`);
+  }
+}
+
+/** Images [N, C, H, W] at another size; place i takes element ⌊i·in/out⌋ (PyTorch's `nearest`). */
+export function resizeNearest(x: Tensor, size: readonly [number, number]): Tensor {
+  checkTarget('resizeNearest', x, size);
+  const along = (image: Tensor, axis: number, out: number): Tensor => {
+    const from = image.shape[normalizeAxis('resizeNearest', axis, 4)] as number;
+    if (out % from === 0) return out === from ? image : repeatInterleave(image, out / from, axis);
+    return take(image, div(mul(iota([out], 0, 'i32'), from), out), axis);
+  };
+  return along(along(x, 2, size[0]), 3, size[1]);
+}
+
+/** Images [N, C, H, W] at another size, interpolated linearly between pixel centres (`align_corners = false`). */
+export function resizeBilinear(x: Tensor, size: readonly [number, number]): Tensor {
+  checkTarget('resizeBilinear', x, size);
+  const along = (image: Tensor, axis: 2 | 3, out: number): Tensor => {
+    const from = image.shape[axis] as number;
+    if (out === from) return image;
+    // Centre i + ½ of the output lies at (i + ½)·in/out of the input; before the first centre the edge repeats.
+    const position = clamp(sub(mul(add(iota([out], 0, image.dtype), 0.5), from / out), 0.5), { min: 0 });
+    const low = cast(floor(position), 'i32');
+    const high = clamp(add(low, 1), { max: from - 1 });
+    const share = reshape(sub(position, floor(position)), axis === 2 ? [out, 1] : [out]);
+    const near = take(image, low, axis);
+    return add(near, mul(sub(take(image, high, axis), near), share));
+  };
+  return inFloat32(x, (wide) => along(along(wide, 2, size[0]), 3, size[1]));
+}

@@ -1,0 +1,28 @@
+import type { Device, DeviceBuffer } from './device.ts';
+import type { DType, StorageArray } from './dtype.ts';
+import type { Shape } from './shape.ts';
+import { settle, Tensor } from './tensor.ts';
+
+/** Frees the buffers of leaves that nobody holds any more. Only a safety net: it does not run while a loop is busy. */
+const abandoned = new FinalizationRegistry<{ device: Device; buffer: DeviceBuffer }>(({ device, buffer }) => {
+  device.free(buffer);
+});
+
+/** Makes a tensor a leaf whose value is in a buffer of a device. */
+export function place(tensor: Tensor, device: Device, buffer: DeviceBuffer): void {
+  settle(tensor, { kind: 'placed', device, buffer });
+  abandoned.register(tensor, { device, buffer }, tensor);
+}
+
+/** Makes a tensor unusable. Its buffer, if it has one, is the caller's to free. */
+export function giveUp(tensor: Tensor, why: string): void {
+  abandoned.unregister(tensor);
+  settle(tensor, { kind: 'gone', why });
+}
+
+/** A leaf with the given elements (not copied): on a device, or on the host until a graph that uses it runs. */
+export function leaf(shape: Shape, dtype: DType, storage: StorageArray, device?: Device): Tensor {
+  const tensor = new Tensor(shape, dtype, { kind: 'host', storage });
+  if (device !== undefined) place(tensor, device, device.upload(dtype, storage));
+  return tensor;
+}

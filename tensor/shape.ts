@@ -1,0 +1,78 @@
+import { ShapeError } from './errors.ts';
+
+/** Sizes of the dimensions, outermost first; `[]` is a scalar. */
+export type Shape = readonly number[];
+
+/** The number of elements: the product of the sizes, 1 for a scalar. */
+export const sizeOf = (shape: Shape): number => shape.reduce((product, size) => product * size, 1);
+
+/** Distances, in elements, between neighbours along each dimension of a row-major array. */
+export function stridesOf(shape: Shape): number[] {
+  const strides = new Array<number>(shape.length);
+  let stride = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    strides[axis] = stride;
+    stride *= shape[axis] as number;
+  }
+  return strides;
+}
+
+export const formatShape = (shape: Shape): string => `[${shape.join(', ')}]`;
+
+export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((n, i) => n === b[i]);
+
+/** Throws unless every size is a whole number from 0 and the element count can be indexed. Returns a frozen copy. */
+export function checkShape(operator: string, shape: Shape): Shape {
+  for (const size of shape) {
+    if (!Number.isInteger(size) || size < 0) {
+      throw new ShapeError(`${operator}: ${formatShape(shape)} is not a shape: sizes are whole numbers from 0`);
+    }
+  }
+  if (sizeOf(shape) > 2 ** 40)
+    throw new ShapeError(`${operator}: a tensor of shape ${formatShape(shape)} is too large`);
+  return Object.freeze(shape.slice());
+}
+
+/** An axis counted from the front; negative ones count from the end, −1 being the last. */
+export function normalizeAxis(operator: string, axis: number, rank: number): number {
+  if (!Number.isInteger(axis) || axis < -rank || axis >= rank) {
+    const range = rank === 0 ? 'a scalar has no axes' : `axes of rank ${rank} are ${-rank} to ${rank - 1}`;
+    throw new ShapeError(`${operator}: there is no axis ${axis}: ${range}`);
+  }
+  return axis < 0 ? axis + rank : axis;
+}
+
+/** Axes to reduce over, in ascending order: all when `axes` is undefined; duplicates are refused. */
+export function normalizeAxes(operator: string, axes: number | readonly number[] | undefined, rank: number): number[] {
+  if (axes === undefined) return Array.from({ length: rank }, (_, axis) => axis);
+  const list = (typeof axes === 'number' ? [axes] : axes).map((axis) => normalizeAxis(operator, axis, rank));
+  if (new Set(list).size !== list.length)
+    throw new ShapeError(`${operator}: an axis occurs twice in [${String(axes)}]`);
+  return list.sort((a, b) => a - b);
+}
+
+/** The shape that NumPy's rules broadcast `shapes` to: aligned at the end, sizes equal or 1. */
+export function broadcastShapes(operator: string, ...shapes: readonly Shape[]): Shape {
+  const rank = Math.max(0, ...shapes.map((shape) => shape.length));
+  const result = new Array<number>(rank).fill(1);
+  for (const shape of shapes) {
+    shape.forEach((size, i) => {
+      const axis = rank - shape.length + i;
+      const other = result[axis];
+      if (size !== other && size !== 1 && other !== 1) {
+        throw new ShapeError(
+          `${operator}: shapes ${shapes.map(formatShape).join(' and ')} do not broadcast: ` +
+            `sizes ${other} and ${size} meet at axis ${axis - rank}, and neither is 1`,
+        );
+      }
+      if (size !== 1) result[axis] = size;
+    });
+  }
+  return result;
+}
+
+/** The shape after reducing over `axes`: dropped, or kept with size 1. */
+export const reducedShape = (shape: Shape, axes: readonly number[], keepDims: boolean): Shape =>
+  keepDims
+    ? shape.map((size, axis) => (axes.includes(axis) ? 1 : size))
+    : shape.filter((_, axis) => !axes.includes(axis));
