@@ -1,0 +1,106 @@
+import { allocate, byteSize, type DType, type StorageArray } from '../dtype.ts';
+import { FormatError } from '../errors.ts';
+import type { StoredDType } from './storedDtype.ts';
+
+/** How elements in a file become elements in memory and back. `where` names the file and the tensor in messages. */
+interface Codec {
+  readonly dtype: DType;
+  /** Always new storage: it shares nothing with `bytes`. */
+  decode(bytes: Uint8Array, where: string): StorageArray;
+  /** May share memory with `storage`. */
+  encode(storage: StorageArray, where: string): Uint8Array;
+}
+
+if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1) {
+  throw new FormatError('safetensors files are little-endian, and this machine is not: it is not supported');
+}
+
+const bytesOf = (array: ArrayBufferView): Uint8Array =>
+  new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+
+/** The same bytes in the file as in memory, so that every bit pattern survives. */
+const same = (dtype: DType): Codec => ({
+  dtype,
+  decode(bytes) {
+    const storage = allocate(dtype, bytes.length / byteSize[dtype]);
+    bytesOf(storage).set(bytes);
+    return storage;
+  },
+  encode: bytesOf,
+});
+
+const bool: Codec = {
+  ...same('bool'),
+  decode(bytes, where) {
+    const wrong = bytes.findIndex((byte) => byte > 1);
+    if (wrong >= 0) {
+      throw new FormatError(`${where}: element ${wrong} is ${bytes[wrong]}, but a BOOL element is 0 or 1`);
+    }
+    return bytes.slice();
+  },
+};
+
+/** Files from PyTorch hold indices and step counts as I64; they are `i32` here. */
+const i64: Codec = {
+  dtype: 'i32',
+  decode(bytes, where) {
+    const words = new Int32Array(bytes.length / 4);
+    bytesOf(words).set(bytes);
+    const storage = new Int32Array(words.length / 2);
+    for (let i = 0; i < storage.length; i++) {
+      const low = words[2 * i] as number;
+      const high = words[2 * i + 1] as number;
+      if (high !== low >> 31) {
+        const value = (BigInt(high) << 32n) | BigInt(low >>> 0);
+        throw new FormatError(
+          `${where}: element ${i} is ${value}; I64 is read as i32, which goes from -2147483648 to 2147483647`,
+        );
+      }
+      storage[i] = low;
+    }
+    return storage;
+  },
+  encode(storage) {
+    const words = new Int32Array(storage.length * 2);
+    for (let i = 0; i < storage.length; i++) {
+      const value = storage[i] as number;
+      words[2 * i] = value;
+      words[2 * i + 1] = value >> 31;
+    }
+    return bytesOf(words);
+  },
+};
+
+const u8: Codec = {
+  dtype: 'u32',
+  decode: (bytes) => Uint32Array.from(bytes),
+  encode(storage, where) {
+    const wrong = storage.findIndex((value) => value > 255);
+    if (wrong >= 0) {
+      throw new FormatError(`${where}: element ${wrong} is ${storage[wrong]}, which does not fit U8; write it as U32`);
+    }
+    return Uint8Array.from(storage);
+  },
+};
+
+const codecs: ReadonlyMap<StoredDType, Codec> = new Map<StoredDType, Codec>([
+  ['BOOL', bool],
+  ['U8', u8],
+  ['F16', same('f16')],
+  ['BF16', same('bf16')],
+  ['I32', same('i32')],
+  ['U32', same('u32')],
+  ['F32', same('f32')],
+  ['F64', same('f64')],
+  ['I64', i64],
+]);
+
+/** The codec for a stored dtype; throws for those that no dtype here can hold. */
+export function codecFor(dtype: StoredDType, where: string): Codec {
+  const codec = codecs.get(dtype);
+  if (codec === undefined) {
+    const supported = [...codecs.keys()].join(', ');
+    throw new FormatError(`${where}: the dtype ${dtype} is not supported; the supported dtypes are ${supported}`);
+  }
+  return codec;
+}

@@ -1,0 +1,101 @@
+import { randomUUID } from 'node:crypto';
+import { access, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { FormatError } from '../errors.ts';
+import type { Tensor } from '../tensor.ts';
+import { longestHeader } from './header.ts';
+import { quote } from './message.ts';
+import { openSafetensors, type SafetensorsFile, type SafetensorsReader } from './reader.ts';
+import { openShards, parseShardIndex } from './shards.ts';
+import type { RandomAccess } from './source.ts';
+import { attempt } from './systemError.node.ts';
+import { type Named, type WriteOptions, writeSafetensors } from './writer.ts';
+
+/** A file that stays open until `close`, or until the end of the scope of an `await using`. */
+export interface FileAccess extends RandomAccess, AsyncDisposable {
+  readonly name: string;
+  close(): Promise<void>;
+}
+
+/** The most that is asked of the system at once; it refuses reads of 2 GiB and more. */
+const largestRead = 2 ** 30;
+
+/** Opens a file for random access. */
+export async function fromFile(path: string): Promise<FileAccess> {
+  const handle = await attempt('open', path, open(path, 'r'));
+  const close = () => handle.close();
+  try {
+    const stats = await attempt('open', path, handle.stat());
+    if (!stats.isFile()) throw new FormatError(`cannot open ${path}: it is not a file`);
+    return {
+      name: path,
+      size: stats.size,
+      async read(offset, length) {
+        const bytes = new Uint8Array(length);
+        let done = 0;
+        while (done < length) {
+          const wanted = Math.min(length - done, largestRead);
+          const { bytesRead } = await attempt('read', path, handle.read(bytes, done, wanted, offset + done));
+          if (bytesRead === 0) break;
+          done += bytesRead;
+        }
+        return bytes.subarray(0, done);
+      },
+      close,
+      [Symbol.asyncDispose]: close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Opens a `*.safetensors` file: reads its header, and keeps the file open until the reader is closed. */
+export async function openSafetensorsFile(path: string): Promise<SafetensorsFile> {
+  const source = await fromFile(path);
+  try {
+    return await openSafetensors(source);
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+/** Opens the sharded set of a `*.safetensors.index.json` file. Its shards must exist; they are opened when needed. */
+export async function openSafetensorsIndex(path: string): Promise<SafetensorsReader> {
+  const { size } = await attempt('open', path, stat(path));
+  if (size > longestHeader) throw new FormatError(`${path}: an index of ${size} bytes is too large`);
+  const index = parseShardIndex(await attempt('read', path, readFile(path)), path);
+  const shardPath = (fileName: string) => join(dirname(path), fileName);
+  for (const fileName of new Set(index.weightMap.values())) {
+    await access(shardPath(fileName)).catch((cause) => {
+      throw new FormatError(`${path}: weight_map names the shard ${quote(fileName)}, which is missing`, { cause });
+    });
+  }
+  return openShards(index, (fileName) => openSafetensorsFile(shardPath(fileName)));
+}
+
+/** Opens a sharded set if `path` ends in `.index.json`, or else a single file. */
+export const openSafetensorsPath = (path: string): Promise<SafetensorsReader> =>
+  path.endsWith('.index.json') ? openSafetensorsIndex(path) : openSafetensorsFile(path);
+
+/**
+ * Writes a safetensors file; see `writeSafetensors`. It is written under a temporary name in the same folder and moved
+ * to `path` once it is complete and on disk: at any moment `path` holds the old file or the new one, also when
+ * this fails.
+ */
+export async function saveSafetensors(path: string, tensors: Named<Tensor>, options: WriteOptions = {}): Promise<void> {
+  const temporary = join(dirname(path), `.safetensors-${randomUUID()}.tmp`);
+  const handle = await attempt('write', path, open(temporary, 'wx'));
+  try {
+    await writeSafetensors({ write: (bytes) => attempt('write', path, handle.writeFile(bytes)) }, tensors, options);
+    await attempt('write', path, handle.sync());
+    await attempt('write', path, handle.close());
+    await attempt('write', path, rename(temporary, path));
+  } catch (error) {
+    // What went wrong first is what matters; a second close does nothing.
+    await handle.close().catch(() => undefined);
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw error;
+  }
+}

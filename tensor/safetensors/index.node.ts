@@ -1,0 +1,8 @@
+export {
+  type FileAccess,
+  fromFile,
+  openSafetensorsFile,
+  openSafetensorsIndex,
+  openSafetensorsPath,
+  saveSafetensors,
+} from './file.node.ts';

@@ -1,0 +1,25 @@
+import { TensorError } from '../errors.ts';
+
+const explanations: ReadonlyMap<unknown, string> = new Map([
+  ['ENOENT', 'there is no such file or folder'],
+  ['ENOTDIR', 'a part of the path is not a folder'],
+  ['EISDIR', 'it is a folder'],
+  ['EACCES', 'permission is denied'],
+  ['EPERM', 'permission is denied'],
+  ['EROFS', 'the file system is read-only'],
+  ['ENOSPC', 'the disk is full'],
+  ['EDQUOT', 'the disk quota is used up'],
+  ['EMFILE', 'too many files are open'],
+  ['ENAMETOOLONG', 'the name is too long'],
+  ['EBADF', 'it has been closed'],
+]);
+
+/** Waits for a file operation; an error of the system becomes one for people, with the original as its cause. */
+export async function attempt<T>(action: string, path: string, operation: Promise<T>): Promise<T> {
+  try {
+    return await operation;
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw new TensorError(`cannot ${action} ${path}: ${explanations.get(code) ?? message}`, { cause });
+  }
+}

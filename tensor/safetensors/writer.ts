@@ -1,0 +1,145 @@
+import { FormatError, TensorError } from '../errors.ts';
+import { readStorage } from '../evaluate.ts';
+import { checkUsable, Tensor } from '../tensor.ts';
+import { codecFor } from './codec.ts';
+import { longestHeader, metadataName } from './header.ts';
+import { quote } from './message.ts';
+import { bitSize, isStoredDType, type StoredDType, storedDtype, storedDtypes } from './storedDtype.ts';
+
+/** Where a file is written to, piece by piece and in order. Pieces must not be changed, or kept after `write` is done. */
+export interface ByteSink {
+  write(bytes: Uint8Array): Promise<void>;
+}
+
+/** Named values: an object, a map, or any list of pairs. */
+export type Named<T> = Readonly<Record<string, T>> | Iterable<readonly [string, T]>;
+
+export interface WriteOptions {
+  /** Strings about the file. Without any, the file has no `__metadata__`. */
+  readonly metadata?: Named<string>;
+  /** The dtypes to write tensors as, by name; for others `storedDtype` says. `i32` can be I64, `u32` can be U8. */
+  readonly dtypes?: Named<StoredDType>;
+}
+
+/**
+ * Writes a safetensors file. The header follows from shapes and dtypes; then each tensor is computed, written and let
+ * go before the next, so memory holds one at a time. The layout depends only on the arguments' content, not on their
+ * order: by dtype, widest first, then by name, as the format's reference implementation has it.
+ * @throws FormatError if a name or dtype cannot be written, or a value of a tensor that is written as U8 exceeds 255.
+ */
+export async function writeSafetensors(
+  sink: ByteSink,
+  tensors: Named<Tensor>,
+  options: WriteOptions = {},
+): Promise<void> {
+  const planned = plan(tensors, options.dtypes ?? {});
+  await sink.write(encodeHeader(planned, options.metadata ?? {}));
+  for (const { where, tensor, dtype } of planned) {
+    await sink.write(codecFor(dtype, where).encode(await readStorage(tensor), where));
+  }
+}
+
+/** A safetensors file in memory; see `writeSafetensors`. */
+export async function toSafetensorsBytes(tensors: Named<Tensor>, options: WriteOptions = {}): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  await writeSafetensors({ write: async (bytes) => void pieces.push(bytes.slice()) }, tensors, options);
+  const file = new Uint8Array(pieces.reduce((total, piece) => total + piece.length, 0));
+  let offset = 0;
+  for (const piece of pieces) {
+    file.set(piece, offset);
+    offset += piece.length;
+  }
+  return file;
+}
+
+/** A tensor in its place in the file. */
+interface Planned {
+  readonly name: string;
+  readonly where: string;
+  readonly tensor: Tensor;
+  readonly dtype: StoredDType;
+}
+
+/** Checks names and dtypes, and puts the tensors into the order of the file. */
+function plan(tensors: Named<Tensor>, dtypes: Named<StoredDType>): Planned[] {
+  const named = toMap(tensors, 'tensors');
+  const chosen = toMap(dtypes, 'dtypes');
+  for (const name of chosen.keys()) {
+    if (!named.has(name))
+      throw new FormatError(`safetensors: dtypes names ${quote(name)}, but there is no such tensor`);
+  }
+  const planned = [...named].map(([name, tensor]) => {
+    const where = `safetensors: tensor ${quote(name)}`;
+    if (name === metadataName) throw new FormatError(`${where}: that name is reserved; choose another`);
+    if (!(tensor instanceof Tensor)) {
+      throw new TensorError(`${where}: its value is not a tensor; \`flattenTree\` lists the tensors of a tree`);
+    }
+    checkUsable(where, tensor);
+    const dtype = chosen.get(name) ?? storedDtype(tensor);
+    if (!isStoredDType(dtype) || codecFor(dtype, where).dtype !== tensor.dtype) {
+      throw new FormatError(`${where}: ${tensor.dtype} cannot be written as ${String(dtype)}; cast it first`);
+    }
+    return { name, where, tensor, dtype };
+  });
+  const rank = (dtype: StoredDType) => storedDtypes.indexOf(dtype);
+  return planned.sort((a, b) => rank(b.dtype) - rank(a.dtype) || compareCodePoints(a.name, b.name));
+}
+
+/** The length and the JSON of the header, padded with spaces so that the data starts at a multiple of 8. */
+function encodeHeader(planned: readonly Planned[], metadata: Named<string>): Uint8Array {
+  const items: string[] = [];
+  const about = [...toMap(metadata, 'metadata')].sort(([a], [b]) => compareCodePoints(a, b));
+  if (about.length > 0) items.push(jsonItem(metadataName, jsonObject(about.map(metadataItem))));
+  let offset = 0;
+  for (const { name, tensor, dtype } of planned) {
+    const begin = offset;
+    offset += (tensor.size * bitSize[dtype]) / 8;
+    items.push(jsonItem(name, JSON.stringify({ dtype, shape: tensor.shape, data_offsets: [begin, offset] })));
+  }
+  const json = new TextEncoder().encode(jsonObject(items));
+  const length = Math.ceil(json.length / 8) * 8;
+  if (length > longestHeader) {
+    throw new FormatError(`safetensors: the header takes ${length} bytes, but the format allows ${longestHeader}`);
+  }
+  const bytes = new Uint8Array(8 + length).fill(' '.charCodeAt(0));
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(length), true);
+  bytes.set(json, 8);
+  return bytes;
+}
+
+const jsonObject = (items: readonly string[]): string => `{${items.join(',')}}`;
+
+const jsonItem = (name: string, json: string): string => `${JSON.stringify(name)}:${json}`;
+
+function metadataItem([key, value]: readonly [string, string]): string {
+  if (typeof value !== 'string') {
+    throw new FormatError(`safetensors: the metadata ${quote(key)} is ${String(value)}, which is not a string`);
+  }
+  checkText(value);
+  return jsonItem(key, JSON.stringify(value));
+}
+
+function toMap<T>(named: Named<T>, what: string): ReadonlyMap<string, T> {
+  const map = new Map<string, T>();
+  for (const [name, value] of Symbol.iterator in named ? named : Object.entries<T>(named)) {
+    if (map.has(name)) throw new FormatError(`safetensors: the name ${quote(name)} occurs twice in ${what}`);
+    checkText(name);
+    map.set(name, value);
+  }
+  return map;
+}
+
+/** Headers are UTF-8, which has no way to write half a surrogate pair. */
+function checkText(text: string): void {
+  if (/\p{Surrogate}/u.test(text)) {
+    throw new FormatError(`safetensors: ${quote(text)} holds half a surrogate pair, which no file can hold`);
+  }
+}
+
+/** Orders strings as their UTF-8 bytes are ordered; `<` compares UTF-16 units, which differs beyond the BMP. */
+function compareCodePoints(a: string, b: string): number {
+  let i = 0;
+  while (i < a.length && a[i] === b[i]) i++;
+  // Where the second halves of two pairs differ, they decide as the whole pairs would.
+  return (a.codePointAt(i) ?? -1) - (b.codePointAt(i) ?? -1);
+}
