@@ -1,0 +1,47 @@
+import type { Device } from '../../../tensor/index.ts';
+import type { Comparison } from '../compare.ts';
+
+/** What the data is checked with. */
+export interface Settings {
+  readonly device: Device;
+  readonly dtype: 'f32' | 'f64';
+}
+
+/** A file below the folder that is checked; JSON files come parsed. */
+export interface GoldenFile {
+  readonly path: string;
+  readonly json?: unknown;
+}
+
+/** What came of one case, or of a file or tensor that belongs to none. */
+export interface CaseReport {
+  readonly file: string;
+  readonly name: string;
+  /** Whatever else than a comparison went wrong, in words. */
+  readonly problems: readonly string[];
+  readonly comparisons: readonly Comparison[];
+}
+
+export interface UnitReport {
+  /** How many tensors the files hold that results are to be compared with, counted without looking at the cases. */
+  readonly expectedTensors: number;
+  readonly cases: readonly CaseReport[];
+}
+
+/** Files that are checked together: a JSON file and its tensors, or a checkpoint folder. */
+export interface Unit {
+  readonly files: readonly string[];
+  check(settings: Settings): Promise<UnitReport>;
+}
+
+/** A kind of golden data, such as operators, modules or schedulers. Add new ones to the list in index.ts. */
+export interface Family {
+  readonly name: string;
+  /** Picks the files of this family. Files that no family picks count as failed. */
+  claim(files: readonly GoldenFile[]): readonly Unit[];
+}
+
+export const passed = ({ problems, comparisons }: CaseReport): boolean =>
+  problems.length === 0 && comparisons.every((comparison) => comparison.passed);
+
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
