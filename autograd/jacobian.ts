@@ -9,6 +9,7 @@ import {
   type Tensor,
   TensorError,
   typeOf,
+  zeros,
   zerosLike,
 } from '../tensor/index.ts';
 import { backward } from './backward.ts';
@@ -33,7 +34,7 @@ export function jacobian<P>(f: (x: P) => Tensor): (x: P) => P {
       variables.map((variable, i) => {
         const shape = [...value.shape, ...variable.shape];
         const parts = rows.map((row) => row[i] ?? zerosLike(variable));
-        return parts.length === 0 ? zerosLike(variable) : reshape(stack(parts), shape);
+        return parts.length === 0 ? zeros(shape, { dtype: variable.dtype }) : reshape(stack(parts), shape);
       }),
     );
   };

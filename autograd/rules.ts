@@ -12,16 +12,19 @@ import {
   gather,
   greater,
   greaterEqual,
+  isFinite,
   isFloat,
   less,
   log,
   logicalAnd,
+  logicalNot,
   matmul,
   mul,
   neg,
   type Primitive,
   permute,
   pow,
+  reciprocal,
   reshape,
   scatterAdd,
   sigmoid,
@@ -132,7 +135,11 @@ export const rules: Rules = {
   ),
   // a^b: b·a^(b−1), zero for b = 0 whatever a is; y·log a, zero at a = 0 for b ≥ 0.
   pow: binary(
-    (g, a, b) => where(equal(b, 0), 0, mul(g, mul(b, pow(a, where(equal(b, 0), 1, sub(b, 1)))))),
+    (g, a, b) => {
+      // Only where 0·a^−1 would be NaN: elsewhere the product has to stay, for its own derivative by b.
+      const flat = logicalAnd(equal(b, 0), logicalNot(isFinite(reciprocal(a))));
+      return where(flat, 0, mul(g, mul(b, pow(a, where(flat, 1, sub(b, 1))))));
+    },
     (g, a, b, y) => {
       const flat = logicalAnd(equal(a, 0), greaterEqual(b, 0));
       return where(flat, 0, mul(g, mul(y, log(where(flat, 1, a)))));

@@ -1,5 +1,5 @@
 import type { Device } from './device.ts';
-import { checkScalar, type DType, dtypeOfArray, isStorageOf, toStorage } from './dtype.ts';
+import { checkScalar, type DType, dtypeOfArray, isHalf, isStorageOf, toStorage } from './dtype.ts';
 import { ShapeError, TensorError } from './errors.ts';
 import { add, equal, mul } from './ops/elementwise.ts';
 import { cast, constant, iota } from './ops/operands.ts';
@@ -98,10 +98,11 @@ export function arange(start: number, stop?: number, step = 1, options: DTypeOpt
     throw new TensorError(`arange: cannot go from ${from} to ${to} in steps of ${step}`);
   const count = Math.max(0, Math.ceil((to - from) / step));
   const dtype = options.dtype ?? ([from, to, step].every(Number.isInteger) ? 'i32' : 'f32');
-  for (const value of [from, step]) if (dtype !== 'u32') checkScalar('arange', dtype, value);
+  checkScalar('arange', dtype, from);
   // u32 steps may be negative: wrapping makes them work out.
-  const scale = dtype === 'u32' ? step >>> 0 : step;
-  return add(mul(iota([count], 0, dtype), scale), checkScalar('arange', dtype, from));
+  const scale = checkScalar('arange', dtype, dtype === 'u32' && Number.isInteger(step) ? step >>> 0 : step);
+  const wide = isHalf(dtype) ? 'f32' : dtype;
+  return cast(add(mul(iota([count], 0, wide), scale), from), dtype);
 }
 
 /** `count` numbers evenly spaced from `start` to `stop`, both included. */

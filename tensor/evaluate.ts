@@ -23,7 +23,9 @@ const inputsOf = (tensor: Tensor): readonly Tensor[] => {
 
 /** Everything that the roots need, inputs before users; throws where something needed has been given up. */
 function traverse(roots: readonly Tensor[]): Tensor[] {
-  const order = topologicalOrder(roots, inputsOf);
+  // In the order of creation, which puts inputs before users too, a backward pass runs from the last layer to the first,
+  // whichever gradient is asked for first: so each cotangent lives as short as it can.
+  const order = topologicalOrder(roots, inputsOf).sort((a, b) => a.id - b.id);
   const gone = order.find((tensor) => sourceOf(tensor).kind === 'gone');
   if (gone !== undefined) {
     const user = order.find((tensor) => inputsOf(tensor).includes(gone));
@@ -41,10 +43,9 @@ function deviceOf(order: readonly Tensor[], asked: Device | undefined): Device {
     found ??= { device: source.device, leaf };
     const device = asked ?? found.device;
     if (source.device !== device) {
-      const other =
-        asked === undefined ? `${describe(found.leaf)} is on '${device.name}'` : `'${device.name}' was asked for`;
+      const other = asked === undefined ? `${describe(found.leaf)} is on another` : 'another was asked for';
       throw new TensorError(
-        `realize: ${describe(leaf)} is on the device '${source.device.name}', but ${other}; ` +
+        `realize: ${describe(leaf)} is on one device ('${source.device.name}'), but ${other} ('${device.name}'); ` +
           'bring it over with `await copy(tensor, { device })`',
       );
     }
@@ -64,15 +65,9 @@ function enqueue<T>(device: Device, job: () => Promise<T>): Promise<T> {
   return result;
 }
 
-/** Buffers for pending `outputs`, everything they need computed once. */
-async function compute(
-  device: Device,
-  outputs: readonly Tensor[],
-  donated: ReadonlySet<DeviceBuffer> = new Set(),
-): Promise<readonly DeviceBuffer[]> {
-  const order = traverse(outputs);
-  deviceOf(order, device);
-  for (const tensor of order) {
+/** Brings leaves from the host to the device; throws for dtypes that it does not have. */
+function placeLeaves(device: Device, tensors: readonly Tensor[]): void {
+  for (const tensor of tensors) {
     if (!device.dtypes.has(tensor.dtype)) {
       throw new TensorError(
         `realize: the device '${device.name}' has no ${tensor.dtype}, which ${describe(tensor)} needs`,
@@ -81,6 +76,17 @@ async function compute(
     const source = sourceOf(tensor);
     if (source.kind === 'host') place(tensor, device, device.upload(tensor.dtype, source.storage));
   }
+}
+
+/** Buffers for pending `outputs`, everything they need computed once. */
+async function compute(
+  device: Device,
+  outputs: readonly Tensor[],
+  donated: ReadonlySet<DeviceBuffer> = new Set(),
+): Promise<readonly DeviceBuffer[]> {
+  const order = traverse(outputs);
+  deviceOf(order, device);
+  placeLeaves(device, order);
   return device.run({ order: order.filter((tensor) => sourceOf(tensor).kind === 'pending'), outputs, donated });
 }
 
@@ -108,12 +114,17 @@ export async function realize<T>(tree: T, options: RealizeOptions = {}): Promise
       if (source.kind === 'placed') buffers.add(source.buffer);
     }
     const outputs = roots.filter((tensor) => sourceOf(tensor).kind === 'pending');
+    placeLeaves(device, roots);
     const results = await compute(device, outputs, buffers);
     outputs.forEach((tensor, i) => {
       place(tensor, device, results[i] as DeviceBuffer);
     });
-    for (const [tensor, path] of donated) giveUp(tensor, `${nameOf(path)} was donated to realize()`);
-    for (const buffer of buffers) device.free(buffer);
+    for (const [tensor, path] of donated) {
+      // A leaf that was on the host until this run has a buffer of its own now.
+      const source = sourceOf(tensor);
+      giveUp(tensor, `${nameOf(path)} was donated to realize()`);
+      if (source.kind === 'placed') device.free(source.buffer);
+    }
     return tree;
   });
 }

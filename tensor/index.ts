@@ -88,4 +88,4 @@ export { key } from './random.ts';
 export * from './safetensors/index.ts';
 export { broadcastShapes, formatShape, type Shape, sameShape, sizeOf } from './shape.ts';
 export { describe, makeNode, nextTensorId, sourceOf, Tensor, typeOf } from './tensor.ts';
-export { flattenTree, mapTree, replaceLeaves, treeLeaves } from './tree.ts';
+export { flattenTree, mapTree, replaceLeaves, treeLeaves, zipTrees } from './tree.ts';

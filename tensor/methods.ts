@@ -1,3 +1,4 @@
+import { dispose } from './evaluate.ts';
 import * as activations from './ops/activations.ts';
 import * as elementwise from './ops/elementwise.ts';
 import * as indexing from './ops/indexing.ts';
@@ -17,8 +18,15 @@ type Method<F> = F extends (x: Tensor, ...rest: infer Rest) => infer Result ? (.
 type Methods = { [Name in keyof typeof methods]: Method<(typeof methods)[Name]> };
 
 declare module './tensor.ts' {
-  interface Tensor extends Methods {}
+  interface Tensor extends Methods, Disposable {}
 }
+
+// What `using x = …` calls at the end of its block; browsers without the symbol get the one that compilers look for.
+Object.defineProperty(Tensor.prototype, Symbol.dispose ?? Symbol.for('Symbol.dispose'), {
+  value(this: Tensor) {
+    dispose(this);
+  },
+});
 
 for (const [name, operator] of Object.entries(methods) as [string, (x: Tensor, ...rest: unknown[]) => unknown][]) {
   Object.defineProperty(Tensor.prototype, name, {

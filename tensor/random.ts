@@ -1,6 +1,6 @@
 import { type DType, type FloatDType, isFloat } from './dtype.ts';
 import { TensorError } from './errors.ts';
-import { add, cos, div, less, log, mul, neg, remainder, sqrt, sub, where } from './ops/elementwise.ts';
+import { add, cos, div, less, log, maximum, mul, neg, remainder, sqrt, sub, where } from './ops/elementwise.ts';
 import { split as cut, reshape, sliceAxis, squeeze, stack } from './ops/movement.ts';
 import { broadcastTo, cast, checkFloat, constant, iota } from './ops/operands.ts';
 import { argMax, argSort } from './ops/reductions.ts';
@@ -55,7 +55,9 @@ export function randomBits(randomKey: Tensor, shape: Shape, word: 0 | 1 = 0): Te
   return words('randomBits', randomKey, positions(checkShape('randomBits', shape)), 'draw', word);
 }
 
-/** `count` new keys, independent of each other and of everything else made from the key. */
+/** `count` new keys (two, unless said otherwise), independent of each other and of everything else made from the key. */
+export function split(randomKey: Tensor): [Tensor, Tensor];
+export function split(randomKey: Tensor, count: number): Tensor[];
 export function split(randomKey: Tensor, count = 2): Tensor[] {
   const counters = positions(checkShape('split', [count]));
   const halves = ([0, 1] as const).map((word) => words('split', randomKey, counters, 'split', word));
@@ -93,13 +95,18 @@ function unit(randomKey: Tensor, shape: Shape, dtype: 'f64' | 'f32'): Tensor {
   return mul(add(mul(cast(div(high, 2 ** 5), 'f64'), 2 ** 26), cast(div(low, 2 ** 6), 'f64')), 2 ** -53);
 }
 
-/** Uniform numbers in [min, max). For halves they are rounded from f32, which can reach max. */
+/**
+ * Uniform numbers in [min, max). Where they are rounded once more, for halves and for a min other than 0, that can
+ * reach max.
+ */
 export function uniform(
   randomKey: Tensor,
   shape: Shape,
   { min = 0, max = 1, dtype = 'f32' }: UniformOptions = {},
 ): Tensor {
   checkFloatOption('uniform', dtype);
+  if (!(Number.isFinite(min) && Number.isFinite(max) && min <= max))
+    throw new TensorError(`uniform: needs finite min ≤ max, got ${min} and ${max}`);
   const numbers = unit(randomKey, shape, dtype === 'f64' ? 'f64' : 'f32');
   const scaled = min === 0 && max === 1 ? numbers : add(mul(numbers, max - min), min);
   return cast(scaled, dtype);
@@ -117,7 +124,7 @@ export function normal(
 ): Tensor {
   checkFloatOption('normal', dtype);
   const wide = dtype === 'f64' ? 'f64' : 'f32';
-  const [radiusKey, angleKey] = split(randomKey) as [Tensor, Tensor];
+  const [radiusKey, angleKey] = split(randomKey);
   // 1 − u lies in (0, 1], so its logarithm is finite.
   const radius = sqrt(mul(log(sub(1, unit(radiusKey, shape, wide))), -2));
   return cast(mul(radius, cos(mul(unit(angleKey, shape, wide), 2 * Math.PI))), dtype);
@@ -169,9 +176,10 @@ function wideProduct(x: Tensor, factor: number): { high: Tensor; low: Tensor } {
 export function categorical(randomKey: Tensor, logits: Tensor, axis = -1): Tensor {
   checkFloat('categorical', logits);
   const at = normalizeAxis('categorical', axis, logits.rank);
-  const wide = cast(logits, logits.dtype === 'f64' ? 'f64' : 'f32');
-  const chance = sub(1, unit(randomKey, logits.shape, wide.dtype as 'f64' | 'f32'));
-  return argMax(sub(wide, log(neg(log(chance)))), at);
+  const dtype = logits.dtype === 'f64' ? 'f64' : 'f32';
+  // 0 stands for the step up to the next number; in its middle the noise is finite, so that −∞ never wins.
+  const chance = maximum(unit(randomKey, logits.shape, dtype), dtype === 'f64' ? 2 ** -54 : 2 ** -25);
+  return argMax(sub(cast(logits, dtype), log(neg(log(chance)))), at);
 }
 
 /** The numbers 0 to n − 1 (i32) in random order: the order of n random words. */

@@ -1,3 +1,4 @@
+import { TensorError } from './errors.ts';
 import { Tensor } from './tensor.ts';
 
 /**
@@ -40,4 +41,33 @@ export const treeLeaves = (tree: unknown): Tensor[] => flattenTree(tree).map(({ 
 export function replaceLeaves<T>(tree: T, replacements: readonly Tensor[]): T {
   let next = 0;
   return mapTree(tree, (tensor) => replacements[next++] ?? tensor);
+}
+
+/**
+ * Combines trees of one structure, tensor by tensor: the first tree with each of its tensors replaced by `f` of it and
+ * its counterparts. Throws where the others have no tensor at the same path.
+ */
+export function zipTrees<T>(
+  f: (tensor: Tensor, ...others: Tensor[]) => Tensor,
+  tree: T,
+  ...others: readonly unknown[]
+): T {
+  const first = flattenTree(tree);
+  const columns = others.map((other) => {
+    const leaves = flattenTree(other);
+    const odd = Array.from({ length: Math.max(first.length, leaves.length) }, (_, i) => i).find(
+      (i) => first[i]?.path !== leaves[i]?.path,
+    );
+    if (odd !== undefined) {
+      const [here, there] = [first[odd], leaves[odd]].map((leaf) =>
+        leaf === undefined ? 'nothing' : `'${leaf.path}'`,
+      );
+      throw new TensorError(`zipTrees: the trees differ: the first has ${here} where another has ${there}`);
+    }
+    return leaves;
+  });
+  return replaceLeaves(
+    tree,
+    first.map(({ tensor }, i) => f(tensor, ...columns.flatMap((leaves) => leaves[i]?.tensor ?? []))),
+  );
 }

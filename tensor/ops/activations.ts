@@ -47,6 +47,7 @@ export const logSigmoid = (x: Tensor): Tensor => neg(softplus(neg(x)));
 export function softmax(x: Tensor, axis = -1): Tensor {
   checkFloat('softmax', x);
   const at = normalizeAxis('softmax', axis, x.rank);
+  if (x.size === 0) return x;
   return inFloat32(x, (wide) => {
     // Any shift gives the same result, so it carries no gradient.
     const largest = stopGradient(max(wide, at, { keepDims: true }));
@@ -58,5 +59,6 @@ export function softmax(x: Tensor, axis = -1): Tensor {
 /** x − log Σ e^x along an axis. */
 export function logSoftmax(x: Tensor, axis = -1): Tensor {
   checkFloat('logSoftmax', x);
-  return inFloat32(x, (wide) => sub(wide, logSumExp(wide, axis, { keepDims: true })));
+  const at = normalizeAxis('logSoftmax', axis, x.rank);
+  return inFloat32(x, (wide) => sub(wide, logSumExp(wide, at, { keepDims: true })));
 }

@@ -30,6 +30,11 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
         '[batch…, keys, dim] and [batch…, keys, width]',
     );
   }
+  if (k.dtype !== q.dtype || v.dtype !== q.dtype) {
+    throw new TensorError(
+      `scaledDotProductAttention: dtypes differ: ${typeOf(q)}, ${typeOf(k)} and ${typeOf(v)}; cast some of them`,
+    );
+  }
   if (isHalf(q.dtype)) {
     const wide = scaledDotProductAttention(cast(q, 'f32'), cast(k, 'f32'), cast(v, 'f32'), {
       ...options,

@@ -94,8 +94,16 @@ export function paddingOf(padding: Padding2d): { before: [number, number]; after
 }
 
 /** Adds one number a channel to [N, C, …]. */
-const addBias = (x: Tensor, bias: Tensor | undefined): Tensor =>
-  bias === undefined ? x : add(x, reshape(bias, [bias.size, ...x.shape.slice(2).map(() => 1)]));
+function addBias(operator: string, x: Tensor, bias: Tensor | undefined): Tensor {
+  if (bias === undefined) return x;
+  const channels = x.shape[1] as number;
+  if (bias.rank !== 1 || bias.size !== channels) {
+    throw new ShapeError(
+      `${operator}: the bias for ${channels} output channels must be ${x.dtype}[${channels}], got ${typeOf(bias)}`,
+    );
+  }
+  return add(x, reshape(bias, [channels, ...x.shape.slice(2).map(() => 1)]));
+}
 
 function checkImages(operator: string, x: Tensor, weight: Tensor): void {
   if (x.rank !== 4 || weight.rank !== 4) {
@@ -123,7 +131,7 @@ export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions = {}): 
     kernelDilation: pairOf(dilation),
     groups,
   });
-  return addBias(product, bias);
+  return addBias('conv2d', product, bias);
 }
 
 export interface ConvTranspose2dOptions {
@@ -155,7 +163,7 @@ export function convTranspose2d(x: Tensor, weight: Tensor, options: ConvTranspos
     kernelDilation,
     groups,
   });
-  return addBias(product, bias);
+  return addBias('convTranspose2d', product, bias);
 }
 
 /** Mirrors the kernel and swaps its channel axes within each group: [groups·A, B, kernel…] → [groups·B, A, kernel…]. */

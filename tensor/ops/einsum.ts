@@ -114,7 +114,7 @@ function contract(left: Labelled, right: Labelled, wanted: readonly string[]): L
   const sizes = new Map<string, number>();
   for (const { x, labels } of [a, b]) {
     labels.forEach((l, axis) => {
-      sizes.set(l, Math.max(sizes.get(l) ?? 1, x.shape[axis] as number));
+      sizes.set(l, broadcastShapes('einsum', [sizes.get(l) ?? 1], [x.shape[axis] as number])[0] as number);
     });
   }
   const sizesOf = (labels: readonly string[]): Shape => labels.map((l) => sizes.get(l) as number);

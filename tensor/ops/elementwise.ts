@@ -1,9 +1,18 @@
-import { isFloat } from '../dtype.ts';
+import { isFloat, isHalf } from '../dtype.ts';
 import { TensorError } from '../errors.ts';
 import type { BinaryPrimitive, UnaryPrimitive } from '../primitives.ts';
 import { broadcastShapes } from '../shape.ts';
 import { makeNode, type Tensor, typeOf } from '../tensor.ts';
-import { broadcastOperands, broadcastTo, cast, checkBool, checkFloat, checkNumeric, type Operand } from './operands.ts';
+import {
+  broadcastOperands,
+  broadcastTo,
+  cast,
+  checkBool,
+  checkFloat,
+  checkNumeric,
+  inFloat32,
+  type Operand,
+} from './operands.ts';
 
 const float = (primitive: UnaryPrimitive) => {
   return (x: Tensor): Tensor => {
@@ -70,8 +79,15 @@ export const square = (x: Tensor): Tensor => mul(x, x);
 /** 1 / x. */
 export const reciprocal = (x: Tensor): Tensor => div(1, x);
 /** 1 / √x. */
-export const rsqrt = (x: Tensor): Tensor => reciprocal(sqrt(x));
-export const tan = (x: Tensor): Tensor => div(sin(x), cos(x));
+export function rsqrt(x: Tensor): Tensor {
+  checkFloat('rsqrt', x);
+  return inFloat32(x, (wide) => reciprocal(sqrt(wide)));
+}
+
+export function tan(x: Tensor): Tensor {
+  checkFloat('tan', x);
+  return inFloat32(x, (wide) => div(sin(wide), cos(wide)));
+}
 
 /** |x|; its gradient at 0 is 0, the mean of both sides. */
 export function abs(x: Tensor): Tensor {
@@ -92,14 +108,21 @@ export function floor(x: Tensor): Tensor {
 }
 
 /** The smallest whole number not below x. */
-export const ceil = (x: Tensor): Tensor => (isFloat(x.dtype) ? neg(floor(neg(x))) : floor(x));
+export function ceil(x: Tensor): Tensor {
+  checkNumeric('ceil', x);
+  return isFloat(x.dtype) ? neg(floor(neg(x))) : x;
+}
 
 /** The whole number next to x toward zero. */
-export const trunc = (x: Tensor): Tensor => (isFloat(x.dtype) ? where(less(x, 0), ceil(x), floor(x)) : floor(x));
+export function trunc(x: Tensor): Tensor {
+  checkNumeric('trunc', x);
+  return isFloat(x.dtype) ? where(less(x, 0), ceil(x), floor(x)) : x;
+}
 
 /** The nearest whole number; halves go to the even one, as in IEEE 754 and PyTorch. */
 export function round(x: Tensor): Tensor {
-  if (!isFloat(x.dtype)) return floor(x);
+  checkNumeric('round', x);
+  if (!isFloat(x.dtype)) return x;
   const down = floor(x);
   const rest = sub(x, down);
   const even = equal(remainder(down, 2), 0);
@@ -111,6 +134,7 @@ export function round(x: Tensor): Tensor {
 export function remainder(a: Operand, b: Operand): Tensor {
   const [x, y] = broadcastOperands('remainder', [a, b]) as [Tensor, Tensor];
   checkNumeric('remainder', x);
+  if (isHalf(x.dtype)) return cast(remainder(cast(x, 'f32'), cast(y, 'f32')), x.dtype);
   const rest = sub(x, mul(isFloat(x.dtype) ? floor(div(x, y)) : div(x, y), y));
   if (x.dtype !== 'i32') return rest;
   // Integer division truncates toward zero; where the signs differ the rest moves over by one divisor.
@@ -131,10 +155,24 @@ export function less(a: Operand, b: Operand): Tensor {
   return makeNode('less', [x, y], {}, x.shape, 'bool');
 }
 
-export const notEqual = (a: Operand, b: Operand): Tensor => logicalNot(equal(a, b));
-export const greater = (a: Operand, b: Operand): Tensor => less(b, a);
-export const lessEqual = (a: Operand, b: Operand): Tensor => logicalOr(less(a, b), equal(a, b));
-export const greaterEqual = (a: Operand, b: Operand): Tensor => lessEqual(b, a);
+export function notEqual(a: Operand, b: Operand): Tensor {
+  const [x, y] = broadcastOperands('notEqual', [a, b]) as [Tensor, Tensor];
+  return logicalNot(equal(x, y));
+}
+
+const ordered = (operator: string, compare: (x: Tensor, y: Tensor) => Tensor) => {
+  return (a: Operand, b: Operand): Tensor => {
+    const [x, y] = broadcastOperands(operator, [a, b]) as [Tensor, Tensor];
+    checkNumeric(operator, x);
+    return compare(x, y);
+  };
+};
+
+export const greater: (a: Operand, b: Operand) => Tensor = ordered('greater', (x, y) => less(y, x));
+export const lessEqual: (a: Operand, b: Operand) => Tensor = ordered('lessEqual', (x, y) =>
+  logicalOr(less(x, y), equal(x, y)),
+);
+export const greaterEqual: (a: Operand, b: Operand) => Tensor = ordered('greaterEqual', (x, y) => lessEqual(y, x));
 
 const logical = (operator: string, primitive: 'minimum' | 'maximum') => {
   return (a: Operand, b: Operand): Tensor => {

@@ -1,10 +1,12 @@
-import { ShapeError } from '../errors.ts';
+import { isHalf } from '../dtype.ts';
+import { ShapeError, TensorError } from '../errors.ts';
 import { sameShape } from '../shape.ts';
 import { type Tensor, typeOf } from '../tensor.ts';
 import { logSoftmax } from './activations.ts';
 import { abs, mul, neg, softplus, square, sub } from './elementwise.ts';
 import { gather } from './indexing.ts';
 import { squeeze, unsqueeze } from './movement.ts';
+import { cast, checkFloat, inFloat32 } from './operands.ts';
 import { mean, sum } from './reductions.ts';
 
 export interface LossOptions {
@@ -16,21 +18,26 @@ function reduce(losses: Tensor, { reduction = 'mean' }: LossOptions): Tensor {
   return reduction === 'none' ? losses : reduction === 'sum' ? sum(losses) : mean(losses);
 }
 
-function checkSameShape(operator: string, a: Tensor, b: Tensor): void {
-  if (!sameShape(a.shape, b.shape)) throw new ShapeError(`${operator}: shapes differ: ${typeOf(a)} and ${typeOf(b)}`);
-}
+/** A loss of pairs of elements, computed in f32 for halves and rounded once, after the reduction. */
+const pairwise = (operator: string, each: (a: Tensor, b: Tensor) => Tensor) => {
+  return (a: Tensor, b: Tensor, options: LossOptions = {}): Tensor => {
+    checkFloat(operator, a);
+    if (!sameShape(a.shape, b.shape)) throw new ShapeError(`${operator}: shapes differ: ${typeOf(a)} and ${typeOf(b)}`);
+    if (a.dtype !== b.dtype) throw new TensorError(`${operator}: dtypes differ: ${typeOf(a)} and ${typeOf(b)}`);
+    const other = isHalf(b.dtype) ? cast(b, 'f32') : b;
+    return inFloat32(a, (wide) => reduce(each(wide, other), options));
+  };
+};
 
 /** (a − b)². */
-export function mseLoss(a: Tensor, b: Tensor, options: LossOptions = {}): Tensor {
-  checkSameShape('mseLoss', a, b);
-  return reduce(square(sub(a, b)), options);
-}
+export const mseLoss: (a: Tensor, b: Tensor, options?: LossOptions) => Tensor = pairwise('mseLoss', (a, b) =>
+  square(sub(a, b)),
+);
 
 /** |a − b|. */
-export function l1Loss(a: Tensor, b: Tensor, options: LossOptions = {}): Tensor {
-  checkSameShape('l1Loss', a, b);
-  return reduce(abs(sub(a, b)), options);
-}
+export const l1Loss: (a: Tensor, b: Tensor, options?: LossOptions) => Tensor = pairwise('l1Loss', (a, b) =>
+  abs(sub(a, b)),
+);
 
 /** −log softmax(logits)[target]: logits [N, classes], target i32 [N]. */
 export function crossEntropy(logits: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
@@ -39,11 +46,13 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: LossOption
       `crossEntropy: needs logits [N, classes] and targets [N], got ${typeOf(logits)} and ${typeOf(target)}`,
     );
   }
-  return reduce(neg(squeeze(gather(logSoftmax(logits), unsqueeze(target, 1), 1), 1)), options);
+  return inFloat32(logits, (wide) =>
+    reduce(neg(squeeze(gather(logSoftmax(wide), unsqueeze(target, 1), 1), 1)), options),
+  );
 }
 
 /** −[y·log σ(x) + (1 − y)·log(1 − σ(x))] = softplus(x) − x·y, without overflow. */
-export function binaryCrossEntropyWithLogits(logits: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
-  checkSameShape('binaryCrossEntropyWithLogits', logits, target);
-  return reduce(sub(softplus(logits), mul(logits, target)), options);
-}
+export const binaryCrossEntropyWithLogits: (logits: Tensor, target: Tensor, options?: LossOptions) => Tensor = pairwise(
+  'binaryCrossEntropyWithLogits',
+  (logits, target) => sub(softplus(logits), mul(logits, target)),
+);

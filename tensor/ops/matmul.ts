@@ -16,13 +16,13 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   if (a.rank === 0 || b.rank === 0) {
     throw new ShapeError(`matmul: ${typeOf(a)} × ${typeOf(b)}: a scalar has no matrix product; multiply with mul`);
   }
-  if (a.rank === 1) return squeeze(matmul(unsqueeze(a, 0), b), b.rank === 1 ? 0 : -2);
-  if (b.rank === 1) return squeeze(matmul(a, unsqueeze(b, 1)), -1);
-  const [rows, inner] = a.shape.slice(-2) as [number, number];
-  const [innerB, columns] = b.shape.slice(-2) as [number, number];
+  const [inner, innerB] = [a.shape.at(-1) as number, b.shape.at(b.rank === 1 ? 0 : -2) as number];
   if (inner !== innerB) {
     throw new ShapeError(`matmul: ${typeOf(a)} × ${typeOf(b)}: the inner sizes ${inner} and ${innerB} must be equal`);
   }
+  if (a.rank === 1) return squeeze(matmul(unsqueeze(a, 0), b), b.rank === 1 ? 0 : -2);
+  if (b.rank === 1) return squeeze(matmul(a, unsqueeze(b, 1)), -1);
+  const [rows, columns] = [a.shape.at(-2) as number, b.shape.at(-1) as number];
   if (b.rank === 2 && a.rank > 2) {
     // One matrix for the whole batch: its rows become the rows of a single product.
     return reshape(matmul(reshape(a, [sizeOf(a.shape.slice(0, -1)), inner]), b), [...a.shape.slice(0, -1), columns]);
@@ -37,6 +37,11 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   if (weight.rank !== 2 || x.shape.at(-1) !== weight.shape[1]) {
     throw new ShapeError(
       `linear: ${typeOf(x)} needs a weight of shape [out, ${x.shape.at(-1)}], got ${typeOf(weight)}`,
+    );
+  }
+  if (bias !== undefined && (bias.rank !== 1 || bias.size !== weight.shape[0])) {
+    throw new ShapeError(
+      `linear: the bias of ${typeOf(weight)} must be ${weight.dtype}[${weight.shape[0]}], got ${typeOf(bias)}`,
     );
   }
   const product = matmul(x, transpose(weight));

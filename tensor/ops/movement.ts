@@ -1,3 +1,4 @@
+import { checkScalar } from '../dtype.ts';
 import { ShapeError, TensorError } from '../errors.ts';
 import { checkShape, formatShape, normalizeAxes, normalizeAxis, type Shape, sameShape, sizeOf } from '../shape.ts';
 import { makeNode, type Tensor, typeOf } from '../tensor.ts';
@@ -126,6 +127,12 @@ export function pad(x: Tensor, amounts: readonly (readonly [number, number])[], 
       `pad: ${amounts.length} pairs of amounts for ${typeOf(x)}; give one for each of its ${x.rank} axes`,
     );
   }
+  checkScalar('pad', x.dtype, value);
+  amounts.forEach(([before, after], axis) => {
+    const [front, back] = [Math.max(0, -before), Math.max(0, -after)];
+    if (front + back > (x.shape[axis] as number))
+      throw new ShapeError(`pad: cannot crop ${front} and ${back} elements from axis ${axis} of ${typeOf(x)}`);
+  });
   const cropped = slice(
     x,
     amounts.map(([before]) => Math.max(0, -before)),
@@ -179,6 +186,8 @@ export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
   if (first === undefined) throw new TensorError('stack: there is nothing to join');
   const odd = tensors.find((x) => !sameShape(x.shape, first.shape));
   if (odd !== undefined) throw new ShapeError(`stack: ${typeOf(odd)} does not have the shape of ${typeOf(first)}`);
+  const other = tensors.find((x) => x.dtype !== first.dtype);
+  if (other !== undefined) throw new TensorError(`stack: ${typeOf(other)} does not have the dtype of ${typeOf(first)}`);
   return concat(
     tensors.map((x) => unsqueeze(x, axis)),
     axis,
@@ -189,8 +198,13 @@ export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
 export function split(x: Tensor, sizes: number | readonly number[], axis = 0): Tensor[] {
   const at = normalizeAxis('split', axis, x.rank);
   const total = x.shape[at] as number;
-  const list = typeof sizes === 'number' ? new Array<number>(sizes).fill(total / sizes) : sizes;
-  if (list.some((size) => !Number.isInteger(size) || size < 0) || list.reduce((a, b) => a + b, 0) !== total) {
+  const countable = typeof sizes !== 'number' || (Number.isInteger(sizes) && sizes >= 0);
+  const list = typeof sizes !== 'number' ? sizes : countable ? new Array<number>(sizes).fill(total / sizes) : [];
+  if (
+    !countable ||
+    list.some((size) => !Number.isInteger(size) || size < 0) ||
+    list.reduce((a, b) => a + b, 0) !== total
+  ) {
     throw new ShapeError(`split: axis ${axis} of ${typeOf(x)} cannot be cut into ${JSON.stringify(sizes)} parts`);
   }
   let start = 0;

@@ -38,7 +38,11 @@ function affine(operator: string, x: Tensor, { weight, bias }: NormOptions, own:
 export function groupNorm(x: Tensor, groups: number, options: NormOptions = {}): Tensor {
   checkFloat('groupNorm', x);
   const [batch, channels, ...places] = x.shape;
-  if (batch === undefined || channels === undefined || !Number.isInteger(channels / groups)) {
+  if (
+    batch === undefined ||
+    channels === undefined ||
+    !(groups >= 1 && channels % groups === 0 && Number.isInteger(groups))
+  ) {
     throw new ShapeError(
       `groupNorm: ${typeOf(x)} is not [batch, channels, …] with channels that divide into ${groups} groups`,
     );

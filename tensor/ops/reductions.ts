@@ -5,7 +5,7 @@ import { makeNode, type Tensor, typeOf } from '../tensor.ts';
 import { add, div, exp, isFinite, log, logicalNot, neg, square, sub, where } from './elementwise.ts';
 import { gather } from './indexing.ts';
 import { reshape, sliceAxis } from './movement.ts';
-import { checkBool, checkFloat, checkNumeric, inFloat32 } from './operands.ts';
+import { checkBool, checkFloat, checkNumeric, constant, inFloat32 } from './operands.ts';
 import { stopGradient } from './stopGradient.ts';
 
 /** Which axes to reduce: one, several, or (undefined) all. Negative axes count from the end. */
@@ -16,12 +16,12 @@ export interface ReduceOptions {
   readonly keepDims?: boolean;
 }
 
-const reducer = (primitive: 'sum' | 'max') => {
+const reducer = (primitive: 'sum' | 'max', operator: string = primitive) => {
   return (x: Tensor, axes?: Axes, { keepDims = false }: ReduceOptions = {}): Tensor => {
-    const list = normalizeAxes(primitive, axes, x.rank);
+    const list = normalizeAxes(operator, axes, x.rank);
     const kept = reducedShape(x.shape, list, true);
     if (primitive === 'max' && sizeOf(kept) > 0 && x.size === 0) {
-      throw new ShapeError(`max: ${typeOf(x)} has no elements along axes [${list.join(', ')}], so no largest one`);
+      throw new ShapeError(`${operator}: ${typeOf(x)} has no elements along axes [${list.join(', ')}] to choose from`);
     }
     const reduced = list.length === 0 ? x : makeNode(primitive, [x], { axes: list }, kept, x.dtype);
     return keepDims ? reduced : reshape(reduced, reducedShape(x.shape, list, false));
@@ -30,6 +30,7 @@ const reducer = (primitive: 'sum' | 'max') => {
 
 const reduceSum = reducer('sum');
 const reduceMax = reducer('max');
+const reduceMin = reducer('max', 'min');
 
 /** Sum over axes; 0 where there is nothing to add. Accumulated more precisely than its dtype, rounded once. */
 export function sum(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
@@ -47,18 +48,23 @@ export function max(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
 const reverseOrder = (x: Tensor): Tensor => (isFloat(x.dtype) ? neg(x) : sub(neg(x), 1));
 
 /** Smallest element over axes, with the conventions of `max`. */
-export const min = (x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor =>
-  reverseOrder(max(reverseOrder(x), axes, options));
-
-/** Whether any element over the axes is true. */
-export function any(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
-  checkBool('any', x);
-  return reduceMax(x, axes, options);
+export function min(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
+  checkNumeric('min', x);
+  return reverseOrder(reduceMin(reverseOrder(x), axes, options));
 }
 
-/** Whether all elements over the axes are true. */
-export const all = (x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor =>
-  logicalNot(any(logicalNot(x), axes, options));
+/** Whether any element over the axes is true; false where there are none. */
+export function any(x: Tensor, axes?: Axes, { keepDims = false }: ReduceOptions = {}): Tensor {
+  checkBool('any', x);
+  const list = normalizeAxes('any', axes, x.rank);
+  return x.size === 0 ? constant(0, reducedShape(x.shape, list, keepDims), 'bool') : reduceMax(x, list, { keepDims });
+}
+
+/** Whether all elements over the axes are true; true where there are none. */
+export function all(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
+  checkBool('all', x);
+  return logicalNot(any(logicalNot(x), normalizeAxes('all', axes, x.rank), options));
+}
 
 const countOf = (x: Tensor, axes: Axes, operator: string): number =>
   normalizeAxes(operator, axes, x.rank).reduce((count, axis) => count * (x.shape[axis] as number), 1);
@@ -66,7 +72,8 @@ const countOf = (x: Tensor, axes: Axes, operator: string): number =>
 /** Arithmetic mean over axes; NaN where there is nothing. */
 export function mean(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
   checkFloat('mean', x);
-  return inFloat32(x, (wide) => div(sum(wide, axes, options), countOf(x, axes, 'mean')));
+  const count = countOf(x, axes, 'mean');
+  return inFloat32(x, (wide) => div(sum(wide, axes, options), count));
 }
 
 export interface VarianceOptions extends ReduceOptions {
@@ -90,25 +97,33 @@ export function logSumExp(x: Tensor, axes?: Axes, { keepDims = false }: ReduceOp
   const list = normalizeAxes('logSumExp', axes, x.rank);
   return inFloat32(x, (wide) => {
     // Any shift gives the same result, so it carries no gradient; an infinite one would only make NaN.
-    const largest = stopGradient(max(wide, list, { keepDims: true }));
-    const shift = where(isFinite(largest), largest, 0);
+    const largest = wide.size === 0 ? undefined : stopGradient(max(wide, list, { keepDims: true }));
+    const shift = largest === undefined ? 0 : where(isFinite(largest), largest, 0);
     const result = add(log(sum(exp(sub(wide, shift)), list, { keepDims: true })), shift);
     return keepDims ? result : reshape(result, reducedShape(x.shape, list, false));
   });
 }
 
+/** The axis along which an index is chosen, from the front. */
+function checkChoice(operator: string, x: Tensor, axis: number): number {
+  checkNumeric(operator, x);
+  const at = normalizeAxis(operator, axis, x.rank);
+  if (x.shape[at] === 0) throw new ShapeError(`${operator}: axis ${axis} of ${typeOf(x)} is empty`);
+  return at;
+}
+
 /** Index (i32) of the first largest element along an axis; NaN counts as the largest. */
 export function argMax(x: Tensor, axis: number, { keepDims = false }: ReduceOptions = {}): Tensor {
-  checkNumeric('argMax', x);
-  const at = normalizeAxis('argMax', axis, x.rank);
-  if (x.shape[at] === 0) throw new ShapeError(`argMax: axis ${axis} of ${typeOf(x)} is empty`);
+  const at = checkChoice('argMax', x, axis);
   const index = makeNode('argMax', [x], { axis: at }, reducedShape(x.shape, [at], true), 'i32');
   return keepDims ? index : reshape(index, reducedShape(x.shape, [at], false));
 }
 
 /** Index (i32) of the first smallest element along an axis; NaN counts as the smallest. */
-export const argMin = (x: Tensor, axis: number, options?: ReduceOptions): Tensor =>
-  argMax(reverseOrder(x), axis, options);
+export function argMin(x: Tensor, axis: number, options?: ReduceOptions): Tensor {
+  const at = checkChoice('argMin', x, axis);
+  return argMax(reverseOrder(x), at, options);
+}
 
 /** Running sums along an axis. */
 export function cumsum(x: Tensor, axis: number): Tensor {
@@ -128,10 +143,15 @@ export function argSort(x: Tensor, axis = -1, { descending = false }: SortOption
 }
 
 /** Elements in ascending (or descending) order along an axis. */
-export const sort = (x: Tensor, axis = -1, options?: SortOptions): Tensor => gather(x, argSort(x, axis, options), axis);
+export function sort(x: Tensor, axis = -1, options?: SortOptions): Tensor {
+  checkNumeric('sort', x);
+  const at = normalizeAxis('sort', axis, x.rank);
+  return gather(x, argSort(x, at, options), at);
+}
 
 /** The `count` largest elements along an axis, in descending order, and their indices (i32). */
 export function topK(x: Tensor, count: number, axis = -1): { values: Tensor; indices: Tensor } {
+  checkNumeric('topK', x);
   const at = normalizeAxis('topK', axis, x.rank);
   if (!Number.isInteger(count) || count < 0 || count > (x.shape[at] as number)) {
     throw new TensorError(

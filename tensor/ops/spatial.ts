@@ -26,12 +26,33 @@ function checkImages(operator: string, x: Tensor): [number, number, number, numb
   return x.shape as unknown as [number, number, number, number];
 }
 
+/** Windows of images [N, C, H, W] with where they are: throws unless there is one, and none lies in padding alone. */
+function windowsOf(operator: string, x: Tensor, options: PoolOptions) {
+  const [, , height, width] = checkImages(operator, x);
+  const [kh, kw] = pairOf(options.kernel);
+  const [sh, sw] = pairOf(options.stride ?? options.kernel);
+  const { before, after } = paddingOf(options.padding ?? 0);
+  if (
+    ![kh, kw, sh, sw].every((n) => Number.isInteger(n) && n > 0) ||
+    Math.max(before[0], after[0]) >= kh ||
+    Math.max(before[1], after[1]) >= kw
+  ) {
+    throw new TensorError(
+      `${operator}: kernel and stride must be whole numbers from 1, and padding smaller than the kernel`,
+    );
+  }
+  const rows = Math.floor((height + before[0] + after[0] - kh) / sh) + 1;
+  const columns = Math.floor((width + before[1] + after[1] - kw) / sw) + 1;
+  if (rows < 1 || columns < 1) throw new ShapeError(`${operator}: a ${kh}×${kw} window does not fit into ${typeOf(x)}`);
+  return { kh, kw, sh, sw, before, after, rows, columns };
+}
+
 /** Means over windows of images [N, C, H, W]. */
 export function avgPool2d(x: Tensor, options: AvgPoolOptions): Tensor {
   const [batch, channels, height, width] = checkImages('avgPool2d', x);
   const { padding = 0, countIncludePad = true } = options;
-  const [kh, kw] = pairOf(options.kernel);
-  const stride = options.stride ?? options.kernel;
+  const { kh, kw, sh, sw } = windowsOf('avgPool2d', x, options);
+  const stride = [sh, sw] as const;
   return inFloat32(x, (wide) => {
     // A convolution with a kernel of ones, each channel an image of its own.
     const ones = constant(1, [1, 1, kh, kw], wide.dtype);
@@ -45,21 +66,7 @@ export function avgPool2d(x: Tensor, options: AvgPoolOptions): Tensor {
 
 /** Maxima over windows of images [N, C, H, W]; the first of equal elements gets the gradient, as in PyTorch. */
 export function maxPool2d(x: Tensor, options: PoolOptions): Tensor {
-  checkImages('maxPool2d', x);
-  const [kh, kw] = pairOf(options.kernel);
-  const [sh, sw] = pairOf(options.stride ?? options.kernel);
-  const { before, after } = paddingOf(options.padding ?? 0);
-  if (
-    ![kh, kw, sh, sw].every((n) => Number.isInteger(n) && n > 0) ||
-    before[0] >= kh ||
-    before[1] >= kw ||
-    after[0] >= kh ||
-    after[1] >= kw
-  ) {
-    throw new TensorError(
-      'maxPool2d: kernel and stride must be whole numbers from 1, and padding smaller than the kernel',
-    );
-  }
+  const { kh, kw, sh, sw, before, after, rows, columns } = windowsOf('maxPool2d', x, options);
   const padded = pad(
     x,
     [
@@ -70,10 +77,6 @@ export function maxPool2d(x: Tensor, options: PoolOptions): Tensor {
     ],
     Number.NEGATIVE_INFINITY,
   );
-  const [height, width] = padded.shape.slice(2) as [number, number];
-  const rows = Math.floor((height - kh) / sh) + 1;
-  const columns = Math.floor((width - kw) / sw) + 1;
-  if (rows < 1 || columns < 1) throw new ShapeError(`maxPool2d: a ${kh}×${kw} window does not fit into ${typeOf(x)}`);
   // One slice for each place in the window.
   const places = Array.from({ length: kh * kw }, (_, place) => {
     const [top, left] = [Math.floor(place / kw), place % kw];

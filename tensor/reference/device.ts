@@ -86,7 +86,16 @@ export class ReferenceDevice implements Device {
         if (!uses.has(tensor)) release(tensor);
       }
       return outputs.map((tensor) => {
-        const { dtype, storage } = computed.get(original(tensor)) ?? leafBuffer(original(tensor));
+        const made = original(tensor);
+        const buffer = computed.get(made);
+        // The last output to use a buffer takes it; leaves, and what several outputs stand for, are copied.
+        const left = (uses.get(made) ?? 0) - 1;
+        uses.set(made, left);
+        if (buffer !== undefined && left === 0) {
+          computed.delete(made);
+          return buffer;
+        }
+        const { dtype, storage } = buffer ?? leafBuffer(made);
         return this.#hold(dtype, storage.slice());
       });
     } finally {

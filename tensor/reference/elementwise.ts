@@ -28,6 +28,10 @@ const sigmoid = (x: number): number => {
   return x >= 0 ? 1 / (1 + e) : e / (1 + e);
 };
 
+/** IEEE 754 has 1^y = 1 for every y and (−1)^±∞ = 1, where JavaScript says NaN. */
+const power = (a: number, b: number): number =>
+  a === 1 || (a === -1 && Math.abs(b) === Number.POSITIVE_INFINITY) ? 1 : a ** b;
+
 function where(call: Call<'where'>): void {
   const [condition, a, b] = [0, 1, 2].map((i) => input(call, i).values) as [Float32Array, Float32Array, Float32Array];
   for (let i = 0; i < call.out.length; i++) call.out[i] = (condition[i] ? a[i] : b[i]) as number;
@@ -71,8 +75,7 @@ export const elementwise: Kernels<UnaryPrimitive | BinaryPrimitive | TestPrimiti
   sub: binary((a, b) => a - b),
   mul: multiply,
   div: binary((a, b) => a / b),
-  // IEEE 754 has 1^y = 1 for every y, also where JavaScript says NaN.
-  pow: binary((a, b) => (a === 1 ? 1 : a ** b)),
+  pow: binary(power),
   maximum: binary(Math.max),
   minimum: binary(Math.min),
   equal: binary((a, b) => Number(a === b)),

@@ -1,0 +1,3 @@
+import { checkFamilies } from './cases/checkFamilies.ts';
+
+checkFamilies('contractions', 'conv', 'spatial', 'layers');

@@ -1,0 +1,134 @@
+import fc from 'fast-check';
+import { expect } from 'vitest';
+import {
+  type Device,
+  type DType,
+  defaultDevice,
+  isFloat,
+  isInteger,
+  read,
+  type Tensor,
+  tensor,
+} from '../../../tensor/index.ts';
+import { entry, type FloatName, generator, type Nd, product, round, ulp } from './naive.ts';
+
+/** A suite gets its device when its tests run, so that one can be opened beforehand. */
+export type DeviceOf = () => Device;
+
+export const floats: readonly FloatName[] = ['f64', 'f32', 'f16', 'bf16'];
+export const numeric: readonly DType[] = [...floats, 'i32', 'u32'];
+export const every: readonly DType[] = [...numeric, 'bool'];
+
+/** Those of `list` that the device has. */
+export const had = <D extends DType>(device: Device, list: readonly D[]): D[] =>
+  list.filter((dtype) => device.dtypes.has(dtype));
+
+/** f64 where the device has it, so that results need no rounding; else f32. */
+export const widest = (device: Device): 'f64' | 'f32' => (device.dtypes.has('f64') ? 'f64' : 'f32');
+
+/**
+ * How many units in the last place a transcendental function, or a few operators after one another, may be off. The
+ * reference executor rounds results of V8's functions, which are within 1 ulp in f64; others compute in f32.
+ */
+export const slack = (device: Device, dtype: DType): number =>
+  dtype === 'f64' || dtype === 'f16' || dtype === 'bf16' ? 2 : device.name === 'reference' ? 1 : 4;
+
+/** What a number becomes when it is stored: floats rounded (halves by way of f32, as documented), integers wrapped. */
+export function stored(dtype: DType, value: number): number {
+  if (dtype === 'i32') return value | 0;
+  if (dtype === 'u32') return value >>> 0;
+  if (dtype === 'bool') return value === 0 ? 0 : 1;
+  return dtype === 'f64' || dtype === 'f32' ? round(dtype, value) : round(dtype, Math.fround(value));
+}
+
+/** A leaf with the elements of a naive array. */
+export const upload = (x: Nd, dtype: DType): Tensor => tensor([...x.data], { shape: x.shape, dtype });
+
+/**
+ * The elements of a tensor, computed on the device: `conformance` makes it the default, and leaves of the tests are
+ * there or on the host.
+ */
+export async function compute(device: Device, x: Tensor): Promise<number[]> {
+  if (defaultDevice() !== device) throw new Error('test bug: the device under test is not the default');
+  return Array.from(await read(x));
+}
+
+/** Throws unless two numbers are within so many units in the last place of `dtype`, plus an absolute bound. */
+export function expectNear(actual: number, expected: number, dtype: DType, ulps: number, absolute = 0): void {
+  if (Object.is(actual, expected) || actual === expected) return;
+  const unit = isFloat(dtype) ? ulp(dtype, expected) : 0;
+  const allowed = ulps * unit + absolute;
+  if (Math.abs(actual - expected) <= allowed) return;
+  expect.fail(`${actual} is not within ${allowed} (${ulps} ulp + ${absolute}) of ${expected} in ${dtype}`);
+}
+
+export interface Closeness {
+  /** Default 0: equal. */
+  readonly ulps?: number;
+  /** Default 0; may depend on the element. */
+  readonly absolute?: number | ((i: number) => number);
+}
+
+/** Computes `actual` on the device and compares shape, dtype and every element. Zeros of both signs are equal here. */
+export async function expectNd(
+  device: Device,
+  actual: Tensor,
+  expected: Nd,
+  dtype: DType,
+  { ulps = 0, absolute = 0 }: Closeness = {},
+): Promise<void> {
+  expect(actual.dtype).toBe(dtype);
+  expect(actual.shape).toEqual(expected.shape);
+  const values = await compute(device, actual);
+  expect(values.length).toBe(expected.data.length);
+  values.forEach((value, i) => {
+    const bound = typeof absolute === 'number' ? absolute : absolute(i);
+    expectNear(value, entry(expected.data, i), dtype, ulps, bound);
+  });
+}
+
+/** Sizes that go wrong: none, one, and small numbers that no power of two divides. */
+export const sizes = fc.oneof(
+  { weight: 1, arbitrary: fc.constant(0) },
+  { weight: 2, arbitrary: fc.constant(1) },
+  { weight: 6, arbitrary: fc.constantFrom(2, 3, 5, 7) },
+);
+
+export const shapes = (maxRank = 4, minRank = 0): fc.Arbitrary<number[]> =>
+  fc.array(sizes, { minLength: minRank, maxLength: maxRank }).filter((shape) => product(shape) <= 400);
+
+export const seeds = fc.nat({ max: 2 ** 31 });
+
+/** A value that `dtype` holds exactly: floats of many magnitudes up to 32, integers of all sizes, truth values. */
+export function sample(dtype: DType, random: () => number): number {
+  const u = random();
+  if (dtype === 'bool') return u < 0.5 ? 0 : 1;
+  if (isInteger(dtype)) {
+    const magnitude = 2 ** Math.floor(random() * 33);
+    const value = Math.floor(u * magnitude);
+    return dtype === 'u32' ? value : value > 2 ** 31 - 1 ? value - 2 ** 32 : random() < 0.5 ? 0 - value : value;
+  }
+  return stored(dtype, (u - 0.5) * 2 ** Math.floor(random() * 10 - 3));
+}
+
+export function filled(shape: readonly number[], seed: number, dtype: DType): Nd {
+  const random = generator(seed);
+  return { shape, data: Array.from({ length: product(shape) }, () => sample(dtype, random)) };
+}
+
+/** Small whole numbers: their sums and products are exact in every numeric dtype but the halves. */
+export function whole(shape: readonly number[], seed: number, from = -4, to = 4): Nd {
+  const random = generator(seed);
+  return { shape, data: Array.from({ length: product(shape) }, () => from + Math.floor(random() * (to - from + 1))) };
+}
+
+/** A property over arbitrary inputs; fewer runs where one is expensive. */
+export const holds = <T extends [unknown, ...unknown[]]>(
+  arbitraries: { [K in keyof T]: fc.Arbitrary<T[K]> },
+  f: (...values: T) => Promise<void>,
+  runs = 40,
+): Promise<void> =>
+  fc.assert(
+    fc.asyncProperty(fc.tuple(...arbitraries) as unknown as fc.Arbitrary<T>, (values) => f(...values)),
+    { numRuns: runs },
+  );

@@ -1,0 +1,63 @@
+import {
+  type Device,
+  type DeviceBuffer,
+  type DType,
+  type MemoryUse,
+  type Run,
+  type StorageArray,
+  sourceOf,
+} from '../../../tensor/index.ts';
+
+/** A device under another name that passes everything on and writes down which primitives it was asked to run. */
+export class WatchedDevice implements Device {
+  readonly name: string;
+  readonly dtypes: ReadonlySet<DType>;
+  /** One list of primitives a run. */
+  readonly runs: string[][] = [];
+  readonly #inner: Device;
+
+  constructor(inner: Device, name: string) {
+    this.#inner = inner;
+    this.name = name;
+    this.dtypes = inner.dtypes;
+  }
+
+  /** How many nodes of a primitive were run in all. */
+  count(primitive: string): number {
+    return this.runs.flat().filter((other) => other === primitive).length;
+  }
+
+  upload(dtype: DType, storage: StorageArray): DeviceBuffer {
+    return this.#inner.upload(dtype, storage);
+  }
+
+  run(run: Run): Promise<readonly DeviceBuffer[]> {
+    this.runs.push(
+      run.order.map((tensor) => {
+        const source = sourceOf(tensor);
+        return source.kind === 'pending' ? source.node.primitive : source.kind;
+      }),
+    );
+    return this.#inner.run(run);
+  }
+
+  download(buffer: DeviceBuffer): Promise<StorageArray> {
+    return this.#inner.download(buffer);
+  }
+
+  peek(buffer: DeviceBuffer): StorageArray | undefined {
+    return this.#inner.peek(buffer);
+  }
+
+  free(buffer: DeviceBuffer): void {
+    this.#inner.free(buffer);
+  }
+
+  memory(): MemoryUse {
+    return this.#inner.memory();
+  }
+
+  resetPeak(): void {
+    this.#inner.resetPeak();
+  }
+}

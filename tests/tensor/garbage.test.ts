@@ -1,0 +1,56 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { expect, test, vi } from 'vitest';
+import { add, type Device, dispose, openDevice, read, realize, type Tensor, tensor } from '../../tensor/index.ts';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+/** Collects garbage until a condition holds; finalizers run between turns of the event loop. */
+const eventually = (condition: () => void): Promise<void> =>
+  vi.waitFor(
+    () => {
+      collect();
+      condition();
+    },
+    { timeout: 10_000, interval: 20 },
+  );
+
+/** In a function of its own, so that nothing of it stays on the stack. */
+async function abandonLeaves(device: Device, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await read(add(tensor([i], { device }), 1));
+}
+
+test('buffers of leaves that nobody holds any more are freed', async () => {
+  const device = await openDevice('reference');
+  await abandonLeaves(device, 20);
+  await eventually(() => expect(device.memory()).toMatchObject({ bytes: 0, buffers: 0 }));
+});
+
+test('a tensor that was disposed of is not freed a second time when it is collected', async () => {
+  const device = await openDevice('reference');
+  const kept = tensor([1], { device });
+  await (async () => {
+    for (let i = 0; i < 20; i++) dispose(tensor([i], { device }));
+  })();
+  for (let i = 0; i < 5; i++) {
+    collect();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  expect(device.memory()).toMatchObject({ bytes: 4, buffers: 1 });
+  dispose(kept);
+});
+
+async function realizeOver(device: Device): Promise<{ result: Tensor; input: WeakRef<Tensor> }> {
+  const input = tensor([1], { device });
+  const result = await realize(add(add(input, 1), 1));
+  return { result, input: new WeakRef(input) };
+}
+
+test('a realized tensor lets go of the graph behind it', async () => {
+  const device = await openDevice('reference');
+  const { result, input } = await realizeOver(device);
+  // Compared outside of the expectation, whose failure would hold on to the tensor.
+  await eventually(() => expect(input.deref() === undefined).toBe(true));
+  expect(Array.from(await read(result))).toEqual([3]);
+});
