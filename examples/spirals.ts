@@ -86,10 +86,14 @@ function start(params: readonly Layer[]): TrainState {
   return { params, firstMoment: nothing, secondMoment: nothing, count: 0, loss: zeros([]) };
 }
 
+const steps = 400;
+
 function step(state: TrainState, batch: Batch): TrainState {
   const [value, gradients] = valueAndGrad(loss)(state.params, batch);
   const count = state.count + 1;
-  const [decay1, decay2, learningRate] = [0.9, 0.99, 0.01];
+  const [decay1, decay2] = [0.9, 0.99];
+  // Smaller steps towards the end, so that training settles.
+  const learningRate = 0.02 * (1 - state.count / steps);
   const firstMoment = zipTrees((m, g) => m.mul(decay1).add(g.mul(1 - decay1)), state.firstMoment, gradients);
   const secondMoment = zipTrees((v, g) => v.mul(decay2).add(g.square().mul(1 - decay2)), state.secondMoment, gradients);
   const params = zipTrees(
@@ -110,7 +114,7 @@ const batch = await realize(spirals(key(0), 200));
 let state = await realize(start(initModel(key(1), [2, 32, 32, 2])));
 
 console.log('Two spirals, 400 points; a network with layers of 2, 32, 32 and 2');
-while (state.count < 400) {
+while (state.count < steps) {
   state = await realize(step(state, batch), { donate: state });
   if (state.count % 50 === 0) {
     const [error, share] = [await item(state.loss), await item(accuracy(state.params, batch))];

@@ -29,6 +29,8 @@ export interface Run {
 /** An executor with its memory. Runs on one device happen in the order in which they were asked for. */
 export interface Device {
   readonly name: string;
+  /** What it is, in a line for people. */
+  readonly description: string;
   /** The dtypes that it can hold and compute with. */
   readonly dtypes: ReadonlySet<DType>;
   /** Copies storage to the device. */
@@ -45,25 +47,39 @@ export interface Device {
   resetPeak(): void;
 }
 
-export type DeviceKind = 'reference';
+/** `auto` is the fastest that can be had here. */
+export type DeviceKind = 'auto' | 'wasm' | 'reference';
 
-/** Opens a device of the given kind. */
-export async function openDevice(kind: DeviceKind): Promise<Device> {
-  if (kind !== 'reference') {
-    throw new TensorError(`openDevice: there is no device kind '${String(kind)}'; the kinds are: reference`);
-  }
-  return new ReferenceDevice();
+export interface DeviceOptions {
+  /** Threads of the WebAssembly executor. Default: `DIFFUSION_DPO_THREADS`, else one for each core. */
+  readonly threads?: number;
 }
 
-let current: Device | undefined;
+/** Opens a device of the given kind. */
+export async function openDevice(kind: DeviceKind, options: DeviceOptions = {}): Promise<Device> {
+  switch (kind) {
+    case 'reference':
+      return new ReferenceDevice();
+    case 'auto':
+    case 'wasm':
+      // Loaded only where it is used: the compiler is most of the library.
+      return (await import('./wasm/device.ts')).WasmDevice.open(options);
+    default:
+      throw new TensorError(
+        `openDevice: there is no device kind '${String(kind)}'; the kinds are: auto, wasm, reference`,
+      );
+  }
+}
 
-/** The device for graphs whose leaves are on none: the reference executor unless `setDefaultDevice` chose another. */
-export function defaultDevice(): Device {
-  current ??= new ReferenceDevice();
+let current: Promise<Device> | undefined;
+
+/** The device for graphs whose leaves are on none: what `auto` opens, unless `setDefaultDevice` chose another. */
+export function defaultDevice(): Promise<Device> {
+  current ??= openDevice('auto');
   return current;
 }
 
 /** Chooses the device for graphs whose leaves are on none. Tensors that are on a device stay there. */
 export function setDefaultDevice(device: Device): void {
-  current = device;
+  current = Promise.resolve(device);
 }

@@ -34,8 +34,8 @@ function traverse(roots: readonly Tensor[]): Tensor[] {
   return order;
 }
 
-/** The device that a graph runs on: asked for, else that of its leaves, else the default. */
-function deviceOf(order: readonly Tensor[], asked: Device | undefined): Device {
+/** The device that a graph is bound to: the one asked for, else that of its leaves; throws where they differ. */
+function commonDevice(order: readonly Tensor[], asked: Device | undefined): Device | undefined {
   let found: { device: Device; leaf: Tensor } | undefined;
   for (const leaf of order) {
     const source = sourceOf(leaf);
@@ -50,7 +50,7 @@ function deviceOf(order: readonly Tensor[], asked: Device | undefined): Device {
       );
     }
   }
-  return asked ?? found?.device ?? defaultDevice();
+  return asked ?? found?.device;
 }
 
 const queues = new WeakMap<Device, Promise<unknown>>();
@@ -85,7 +85,7 @@ async function compute(
   donated: ReadonlySet<DeviceBuffer> = new Set(),
 ): Promise<readonly DeviceBuffer[]> {
   const order = traverse(outputs);
-  deviceOf(order, device);
+  commonDevice(order, device);
   placeLeaves(device, order);
   return device.run({ order: order.filter((tensor) => sourceOf(tensor).kind === 'pending'), outputs, donated });
 }
@@ -97,7 +97,8 @@ async function compute(
 export async function realize<T>(tree: T, options: RealizeOptions = {}): Promise<T> {
   const roots = [...new Set(flattenTree(tree).map(({ tensor }) => tensor))];
   const given = flattenTree(options.donate).filter(({ tensor }) => !roots.includes(tensor));
-  const device = deviceOf(traverse([...roots, ...given.map(({ tensor }) => tensor)]), options.device);
+  const order = traverse([...roots, ...given.map(({ tensor }) => tensor)]);
+  const device = commonDevice(order, options.device) ?? (await defaultDevice());
   return enqueue(device, async () => {
     const donated = new Map<Tensor, string>();
     for (const { path, tensor } of given) {
@@ -135,7 +136,7 @@ const nameOf = (path: string): string => (path === '' ? 'it' : `'${path}'`);
 export async function readStorage(tensor: Tensor): Promise<StorageArray> {
   const early = sourceOf(tensor);
   if (early.kind === 'host') return early.storage.slice();
-  const device = deviceOf(traverse([tensor]), undefined);
+  const device = commonDevice(traverse([tensor]), undefined) ?? (await defaultDevice());
   return enqueue(device, async () => {
     checkUsable('read', tensor);
     const source = sourceOf(tensor);

@@ -48,6 +48,7 @@ class ReferenceBuffer implements DeviceBuffer {
  */
 export class ReferenceDevice implements Device {
   readonly name = 'reference';
+  readonly description = 'reference: plain JavaScript, one thread, for checking';
   readonly dtypes: ReadonlySet<DType> = new Set(dtypes);
   #use = { bytes: 0, buffers: 0, peakBytes: 0, peakBuffers: 0 };
 

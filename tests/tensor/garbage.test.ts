@@ -1,7 +1,18 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test, vi } from 'vitest';
-import { add, type Device, dispose, openDevice, read, realize, type Tensor, tensor } from '../../tensor/index.ts';
+import {
+  add,
+  type Device,
+  type DeviceBuffer,
+  dispose,
+  openDevice,
+  read,
+  realize,
+  type Tensor,
+  tensor,
+} from '../../tensor/index.ts';
+import { WatchedDevice } from './conformance/wrapped.ts';
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
@@ -27,16 +38,26 @@ test('buffers of leaves that nobody holds any more are freed', async () => {
   await eventually(() => expect(device.memory()).toMatchObject({ bytes: 0, buffers: 0 }));
 });
 
+class CountingDevice extends WatchedDevice {
+  freed = 0;
+
+  override free(buffer: DeviceBuffer): void {
+    this.freed++;
+    super.free(buffer);
+  }
+}
+
 test('a tensor that was disposed of is not freed a second time when it is collected', async () => {
-  const device = await openDevice('reference');
+  const device = new CountingDevice(await openDevice('reference'), 'counting');
   const kept = tensor([1], { device });
   await (async () => {
     for (let i = 0; i < 20; i++) dispose(tensor([i], { device }));
   })();
-  for (let i = 0; i < 5; i++) {
+  for (let i = 0; i < 10; i++) {
     collect();
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
+  expect(device.freed).toBe(20);
   expect(device.memory()).toMatchObject({ bytes: 4, buffers: 1 });
   dispose(kept);
 });

@@ -81,6 +81,15 @@ export function accuracy(device: DeviceOf): void {
     expect(await compute(device(), t.mseLoss(mixed, t.zeros([4], { dtype: 'f16' })))).toEqual([22496]);
   });
 
+  test('a long sum in f64 loses log₂(n) roundings, not n', async () => {
+    if (!device().dtypes.has('f64')) return;
+    const values = new Float64Array(n).fill(0.1);
+    const { sum, size } = compensated(values);
+    const [actual] = await compute(device(), t.sum(t.tensor(values)));
+    // Blocks of 64 may be added one by one.
+    expect(Math.abs(Number(actual) - sum)).toBeLessThanOrEqual((64 + Math.log2(n)) * 2 ** -53 * size);
+  });
+
   test('running sums of many elements', async () => {
     const count = 1_000_003;
     const random = generator(4);

@@ -186,7 +186,7 @@ export function evaluation(device: DeviceOf): void {
   });
 
   test('the default device runs what is on none', async () => {
-    const former = t.defaultDevice();
+    const former = await t.defaultDevice();
     const watched = new WatchedDevice(device(), 'watched');
     t.setDefaultDevice(watched);
     try {
@@ -195,7 +195,7 @@ export function evaluation(device: DeviceOf): void {
     } finally {
       t.setDefaultDevice(former);
     }
-    expect(t.defaultDevice()).toBe(former);
+    expect(await t.defaultDevice()).toBe(former);
   });
 
   test('every dtype of the device is accepted, no other', async () => {

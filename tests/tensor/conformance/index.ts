@@ -62,7 +62,7 @@ export function conformance(
       let former: Device | undefined;
       beforeAll(async () => {
         device = await open();
-        former = defaultDevice();
+        former = await defaultDevice();
         setDefaultDevice(device);
       });
       afterAll(() => {

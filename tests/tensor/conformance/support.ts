@@ -49,7 +49,7 @@ export const upload = (x: Nd, dtype: DType): Tensor => tensor([...x.data], { sha
  * there or on the host.
  */
 export async function compute(device: Device, x: Tensor): Promise<number[]> {
-  if (defaultDevice() !== device) throw new Error('test bug: the device under test is not the default');
+  if ((await defaultDevice()) !== device) throw new Error('test bug: the device under test is not the default');
   return Array.from(await read(x));
 }
 

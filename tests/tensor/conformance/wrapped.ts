@@ -11,6 +11,7 @@ import {
 /** A device under another name that passes everything on and writes down which primitives it was asked to run. */
 export class WatchedDevice implements Device {
   readonly name: string;
+  readonly description = 'another device, watched';
   readonly dtypes: ReadonlySet<DType>;
   /** One list of primitives a run. */
   readonly runs: string[][] = [];

@@ -1,0 +1,128 @@
+import { lowering } from './lower.ts';
+import { at, variable } from './position.ts';
+import type { Program, Value } from './program.ts';
+
+const views: ReadonlySet<string> = new Set([
+  'reshape',
+  'permute',
+  'broadcastTo',
+  'slice',
+  'flip',
+  'pad',
+  'concat',
+  'barrier',
+]);
+const sources: ReadonlySet<string> = new Set(['constant', 'iota']);
+/** Each is a step of its own, which reads its inputs from memory and writes its output there. */
+const steps: ReadonlySet<string> = new Set(['matmul', 'conv', 'argMax', 'cumsum', 'argSort', 'scatterAdd']);
+const reductions: ReadonlySet<string> = new Set(['sum', 'max']);
+
+/** Joining more pieces than this is done piece by piece, each with a kernel of its own, instead of by choosing among all. */
+const fewPieces = 8;
+
+export const joinsMany = ({ primitive, inputs }: Value): boolean => primitive === 'concat' && inputs.length > fewPieces;
+export const isView = ({ primitive }: Value): boolean => views.has(primitive);
+export const isStep = ({ primitive }: Value): boolean => steps.has(primitive);
+export const isReduction = ({ primitive }: Value): boolean => reductions.has(primitive);
+
+/** Rough costs of computing an element again, in simple operations; what is not listed is simple. */
+const costs: Readonly<Record<string, number>> = {
+  exp: 15,
+  expm1: 20,
+  log: 20,
+  log1p: 25,
+  sin: 25,
+  cos: 25,
+  tanh: 20,
+  sigmoid: 20,
+  softplus: 40,
+  erf: 25,
+  pow: 80,
+  threefry: 100,
+  sqrt: 6,
+  div: 5,
+  gather: 10,
+  pad: 4,
+  concat: 4,
+};
+
+/** An expression above this is stored when it is used twice or repeated by a broadcast, rather than computed again. */
+const cheap = 8;
+/** An expression above this is stored in any case, to bound the size of kernels. */
+const large = 400;
+
+/** For every value, the distinct values that use it. */
+export function usersOf({ values }: Program): Map<Value, Value[]> {
+  const users = new Map<Value, Value[]>(values.map((value) => [value, []]));
+  for (const value of values) for (const input of new Set(value.inputs)) users.get(input)?.push(value);
+  return users;
+}
+
+/**
+ * Which values get a buffer: leaves, outputs, results of reductions and steps, what a step needs to find in memory, and
+ * what would cost too much to compute more than once. Everything else dissolves into the kernels that use it.
+ */
+export function chooseBuffers(program: Program, mostLoads: number): Set<Value> {
+  const users = usersOf(program);
+  const buffers = new Set<Value>(program.outputs);
+  const hasBuffer = (value: Value): boolean => buffers.has(value);
+  const cost = new Map<Value, number>();
+  const loads = new Map<Value, ReadonlySet<Value>>();
+
+  const costOf = (value: Value): number => (hasBuffer(value) ? 1 : (cost.get(value) ?? 1));
+  const loadsOf = (value: Value): ReadonlySet<Value> =>
+    hasBuffer(value) ? new Set([value]) : (loads.get(value) ?? new Set());
+  /** Gives a buffer to what a view shows, or to the view itself where it joins several. */
+  const store = (value: Value): void => {
+    if (hasBuffer(value) || sources.has(value.primitive)) return;
+    const single = isView(value) && value.primitive !== 'concat' && value.primitive !== 'pad';
+    if (single) store(value.inputs[0] as Value);
+    else buffers.add(value);
+  };
+
+  for (const value of program.values) {
+    const { primitive, inputs } = value;
+    if (primitive === 'leaf' || isStep(value) || isReduction(value) || joinsMany(value)) buffers.add(value);
+    if (primitive === 'matmul' || primitive === 'conv') {
+      for (const input of inputs) if (stridedView(input, hasBuffer) === undefined) buffers.add(input);
+    } else if (isStep(value)) {
+      for (const input of inputs) buffers.add(input);
+    } else if (primitive === 'gather') {
+      buffers.add(inputs[0] as Value);
+    } else if (
+      primitive === 'broadcastTo' &&
+      value.shape.join() !== inputs[0]?.shape.join() &&
+      costOf(inputs[0] as Value) > cheap
+    ) {
+      store(inputs[0] as Value);
+    }
+    const needed = primitive === 'barrier' ? inputs.slice(0, 1) : inputs;
+    const together = new Set(needed.flatMap((input) => [...loadsOf(input)]));
+    if (together.size > mostLoads && !joinsMany(value))
+      for (const input of needed) if (loadsOf(input).size > 1) store(input);
+    loads.set(value, new Set(needed.flatMap((input) => [...loadsOf(input)])));
+    const own = sources.has(primitive) || (isView(value) && !(primitive in costs)) ? 0 : (costs[primitive] ?? 1);
+    cost.set(value, own + needed.reduce((sum, input) => sum + costOf(input), 0));
+    const readers = users.get(value)?.length ?? 0;
+    if (costOf(value) > large || (costOf(value) > cheap && readers > 1)) store(value);
+  }
+  return buffers;
+}
+
+/** A buffer seen with a constant stride along every axis. Strides and offset are in elements. */
+export interface StridedView {
+  readonly from: Value;
+  readonly strides: readonly number[];
+  readonly offset: number;
+}
+
+/** The strided view that a value is, if it is one: contractions can read it as it is. */
+export function stridedView(value: Value, hasBuffer: (value: Value) => boolean): StridedView | undefined {
+  const loops = value.shape.map((size) => variable(size));
+  const scalar = lowering(hasBuffer)(value, loops.map(at));
+  if (scalar.kind !== 'load') return undefined;
+  const { constant, terms } = scalar.position;
+  if (terms.some(({ atom }) => atom.kind !== 'variable')) return undefined;
+  const strides = loops.map((loop) => terms.find(({ atom }) => atom === loop)?.factor ?? 0);
+  return { from: scalar.from, strides, offset: constant };
+}

@@ -1,0 +1,75 @@
+import type { Condition, Scalar } from './kernel.ts';
+import type { Position } from './position.ts';
+
+/** The scalars that a scalar is made from directly. */
+export function partsOf(scalar: Scalar): readonly Scalar[] {
+  switch (scalar.kind) {
+    case 'apply':
+      return scalar.inputs;
+    case 'masked':
+      return [scalar.inside, scalar.outside];
+    case 'lookup':
+      return [scalar.index];
+    default:
+      return [];
+  }
+}
+
+/** A scalar and everything that it is made of, each once, parts before users. */
+export function allParts(scalar: Scalar, found = new Set<Scalar>()): Set<Scalar> {
+  if (found.has(scalar)) return found;
+  for (const part of partsOf(scalar)) allParts(part, found);
+  return found.add(scalar);
+}
+
+/** Every read of memory in a scalar. */
+export const loadsOf = (scalar: Scalar): Extract<Scalar, { kind: 'load' | 'lookup' }>[] =>
+  [...allParts(scalar)].filter((part) => part.kind === 'load' || part.kind === 'lookup');
+
+/** The positions that a scalar itself uses. */
+export function positionsOf(scalar: Scalar): Position[] {
+  switch (scalar.kind) {
+    case 'load':
+    case 'lookup':
+    case 'place':
+      return [scalar.position];
+    case 'masked':
+      return scalar.conditions.map(({ position }) => position);
+    default:
+      return [];
+  }
+}
+
+/** The scalar with every position rewritten; what was shared stays shared. */
+export function rewritePositions(
+  scalar: Scalar,
+  rewrite: (position: Position) => Position,
+  known: Map<Scalar, Scalar>,
+): Scalar {
+  const existing = known.get(scalar);
+  if (existing !== undefined) return existing;
+  const inner = (part: Scalar): Scalar => rewritePositions(part, rewrite, known);
+  const condition = (one: Condition): Condition => ({ ...one, position: rewrite(one.position) });
+  const made = ((): Scalar => {
+    switch (scalar.kind) {
+      case 'load':
+      case 'place':
+        return { ...scalar, position: rewrite(scalar.position) };
+      case 'lookup':
+        return { ...scalar, position: rewrite(scalar.position), index: inner(scalar.index) };
+      case 'masked':
+        return {
+          ...scalar,
+          conditions: scalar.conditions.map(condition),
+          inside: inner(scalar.inside),
+          outside: inner(scalar.outside),
+        };
+      case 'apply':
+        return { ...scalar, inputs: scalar.inputs.map(inner) };
+      default:
+        return scalar;
+    }
+  })();
+  known.set(scalar, made);
+  return made;
+}

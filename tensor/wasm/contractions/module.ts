@@ -1,0 +1,56 @@
+import { type MemoryImport, ModuleBuilder } from '../module.ts';
+import { addConv } from './conv.ts';
+import { addGather, addGatherRun } from './convGather.ts';
+import { type ElementName, elements } from './element.ts';
+import { addGemm } from './gemm.ts';
+import { addDirectKernel, addRowsKernel, blockColumns, blockRows } from './microKernel.ts';
+import { addPack } from './pack.ts';
+import { addInterleave, addPackPanels } from './packPanels.ts';
+import { addPad } from './pad.ts';
+import { addDirectLoop, addPanelLoop, addSpread } from './panelLoop.ts';
+import { addSkinny } from './skinny.ts';
+import { storage32, storage64 } from './storage.ts';
+
+type Bits = '32' | '64';
+
+/** Every export is called as (parameters, unit, scratch): addresses of a parameter block and of the thread's scratch. */
+export type ContractionExport =
+  | `${'packRows' | 'packColumns' | 'pad'}${Bits}`
+  | `${'gemm' | 'skinny' | 'conv'}_${ElementName}`;
+
+/**
+ * The contraction runtime: a WebAssembly module over `env.memory`. `relaxed` uses relaxed SIMD's multiply-add, where
+ * the engine has it: faster, rounded once less, and not the same bits as without.
+ */
+export function contractionModule(options: {
+  readonly relaxed: boolean;
+  readonly memory: MemoryImport;
+}): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder(options.memory);
+  const kinds = elements(options.relaxed);
+  for (const storage of [storage32, storage64]) {
+    const { bits, bytes } = storage;
+    const columns = blockColumns(storage);
+    const interleaveColumns = addInterleave(module, storage, columns * bytes);
+    const interleaveRows =
+      columns === blockRows ? interleaveColumns : addInterleave(module, storage, blockRows * bytes);
+    const packRows = addPackPanels(module, storage, { lines: blockRows, padded: false }, interleaveRows);
+    const packColumns = addPackPanels(module, storage, { lines: columns, padded: true }, interleaveColumns);
+    addPack(module, storage, packRows, `packRows${bits}`);
+    addPack(module, storage, packColumns, `packColumns${bits}`);
+    addPad(module, storage, `pad${bits}`);
+    const gather = addGather(module, storage);
+    const gatherRun = addGatherRun(module, storage, interleaveColumns);
+    for (const element of Object.values(kinds)) {
+      if (element.bytes !== bytes) continue;
+      const spread = addSpread(module, element);
+      const panelLoop = addPanelLoop(module, element, addRowsKernel(module, element, `rows_${element.name}`), spread);
+      const direct = addDirectKernel(module, element);
+      const directLoop = addDirectLoop(module, element, panelLoop, direct, gather, spread);
+      addGemm(module, element, packRows, packColumns, panelLoop, `gemm_${element.name}`);
+      addConv(module, element, { gather, gatherRun, panelLoop, directLoop }, `conv_${element.name}`);
+      addSkinny(module, element, storage, `skinny_${element.name}`);
+    }
+  }
+  return module.toBytes();
+}

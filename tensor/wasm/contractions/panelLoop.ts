@@ -1,0 +1,148 @@
+import { type I32, i32, type Statement, type V128, when } from '../instructions.ts';
+import type { ModuleBuilder, TypedFunction } from '../module.ts';
+import { forRange, get, increase, int, integers, product, repeat, set, sum } from './control.ts';
+import type { Gather } from './convGather.ts';
+import type { Element } from './element.ts';
+import { minimum } from './items.ts';
+import { blockColumns, type DirectKernel, type RowsKernel } from './microKernel.ts';
+import { contiguous } from './tables.ts';
+
+const parameters = ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as const;
+
+/**
+ * (a, b, c, cRow, table, depth, rows, columns, accumulate, tile): c[rows, columns] = or += a·b of packed panels, where
+ * column j of c is at `table[j]` bytes. `tile` is room for `rows` rows of a panel.
+ */
+export type PanelLoop = TypedFunction<typeof parameters, undefined>;
+
+export function addPanelLoop(module: ModuleBuilder, element: Element, kernel: RowsKernel, spread: Spread): PanelLoop {
+  const { bytes } = element;
+  const panel = blockColumns(element);
+  return module.function({ parameters }, ([a, b, c, cRow, table, depth, rows, columns, accumulate, tile], scope) => {
+    const { column, width } = integers(scope, 'column width');
+    return forRange(
+      column,
+      get(columns),
+      panel,
+      set(width, minimum(int(panel), i32.sub(get(columns), get(column)))),
+      when(
+        i32.and(i32.eq(get(width), int(panel)), contiguous(table, 0, panel, bytes)),
+        [
+          kernel.call(
+            get(a),
+            get(b),
+            i32.add(get(c), i32.load(get(table))),
+            get(cRow),
+            get(depth),
+            get(rows),
+            get(accumulate),
+          ),
+        ],
+        [
+          kernel.call(get(a), get(b), get(tile), int(panel * bytes), get(depth), get(rows), int(0)),
+          spread.call(get(tile), get(c), get(cRow), get(table), get(rows), get(width), get(accumulate)),
+        ],
+      ),
+      increase(b, product(get(depth), int(panel * bytes))),
+      increase(table, panel * 4),
+    );
+  });
+}
+
+const directParameters = [...parameters, 'i32', 'i32', 'i32'] as const;
+
+/**
+ * (a, b, c, cRow, table, depth, rows, columns, accumulate, tile, x, xTable, offsets): the same for at most 4 rows and B
+ * gathered from x, element k of column j being at `x + xTable[j] + offsets[k]`. With so few rows packing would cost more
+ * than it gives: only panels of scattered columns are gathered, to b.
+ */
+export type DirectLoop = TypedFunction<typeof directParameters, undefined>;
+
+export function addDirectLoop(
+  module: ModuleBuilder,
+  element: Element,
+  panelLoop: PanelLoop,
+  direct: DirectKernel,
+  gather: Gather,
+  spread: Spread,
+): DirectLoop {
+  const { bytes, lanes } = element;
+  const panel = blockColumns(element);
+  return module.function(
+    { parameters: directParameters },
+    ([a, b, c, cRow, table, depth, rows, columns, accumulate, tile, x, xTable, offsets], scope) => {
+      const { column, width, x0, x1, to } = integers(scope, 'column width x0 x1 to');
+      const directly = (target: I32, row: I32, add: I32): Statement =>
+        direct.call(get(a), get(x0), get(x1), get(offsets), target, row, get(depth), get(rows), add);
+      return forRange(
+        column,
+        get(columns),
+        panel,
+        set(width, minimum(int(panel), i32.sub(get(columns), get(column)))),
+        set(x0, sum(get(x), i32.load(get(xTable)))),
+        set(x1, sum(get(x), i32.load(get(xTable), lanes * 4))),
+        set(to, i32.add(get(c), i32.load(get(table)))),
+        when(
+          i32.and(contiguous(xTable, 0, lanes, bytes), contiguous(xTable, lanes, lanes, bytes)),
+          [
+            when(
+              contiguous(table, 0, panel, bytes),
+              [directly(get(to), get(cRow), get(accumulate))],
+              [
+                directly(get(tile), int(panel * bytes), int(0)),
+                spread.call(get(tile), get(c), get(cRow), get(table), get(rows), get(width), get(accumulate)),
+              ],
+            ),
+          ],
+          [
+            gather.call(get(x), get(offsets), get(xTable), int(1), get(depth), get(b)),
+            panelLoop.call(
+              ...([a, b, c, cRow, table, depth, rows, width, accumulate, tile].map(get) as unknown as Parameters<
+                PanelLoop['call']
+              >),
+            ),
+          ],
+        ),
+        increase(table, panel * 4),
+        increase(xTable, panel * 4),
+      );
+    },
+  );
+}
+
+const spreadParameters = ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as const;
+
+/** (tile, c, cRow, table, rows, width, accumulate): moves the first columns of a tile to where they belong. */
+export type Spread = TypedFunction<typeof spreadParameters, undefined>;
+
+export function addSpread(module: ModuleBuilder, element: Element): Spread {
+  const { bytes } = element;
+  const step = blockColumns(element) * bytes;
+  return module.function({ parameters: spreadParameters }, (p, scope) => {
+    const [tile, c, cRow, table, rows, width, accumulate] = p;
+    const { row, column, from, to, entry } = integers(scope, 'row column from to entry');
+    const eachColumn = (value: V128): Statement => [
+      set(from, get(tile)),
+      set(entry, get(table)),
+      repeat(
+        column,
+        get(width),
+        set(to, sum(get(c), i32.load(get(entry)))),
+        element.storeOne(get(to), value),
+        increase(from, bytes),
+        increase(entry, 4),
+      ),
+    ];
+    return repeat(
+      row,
+      get(rows),
+      when(
+        get(accumulate),
+        [eachColumn(element.add(element.loadOne(get(to)), element.loadOne(get(from))))],
+        [eachColumn(element.loadOne(get(from)))],
+      ),
+      increase(tile, step),
+      increase(c, get(cRow)),
+    );
+  });
+}

@@ -1,0 +1,266 @@
+import { aligned } from '../compiler/arena.ts';
+import { type Program, readProgram, type Value } from '../compiler/program.ts';
+import type { Device, DeviceBuffer, MemoryUse, Run } from '../device.ts';
+import { allocate, byteSize, type DType, dtypes, roundTo, type StorageArray } from '../dtype.ts';
+import { TensorError } from '../errors.ts';
+import type { Attributes } from '../primitives.ts';
+import { formatShape } from '../shape.ts';
+import { sourceOf, type Tensor } from '../tensor.ts';
+import { contractionModule } from './contractions/module.ts';
+import { Heap, mostPages } from './heap.ts';
+import { laneDType } from './lanes.ts';
+import type { MemoryImport } from './module.ts';
+import { type Base, compilePlan, type Plan } from './plan.ts';
+import { hasRelaxedSimd } from './relaxed.ts';
+import { canShareMemory, defaultThreadCount, SingleThread, type Threads, WorkerThreads } from './threads.ts';
+
+class WasmBuffer implements DeviceBuffer {
+  readonly dtype: DType;
+  readonly address: number;
+  readonly byteLength: number;
+  freed = false;
+
+  constructor(dtype: DType, address: number, byteLength: number) {
+    this.dtype = dtype;
+    this.address = address;
+    this.byteLength = byteLength;
+  }
+}
+
+interface ReadyPlan {
+  readonly id: number;
+  readonly plan: Plan;
+}
+
+export interface WasmOptions {
+  /** Default: `DIFFUSION_DPO_THREADS`, else one for each core. */
+  readonly threads?: number;
+  /** Whether operators share kernels; default true. */
+  readonly fuse?: boolean;
+  /** How many compiled plans are kept; default 256. */
+  readonly plans?: number;
+}
+
+/** The WebAssembly executor: graphs compiled to SIMD kernels over one linear memory. */
+export class WasmDevice implements Device {
+  readonly name = 'wasm';
+  readonly description: string;
+  readonly dtypes: ReadonlySet<DType> = new Set(dtypes);
+  readonly #heap: Heap;
+  readonly #memoryImport: MemoryImport;
+  readonly #threads: Threads;
+  readonly #fuse: boolean;
+  /** Beyond this many, the plan unused for longest goes. */
+  readonly #mostPlans: number;
+  readonly #plans = new Map<string, ReadyPlan>();
+  #use = { bytes: 0, buffers: 0, peakBytes: 0, peakBuffers: 0 };
+  #compiled = 0;
+
+  private constructor(
+    heap: Heap,
+    memoryImport: MemoryImport,
+    threads: Threads,
+    { fuse = true, plans = 256 }: WasmOptions,
+  ) {
+    this.#heap = heap;
+    this.#memoryImport = memoryImport;
+    this.#threads = threads;
+    this.#fuse = fuse;
+    this.#mostPlans = plans;
+    const speed = hasRelaxedSimd() ? 'relaxed SIMD' : 'SIMD';
+    this.description = `wasm: WebAssembly ${speed}, ${threads.count} ${threads.count === 1 ? 'thread' : 'threads'}`;
+  }
+
+  /** Opens a device with that many threads. Without shared memory there is one, the caller's. */
+  static async open(options: WasmOptions = {}): Promise<WasmDevice> {
+    const { threads = defaultThreadCount() } = options;
+    const shared = canShareMemory();
+    const limits: MemoryImport = { initial: 16, maximum: mostPages, shared };
+    const heap = new Heap(new WebAssembly.Memory({ initial: 16, maximum: mostPages, shared }));
+    const contractions = await WebAssembly.compile(contractionModule({ relaxed: hasRelaxedSimd(), memory: limits }));
+    const runner = shared
+      ? new WorkerThreads(threads, heap.memory, contractions)
+      : new SingleThread(heap.memory, contractions);
+    return new WasmDevice(heap, limits, runner, options);
+  }
+
+  /** Threads that compute. */
+  get threads(): number {
+    return this.#threads.count;
+  }
+
+  /** How many plans have been compiled so far. */
+  get plansCompiled(): number {
+    return this.#compiled;
+  }
+
+  upload(dtype: DType, storage: StorageArray): DeviceBuffer {
+    const buffer = this.#hold(dtype, storage.byteLength);
+    this.#bytes(buffer).set(new Uint8Array(storage.buffer, storage.byteOffset, storage.byteLength));
+    return buffer;
+  }
+
+  async run({ order, outputs }: Run): Promise<readonly DeviceBuffer[]> {
+    const program = readProgram(order, outputs);
+    const { id, plan } = await this.#planFor(program);
+    const leaves = program.leaves.map((tensor) => own(placedBuffer(tensor)));
+    const results = outputs.map(({ dtype, size }) => this.#hold(dtype, size * byteSize[dtype]));
+    const scratchBytes = aligned(plan.threadScratchBytes);
+    const pieces = [plan.table.bytes, plan.arenaBytes, scratchBytes * this.#threads.count];
+    const addresses = pieces.map((bytes) => this.#heap.allocate(bytes));
+    const [table, arena, scratch] = addresses as [number, number, number];
+    const working = pieces.reduce((sum, bytes) => sum + bytes, 0);
+    this.#count(working, 0);
+    try {
+      this.#fillTable(program, plan, { table, arena, leaves, results });
+      await this.#threads.run(id, table, scratch, scratchBytes);
+      this.#checkIndices(plan, table);
+      // What is a leaf, or an output twice, has no kernel to write it.
+      program.outputs.forEach((value, i) => {
+        const source = value.primitive === 'leaf' ? leaves[value.slot] : results[program.outputs.indexOf(value)];
+        const target = results[i] as WasmBuffer;
+        if (source !== undefined && source !== target) this.#bytes(target).set(this.#bytes(source));
+      });
+      return results;
+    } catch (error) {
+      for (const buffer of results) this.free(buffer);
+      throw error;
+    } finally {
+      addresses.forEach((address, i) => {
+        this.#heap.free(address, pieces[i] as number);
+      });
+      this.#count(-working, 0);
+    }
+  }
+
+  async download(buffer: DeviceBuffer): Promise<StorageArray> {
+    return this.peek(buffer);
+  }
+
+  peek(buffer: DeviceBuffer): StorageArray {
+    const held = own(buffer);
+    const copy = allocate(held.dtype, held.byteLength / byteSize[held.dtype]);
+    new Uint8Array(copy.buffer).set(this.#bytes(held));
+    return copy;
+  }
+
+  free(buffer: DeviceBuffer): void {
+    const held = own(buffer);
+    if (held.freed) return;
+    held.freed = true;
+    this.#heap.free(held.address, held.byteLength);
+    this.#count(-held.byteLength, -1);
+  }
+
+  memory(): MemoryUse {
+    return { ...this.#use };
+  }
+
+  resetPeak(): void {
+    this.#use.peakBytes = this.#use.bytes;
+    this.#use.peakBuffers = this.#use.buffers;
+  }
+
+  async #planFor(program: Program): Promise<ReadyPlan> {
+    const known = this.#plans.get(program.key);
+    if (known !== undefined) {
+      // Reinserted, so that the first of the map is the one unused for longest.
+      this.#plans.delete(program.key);
+      this.#plans.set(program.key, known);
+      return known;
+    }
+    const plan = compilePlan(program, this.#memoryImport, this.#fuse);
+    const ready = { id: this.#compiled++, plan };
+    const module = await WebAssembly.compile(plan.module);
+    this.#threads.load({ id: ready.id, module, phases: plan.phases, counters: plan.table.counters });
+    this.#plans.set(program.key, ready);
+    for (const [key, { id }] of this.#plans) {
+      if (this.#plans.size <= this.#mostPlans) break;
+      this.#plans.delete(key);
+      this.#threads.unload(id);
+    }
+    return ready;
+  }
+
+  #fillTable(
+    program: Program,
+    plan: Plan,
+    run: { table: number; arena: number; leaves: readonly WasmBuffer[]; results: readonly WasmBuffer[] },
+  ): void {
+    const { buffer } = this.#heap.memory;
+    const words = new Int32Array(buffer, run.table, plan.table.words.length);
+    words.set(plan.table.words);
+    const addressOf = (base: Base): number => {
+      if (base.kind === 'arena') return run.arena;
+      return (base.kind === 'leaf' ? run.leaves[base.slot] : run.results[base.index])?.address ?? 0;
+    };
+    for (const { word, base, offset } of plan.table.addresses) words[word] = addressOf(base) + offset;
+    const numbers = new DataView(buffer, run.table + plan.table.numbers);
+    for (const value of program.values) {
+      if (value.primitive !== 'constant') continue;
+      writeLanes(numbers, 16 * value.slot, value.dtype, program.scalars[value.slot] as number);
+    }
+  }
+
+  /** Reports an index that was out of range: kernels read element 0 instead, so nothing else went wrong. */
+  #checkIndices(plan: Plan, table: number): void {
+    const report = new Int32Array(this.#heap.memory.buffer, table + plan.table.report, 2);
+    const value = plan.indexed[(report[0] as number) - 1];
+    if (value === undefined) return;
+    const { axis } = value.attributes as Attributes['gather'];
+    const [x] = value.inputs as readonly [Value];
+    const type = `${x.dtype}${formatShape(x.shape)}`;
+    throw new TensorError(
+      `${value.primitive}: index ${report[1]} is outside axis ${axis} of ${type}: indices there are 0 to ${(x.shape[axis] as number) - 1}`,
+    );
+  }
+
+  #bytes({ address, byteLength }: WasmBuffer): Uint8Array {
+    return new Uint8Array(this.#heap.memory.buffer, address, byteLength);
+  }
+
+  #hold(dtype: DType, byteLength: number): WasmBuffer {
+    const buffer = new WasmBuffer(dtype, this.#heap.allocate(byteLength), byteLength);
+    this.#count(byteLength, 1);
+    return buffer;
+  }
+
+  #count(bytes: number, buffers: number): void {
+    const use = this.#use;
+    use.bytes += bytes;
+    use.buffers += buffers;
+    use.peakBytes = Math.max(use.peakBytes, use.bytes);
+    use.peakBuffers = Math.max(use.peakBuffers, use.buffers);
+  }
+}
+
+function own(buffer: DeviceBuffer): WasmBuffer {
+  if (buffer instanceof WasmBuffer) return buffer;
+  throw new TensorError('wasm: this buffer belongs to another device');
+}
+
+function placedBuffer(tensor: Tensor): DeviceBuffer {
+  const source = sourceOf(tensor);
+  if (source.kind === 'placed') return source.buffer;
+  throw new TensorError(`wasm: tensor #${tensor.id} is not on the device`);
+}
+
+/** A number in all lanes of a vector, as kernels expect it. */
+function writeLanes(view: DataView, offset: number, dtype: DType, value: number): void {
+  const rounded = roundTo(dtype, value);
+  for (let byte = 0; byte < 16; byte += laneDType(dtype) === 'f64' ? 8 : 4) {
+    switch (laneDType(dtype)) {
+      case 'f64':
+        view.setFloat64(offset + byte, rounded, true);
+        break;
+      case 'f32':
+        view.setFloat32(offset + byte, rounded, true);
+        break;
+      case 'bool':
+        view.setInt32(offset + byte, rounded ? -1 : 0, true);
+        break;
+      default:
+        view.setInt32(offset + byte, rounded | 0, true);
+    }
+  }
+}

@@ -1,0 +1,273 @@
+import { packLifetimes } from '../compiler/arena.ts';
+import { stridedView } from '../compiler/buffers.ts';
+import type { LoopKernel } from '../compiler/kernel.ts';
+import { shapeLoops } from '../compiler/loops.ts';
+import type { Program, Value } from '../compiler/program.ts';
+import { allParts, loadsOf } from '../compiler/scalars.ts';
+import { schedule } from '../compiler/schedule.ts';
+import { byteSize } from '../dtype.ts';
+import type { ConvAttributes } from '../primitives.ts';
+import { sizeOf } from '../shape.ts';
+import type { ContractionDType, ContractionPlan } from './contractions/plan.ts';
+import { planConv } from './contractions/planConv.ts';
+import { planMatmul } from './contractions/planMatmul.ts';
+import { type I32, i32, type Local, local, type Statement, when } from './instructions.ts';
+import { loopCode, planLoops } from './loopCode.ts';
+import { type MemoryImport, ModuleBuilder, type Scope } from './module.ts';
+import { planStep } from './stepCode.ts';
+import type { Phase } from './threads.ts';
+
+/** A program compiled to a module and the phases that call it. A run copies the table, fills it in and runs the phases. */
+export interface Plan {
+  readonly module: Uint8Array<ArrayBuffer>;
+  readonly phases: readonly Phase[];
+  /** What each phase does, for people. */
+  readonly descriptions: readonly string[];
+  readonly arenaBytes: number;
+  readonly threadScratchBytes: number;
+  readonly table: TableLayout;
+  /** Gathers and scatters that may find an index out of range, by the number that the report word holds, less one. */
+  readonly indexed: readonly Value[];
+}
+
+/**
+ * The table of a run: addresses of buffers, the report of a bad index, counters for the threads, parameter blocks of
+ * contractions, and the run's numbers as vectors. Offsets are in bytes.
+ */
+export interface TableLayout {
+  readonly words: Int32Array;
+  /** Words that get an address: where some piece of memory is in this run, plus an offset. */
+  readonly addresses: readonly { readonly word: number; readonly base: Base; readonly offset: number }[];
+  readonly report: number;
+  readonly counters: number;
+  readonly numbers: number;
+  readonly bytes: number;
+}
+
+/** Memory whose address is known when a plan runs: a leaf's buffer, an output's, or the arena. */
+export type Base =
+  | { readonly kind: 'leaf'; readonly slot: number }
+  | { readonly kind: 'output'; readonly index: number }
+  | { readonly kind: 'arena' };
+
+const bytesOf = (value: Value): number => sizeOf(value.shape) * byteSize[value.dtype];
+
+/** Work that ends before the next begins: a kernel of our own, or a contraction. */
+interface Task {
+  readonly reads: ReadonlySet<Value>;
+  readonly writes: readonly Value[];
+  readonly scratchBytes: number;
+  readonly description: string;
+  readonly work: KernelWork | ContractionWork;
+}
+
+interface KernelWork {
+  readonly kind: 'kernel';
+  readonly units: number;
+  readonly code: (context: TaskContext, from: Local<'i32'>, to: Local<'i32'>) => Statement;
+}
+
+interface ContractionWork {
+  readonly kind: 'contraction';
+  readonly plan: ContractionPlan;
+  readonly operands: Readonly<Record<'a' | 'b' | 'out', Value>>;
+}
+
+interface TaskContext {
+  readonly scope: Scope;
+  address(value: Value): I32;
+  argument(slot: number): { base: I32; offset: number };
+  readonly scratch: I32;
+  reportIndex(value: Value, index: I32): Statement;
+}
+
+/** Compiles a program for a memory of the given kind; without `fuse`, every operator gets a kernel of its own. */
+export function compilePlan(program: Program, memory: MemoryImport, fuse: boolean): Plan {
+  const { kernels, buffers } = schedule(program, { mostLoads: 24, fuse });
+  const tasks = kernels.map((kernel) => {
+    if (kernel.kind === 'loops') return loopTask(shapeLoops(kernel));
+    const { value } = kernel;
+    return value.primitive === 'matmul' || value.primitive === 'conv'
+      ? contractionTask(value, buffers)
+      : stepTask(value);
+  });
+  const { arena, scratch, bytes: arenaBytes } = placeValues(tasks, new Set(program.outputs));
+
+  const stored = [
+    ...program.values.filter(({ primitive }) => primitive === 'leaf'),
+    ...tasks.flatMap(({ writes }) => writes),
+  ];
+  const wordOf = new Map(stored.map((value, i) => [value, i]));
+  const addresses: { word: number; base: Base; offset: number }[] = [];
+  const addAddress = (word: number, value: Value, offset: number): void => {
+    const index = program.outputs.indexOf(value);
+    if (value.primitive === 'leaf') addresses.push({ word, base: { kind: 'leaf', slot: value.slot }, offset });
+    else if (index >= 0) addresses.push({ word, base: { kind: 'output', index }, offset });
+    else addresses.push({ word, base: { kind: 'arena' }, offset: (arena.get(value) ?? 0) + offset });
+  };
+  stored.forEach((value, word) => {
+    addAddress(word, value, 0);
+  });
+  const arenaWord = stored.length;
+  addresses.push({ word: arenaWord, base: { kind: 'arena' }, offset: 0 });
+  const report = 4 * (arenaWord + 1);
+  const blocks: number[] = [];
+  const phases: Phase[] = [];
+  const descriptions: string[] = [];
+  const indexed: Value[] = [];
+  const builder = new ModuleBuilder(memory);
+  const blockStart = report / 4 + 2;
+
+  const addKernel = (name: string, { code }: KernelWork, scratchOffset: number, numbers: () => number): void => {
+    builder.function({ parameters: ['i32', 'i32', 'i32'], name }, ([base, from, to], scope) => {
+      const known = new Map<Value, Local<'i32'>>();
+      const prelude: Statement[] = [];
+      const address = (value: Value): I32 => {
+        const variable = known.get(value) ?? scope.local('i32');
+        if (!known.has(value))
+          prelude.push(local.set(variable, i32.load(local.get(base), 4 * (wordOf.get(value) as number))));
+        known.set(value, variable);
+        return local.get(variable);
+      };
+      const reportIndex = (value: Value, index: I32): Statement => {
+        const number = indexed.includes(value) ? indexed.indexOf(value) : indexed.push(value) - 1;
+        return when(i32.eqz(i32.load(local.get(base), report)), [
+          i32.store(local.get(base), i32.const(number + 1), report),
+          i32.store(local.get(base), index, report + 4),
+        ]);
+      };
+      const context: TaskContext = {
+        scope,
+        address,
+        reportIndex,
+        argument: (slot) => ({ base: local.get(base), offset: numbers() + 16 * slot }),
+        scratch: i32.add(i32.load(local.get(base), 4 * arenaWord), i32.const(scratchOffset)),
+      };
+      const body = code(context, from, to);
+      return [prelude, body];
+    });
+  };
+
+  // Parameter blocks come first, so that everything behind them has a place when code refers to it.
+  tasks.forEach(({ work }, task) => {
+    if (work.kind !== 'contraction') return;
+    for (const steps of work.plan.phases) {
+      for (const { words } of steps) {
+        words.forEach((word, i) => {
+          if (typeof word === 'number') return;
+          const { operand, offset } = word;
+          const at = blockStart + blocks.length + i;
+          if (operand === 'scratch')
+            addresses.push({ word: at, base: { kind: 'arena' }, offset: (scratch[task] as number) + offset });
+          else addAddress(at, work.operands[operand], offset);
+        });
+        blocks.push(...words.map((word) => (typeof word === 'number' ? word : 0)));
+      }
+    }
+  });
+  const counters = 4 * (blockStart + blocks.length);
+  const counterWords = tasks.reduce(
+    (sum, { work }) =>
+      sum + (work.kind === 'kernel' ? 2 : work.plan.phases.reduce((n, steps) => n + steps.length + 1, 0)),
+    0,
+  );
+  const numbers = Math.ceil((counters + 4 * counterWords) / 16) * 16;
+
+  let block = 4 * blockStart;
+  let threadScratchBytes = 0;
+  tasks.forEach(({ work, description }, i) => {
+    if (work.kind === 'kernel') {
+      const name = `k${i}`;
+      addKernel(name, work, scratch[i] as number, () => numbers);
+      phases.push([{ kind: 'kernel', name, units: work.units }]);
+      descriptions.push(description);
+      return;
+    }
+    threadScratchBytes = Math.max(threadScratchBytes, work.plan.threadScratchBytes);
+    for (const steps of work.plan.phases) {
+      phases.push(
+        steps.map(({ name, units, words }) => {
+          const parameters = block;
+          block += 4 * words.length;
+          return { kind: 'contraction', name, units, parameters };
+        }),
+      );
+      descriptions.push(description);
+    }
+  });
+  const bytes = numbers + 16 * program.scalars.length;
+  const words = new Int32Array(bytes / 4);
+  words.set(blocks, blockStart);
+  const table: TableLayout = { words, addresses, report, counters, numbers, bytes };
+  return { module: builder.toBytes(), phases, descriptions, arenaBytes, threadScratchBytes, table, indexed };
+}
+
+/** Finds places in the arena for what lives only during a run: intermediate values, and each task's scratch. */
+function placeValues(tasks: readonly Task[], outputs: ReadonlySet<Value>) {
+  const lifetimes = new Map<Value, { bytes: number; from: number; to: number }>();
+  tasks.forEach((task, i) => {
+    for (const value of task.writes)
+      if (!lifetimes.has(value)) lifetimes.set(value, { bytes: bytesOf(value), from: i, to: i });
+    for (const value of [...task.writes, ...task.reads]) {
+      const lifetime = lifetimes.get(value);
+      if (lifetime !== undefined) lifetime.to = i;
+    }
+  });
+  const inner = [...lifetimes].filter(([value]) => !outputs.has(value));
+  const work = tasks.map(({ scratchBytes }, i) => ({ bytes: scratchBytes, from: i, to: i }));
+  const { offsets, bytes } = packLifetimes([...inner.map(([, lifetime]) => lifetime), ...work]);
+  return {
+    arena: new Map(inner.map(([value], i) => [value, offsets[i] as number])),
+    scratch: offsets.slice(inner.length),
+    bytes,
+  };
+}
+
+function loopTask(kernel: LoopKernel): Task {
+  const plan = planLoops(kernel);
+  const { stages } = plan.kernel;
+  const operators = stages.flatMap(({ scalar, kind }) => [
+    ...[...allParts(scalar)].flatMap((part) => (part.kind === 'apply' ? [part.operator] : [])),
+    ...(kind === 'map' ? [] : [kind]),
+  ]);
+  return {
+    reads: new Set(stages.flatMap(({ scalar }) => loadsOf(scalar).map(({ from }) => from))),
+    writes: stages.flatMap(({ store, value }) => (store === undefined ? [] : [value])),
+    scratchBytes: 0,
+    description: operators.join(' ') || 'copy',
+    work: { kind: 'kernel', units: plan.units, code: (context, from, to) => loopCode(plan, context, from, to) },
+  };
+}
+
+function stepTask(value: Value): Task {
+  const { units, scratchBytes, code } = planStep(value);
+  return {
+    reads: new Set(value.inputs),
+    writes: [value],
+    scratchBytes,
+    description: value.primitive,
+    work: { kind: 'kernel', units, code },
+  };
+}
+
+function contractionTask(value: Value, buffers: ReadonlySet<Value>): Task {
+  const dtype = value.dtype as ContractionDType;
+  const [a, b] = value.inputs as readonly [Value, Value];
+  const read = (input: Value) => {
+    const view = stridedView(input, (other) => buffers.has(other));
+    if (view === undefined) throw new Error(`wasm: an input of ${value.primitive} is not in memory`);
+    return { ...view, shape: input.shape };
+  };
+  const [x, y] = [read(a), read(b)];
+  const plan =
+    value.primitive === 'matmul'
+      ? planMatmul(dtype, { a: x, b: y, out: { shape: value.shape } })
+      : planConv(dtype, { x, w: y, out: { shape: value.shape } }, value.attributes as ConvAttributes);
+  return {
+    reads: new Set([x.from, y.from]),
+    writes: [value],
+    scratchBytes: plan.scratchBytes,
+    description: value.primitive,
+    work: { kind: 'contraction', plan, operands: { a: x.from, b: y.from, out: value } },
+  };
+}

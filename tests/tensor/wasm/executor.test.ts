@@ -1,0 +1,189 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import fc from 'fast-check';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { checkpoint, grad, vjp } from '../../../autograd/index.ts';
+import { type Program, programInputs, programs, runProgram } from '../../../autograd/testing/index.ts';
+import * as t from '../../../tensor/index.ts';
+import { ReferenceDevice } from '../../../tensor/reference/device.ts';
+import { WasmDevice } from '../../../tensor/wasm/device.ts';
+
+const ones = (x: t.Tensor): t.Tensor => t.onesLike(x);
+
+/** What a program gives, and where asked for, the gradients of its float results by its float inputs. */
+async function outcome(program: Program, device: t.Device, withGradients: boolean): Promise<number[][]> {
+  const inputs = await t.copy(programInputs(program), { device });
+  const outputs = runProgram(program, inputs);
+  const results = [...outputs];
+  if (
+    withGradients &&
+    outputs.every(({ dtype }) => t.isFloat(dtype)) &&
+    inputs.every(({ dtype }) => t.isFloat(dtype))
+  ) {
+    const { value, pullback } = vjp((...xs: t.Tensor[]) => runProgram(program, xs), ...inputs);
+    results.push(...pullback(value.map(ones)));
+  }
+  await t.realize(results, { device });
+  const read = await Promise.all(results.map(async (result) => Array.from(await t.read(result))));
+  t.dispose([inputs, results]);
+  return read;
+}
+
+function expectClose(actual: readonly number[][], expected: readonly number[][], bound: number): void {
+  expect(actual.map(({ length }) => length)).toEqual(expected.map(({ length }) => length));
+  actual.forEach((list, i) => {
+    const other = expected[i] ?? [];
+    const size = Math.max(1, ...other.map(Math.abs));
+    list.forEach((value, k) => {
+      expect(Math.abs(value - (other[k] as number))).toBeLessThanOrEqual(bound * size);
+    });
+  });
+}
+
+const reference = new ReferenceDevice();
+const smooth = (dtype: 'f64' | 'f32') => programs({ smooth: true, dtypes: [dtype], maxSteps: 10, minSize: 0 });
+
+describe('random programs', () => {
+  // f32 rounds at each of up to ten steps and their gradients, and each rounding may be amplified a few times.
+  for (const [dtype, bound] of [
+    ['f64', 1e-12],
+    ['f32', 1e-4],
+  ] as const) {
+    test(`and their gradients agree with the reference in ${dtype}, fused and unfused`, async () => {
+      const [fused, unfused] = [
+        await WasmDevice.open({ threads: 2 }),
+        await WasmDevice.open({ threads: 1, fuse: false }),
+      ];
+      await fc.assert(
+        fc.asyncProperty(smooth(dtype), async (program) => {
+          const expected = await outcome(program, reference, true);
+          expectClose(await outcome(program, fused, true), expected, bound);
+          expectClose(await outcome(program, unfused, true), expected, bound);
+        }),
+        { numRuns: 120 },
+      );
+      expect([fused.memory().bytes, unfused.memory().bytes]).toEqual([0, 0]);
+    });
+  }
+
+  test('on integers and truth values agree exactly', async () => {
+    const device = await WasmDevice.open({ threads: 2 });
+    await fc.assert(
+      fc.asyncProperty(programs({ dtypes: ['i32', 'u32', 'bool'], maxSteps: 10, minSize: 0 }), async (program) => {
+        expect(await outcome(program, device, false)).toEqual(await outcome(program, reference, false));
+      }),
+      { numRuns: 150 },
+    );
+  });
+});
+
+test('results are the same bits for any number of threads', async () => {
+  const devices = await Promise.all([1, 2, 3].map((threads) => WasmDevice.open({ threads })));
+  const [images, kernel] = [t.random.normal(t.key(1), [2, 12, 33, 31]), t.random.normal(t.key(2), [24, 12, 3, 3])];
+  const loss = ({ x, w }: { x: t.Tensor; w: t.Tensor }): t.Tensor => {
+    const h = t.groupNorm(t.conv2d(x, w, { padding: 1 }), 6).silu();
+    const tokens = h.reshape([2, 24, -1]).transpose();
+    return t.scaledDotProductAttention(tokens, tokens, tokens).square().mean();
+  };
+  const results = await Promise.all(
+    devices.map(async (device) => {
+      const inputs = await t.copy({ x: images, w: kernel }, { device });
+      const gradients = await t.realize(grad(loss)(inputs));
+      return [await t.read(gradients.x), await t.read(gradients.w)];
+    }),
+  );
+  expect(results[1]).toEqual(results[0]);
+  expect(results[2]).toEqual(results[0]);
+});
+
+describe('plans', () => {
+  test('serve every step of a training: numbers are not part of them', async () => {
+    const device = await WasmDevice.open({ threads: 1 });
+    const key = await t.realize(t.key(7), { device });
+    let w = await t.realize(t.ones([4]), { device });
+    let compiled = 0;
+    for (let step = 0; step < 200; step++) {
+      const rate = 1e-3 * Math.min(1, step / 100);
+      const next = w.sub(t.random.normal(t.random.foldIn(key, step), [4]).mul(rate));
+      w = await t.realize(next, { donate: w });
+      if (step === 1) compiled = device.plansCompiled;
+    }
+    expect(device.plansCompiled).toBe(compiled);
+    expect(device.memory().buffers).toBe(2);
+  });
+
+  test('are kept up to a number, the longest unused going first', async () => {
+    const device = await WasmDevice.open({ threads: 1, plans: 2 });
+    const run = (n: number) => t.realize(t.ones([n]), { device });
+    for (const n of [1, 2, 1, 3, 1]) await run(n);
+    expect(device.plansCompiled).toBe(3);
+    await run(2);
+    expect(device.plansCompiled).toBe(4);
+  });
+});
+
+describe('memory', () => {
+  test('checkpointing lowers the peak', async () => {
+    const device = await WasmDevice.open({ threads: 1 });
+    const peakOf = async (block: (x: t.Tensor) => t.Tensor): Promise<number> => {
+      const x = await t.realize(t.random.normal(t.key(3), [64, 64]).mul(0.1), { device });
+      const before = device.memory().bytes;
+      device.resetPeak();
+      const f = (y: t.Tensor): t.Tensor => {
+        let h = y;
+        for (let i = 0; i < 6; i++) h = block(h);
+        return h.square().sum();
+      };
+      const gradient = await t.realize(grad(f)(x));
+      const peak = device.memory().peakBytes - before;
+      t.dispose([x, gradient]);
+      return peak;
+    };
+    const square = (x: t.Tensor): t.Tensor => {
+      let h = x;
+      for (let i = 0; i < 4; i++) h = t.matmul(h, x).tanh();
+      return h;
+    };
+    expect(await peakOf(checkpoint(square))).toBeLessThan(0.7 * (await peakOf(square)));
+  });
+
+  test('too much is refused with the numbers, and the device goes on', async () => {
+    const device = await WasmDevice.open({ threads: 1 });
+    const huge = t.ones([1 << 16, 1 << 15]);
+    await expect(t.realize(huge, { device })).rejects.toThrow(/wasm: no room for 8192 MiB.*4096 MiB/);
+    expect(await t.read(await t.realize(t.ones([2]), { device }))).toEqual(Float32Array.of(1, 1));
+  });
+});
+
+describe('on its own', () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  test('it never calls the reference executor', async () => {
+    vi.spyOn(ReferenceDevice.prototype, 'run').mockRejectedValue(new Error('called'));
+    const device = await WasmDevice.open();
+    const x = await t.copy(t.random.normal(t.key(5), [3, 4, 6, 6]), { device });
+    expect(
+      (
+        await t.read(
+          t.softmax(
+            t
+              .conv2d(x, t.ones([2, 4, 3, 3]))
+              .sort()
+              .cumsum(1),
+          ),
+        )
+      ).length,
+    ).toBe(3 * 2 * 4 * 4);
+  });
+
+  test('a process that has used it ends by itself', async () => {
+    const script = `
+      import { read, ones, openDevice, realize } from './tensor/index.ts';
+      const device = await openDevice('wasm', { threads: 2 });
+      console.log((await read(await realize(ones([5000]).sum(), { device })))[0]);`;
+    const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', '-e', script], {
+      timeout: 60_000,
+    });
+    expect(stdout.trim()).toBe('5000');
+  });
+});
