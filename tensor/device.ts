@@ -1,5 +1,6 @@
 import type { DType, StorageArray } from './dtype.ts';
 import { TensorError } from './errors.ts';
+import type { PlanReport } from './explain.ts';
 import { ReferenceDevice } from './reference/device.ts';
 import type { Tensor } from './tensor.ts';
 
@@ -37,6 +38,8 @@ export interface Device {
   upload(dtype: DType, storage: StorageArray): DeviceBuffer;
   /** Computes; a buffer for each output, in order. When it rejects, donated buffers may be lost, others not. */
   run(run: Run): Promise<readonly DeviceBuffer[]>;
+  /** The kernels of a run; with `timed`, runs it and throws the results away. Devices without plans have none. */
+  plan?(run: Run, timed: boolean): Promise<PlanReport>;
   /** A copy of what the buffer holds. */
   download(buffer: DeviceBuffer): Promise<StorageArray>;
   /** The buffer's elements, where they can be seen at once without waiting; for printing. */

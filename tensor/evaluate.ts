@@ -1,4 +1,4 @@
-import { type Device, type DeviceBuffer, defaultDevice } from './device.ts';
+import { type Device, type DeviceBuffer, defaultDevice, type Run } from './device.ts';
 import { type StorageArray, toValues, type ValueArray } from './dtype.ts';
 import { TensorError } from './errors.ts';
 import { topologicalOrder } from './graph.ts';
@@ -78,16 +78,25 @@ function placeLeaves(device: Device, tensors: readonly Tensor[]): void {
   }
 }
 
-/** Buffers for pending `outputs`, everything they need computed once. */
-async function compute(
-  device: Device,
-  outputs: readonly Tensor[],
-  donated: ReadonlySet<DeviceBuffer> = new Set(),
-): Promise<readonly DeviceBuffer[]> {
+/** A run of pending `outputs`, its leaves brought to the device. */
+function runOf(device: Device, outputs: readonly Tensor[], donated: ReadonlySet<DeviceBuffer> = new Set()): Run {
   const order = traverse(outputs);
   commonDevice(order, device);
   placeLeaves(device, order);
-  return device.run({ order: order.filter((tensor) => sourceOf(tensor).kind === 'pending'), outputs, donated });
+  return { order: order.filter((tensor) => sourceOf(tensor).kind === 'pending'), outputs, donated };
+}
+
+/** What computing a tree would run, and where; for `explain` and `profile`. */
+export async function prepare(tree: unknown, asked: Device): Promise<{ device: Device; run: Run }> {
+  const roots = [...new Set(flattenTree(tree).map(({ tensor }) => tensor))];
+  const device = commonDevice(traverse(roots), undefined) ?? asked;
+  return enqueue(device, async () => ({
+    device,
+    run: runOf(
+      device,
+      roots.filter((root) => sourceOf(root).kind === 'pending'),
+    ),
+  }));
 }
 
 /**
@@ -116,7 +125,7 @@ export async function realize<T>(tree: T, options: RealizeOptions = {}): Promise
     }
     const outputs = roots.filter((tensor) => sourceOf(tensor).kind === 'pending');
     placeLeaves(device, roots);
-    const results = await compute(device, outputs, buffers);
+    const results = await device.run(runOf(device, outputs, buffers));
     outputs.forEach((tensor, i) => {
       place(tensor, device, results[i] as DeviceBuffer);
     });
@@ -141,7 +150,7 @@ export async function readStorage(tensor: Tensor): Promise<StorageArray> {
     checkUsable('read', tensor);
     const source = sourceOf(tensor);
     if (source.kind === 'placed') return source.device.download(source.buffer);
-    const [buffer] = (await compute(device, [tensor])) as [DeviceBuffer];
+    const [buffer] = (await device.run(runOf(device, [tensor]))) as [DeviceBuffer];
     const storage = await device.download(buffer);
     device.free(buffer);
     return storage;

@@ -55,6 +55,7 @@ export {
   realize,
   toNested,
 } from './evaluate.ts';
+export { chromeTrace, explain, formatPlan, type KernelReport, type PlanReport, profile } from './explain.ts';
 export { topologicalOrder } from './graph.ts';
 export { inspect } from './inspect.ts';
 export * from './ops/activations.ts';

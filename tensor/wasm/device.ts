@@ -1,8 +1,10 @@
 import { aligned } from '../compiler/arena.ts';
 import { type Program, readProgram, type Value } from '../compiler/program.ts';
+import { assignReuse } from '../compiler/reuse.ts';
 import type { Device, DeviceBuffer, MemoryUse, Run } from '../device.ts';
 import { allocate, byteSize, type DType, dtypes, roundTo, type StorageArray } from '../dtype.ts';
 import { TensorError } from '../errors.ts';
+import type { PlanReport } from '../explain.ts';
 import type { Attributes } from '../primitives.ts';
 import { formatShape } from '../shape.ts';
 import { sourceOf, type Tensor } from '../tensor.ts';
@@ -100,11 +102,35 @@ export class WasmDevice implements Device {
     return buffer;
   }
 
-  async run({ order, outputs }: Run): Promise<readonly DeviceBuffer[]> {
+  async run(run: Run): Promise<readonly DeviceBuffer[]> {
+    return (await this.#execute(run)).results;
+  }
+
+  async plan(run: Run, timed: boolean): Promise<PlanReport> {
+    const { plan } = await this.#planFor(readProgram(run.order, run.outputs));
+    const reports = plan.tasks.map(({ report }) => report);
+    const summary = { device: this.description, workingBytes: plan.arenaBytes };
+    if (!timed) return { ...summary, kernels: reports };
+    const { results, times } = await this.#execute(run);
+    for (const buffer of results) this.free(buffer);
+    let phase = 0;
+    const kernels = plan.tasks.map(({ report, phases }) => {
+      const spent = times.slice(phase, phase + phases).reduce((sum, time) => sum + time, 0);
+      phase += phases;
+      return { ...report, milliseconds: spent };
+    });
+    return { ...summary, kernels };
+  }
+
+  async #execute({
+    order,
+    outputs,
+    donated,
+  }: Run): Promise<{ results: readonly WasmBuffer[]; times: readonly number[] }> {
     const program = readProgram(order, outputs);
     const { id, plan } = await this.#planFor(program);
     const leaves = program.leaves.map((tensor) => own(placedBuffer(tensor)));
-    const results = outputs.map(({ dtype, size }) => this.#hold(dtype, size * byteSize[dtype]));
+    const results = this.#place(plan, outputs, leaves, donated);
     const scratchBytes = aligned(plan.threadScratchBytes);
     const pieces = [plan.table.bytes, plan.arenaBytes, scratchBytes * this.#threads.count];
     const addresses = pieces.map((bytes) => this.#heap.allocate(bytes));
@@ -113,7 +139,7 @@ export class WasmDevice implements Device {
     this.#count(working, 0);
     try {
       this.#fillTable(program, plan, { table, arena, leaves, results });
-      await this.#threads.run(id, table, scratch, scratchBytes);
+      const times = await this.#threads.run(id, table, scratch, scratchBytes);
       this.#checkIndices(plan, table);
       // What is a leaf, or an output twice, has no kernel to write it.
       program.outputs.forEach((value, i) => {
@@ -121,7 +147,7 @@ export class WasmDevice implements Device {
         const target = results[i] as WasmBuffer;
         if (source !== undefined && source !== target) this.#bytes(target).set(this.#bytes(source));
       });
-      return results;
+      return { results, times };
     } catch (error) {
       for (const buffer of results) this.free(buffer);
       throw error;
@@ -131,6 +157,27 @@ export class WasmDevice implements Device {
       });
       this.#count(-working, 0);
     }
+  }
+
+  /** Buffers for the outputs: those of leaves that are given up where they fit, else new ones. */
+  #place(
+    plan: Plan,
+    outputs: readonly Tensor[],
+    leaves: readonly WasmBuffer[],
+    donated: ReadonlySet<DeviceBuffer>,
+  ): WasmBuffer[] {
+    const bytes = outputs.map(({ dtype, size }) => size * byteSize[dtype]);
+    const leaf = (slot: number): WasmBuffer => leaves[slot] as WasmBuffer;
+    // A run that may still be refused, for an index out of range, leaves what it was given untouched.
+    const mayTake = (slot: number): boolean => plan.indexed.length === 0 && donated.has(leaf(slot));
+    const slots = assignReuse(plan.reuse, bytes, (slot) => leaf(slot).byteLength, mayTake);
+    return outputs.map(({ dtype }, i) => {
+      const slot = slots[i];
+      if (slot === undefined) return this.#hold(dtype, bytes[i] as number);
+      const { address, byteLength } = leaf(slot);
+      leaf(slot).freed = true;
+      return new WasmBuffer(dtype, address, byteLength);
+    });
   }
 
   async download(buffer: DeviceBuffer): Promise<StorageArray> {

@@ -3,11 +3,13 @@ import { stridedView } from '../compiler/buffers.ts';
 import type { LoopKernel } from '../compiler/kernel.ts';
 import { shapeLoops } from '../compiler/loops.ts';
 import type { Program, Value } from '../compiler/program.ts';
+import { findReuse, type Reuse } from '../compiler/reuse.ts';
 import { allParts, loadsOf } from '../compiler/scalars.ts';
 import { schedule } from '../compiler/schedule.ts';
 import { byteSize } from '../dtype.ts';
+import type { KernelReport } from '../explain.ts';
 import type { ConvAttributes } from '../primitives.ts';
-import { sizeOf } from '../shape.ts';
+import { formatShape, sizeOf } from '../shape.ts';
 import type { ContractionDType, ContractionPlan } from './contractions/plan.ts';
 import { planConv } from './contractions/planConv.ts';
 import { planMatmul } from './contractions/planMatmul.ts';
@@ -21,11 +23,13 @@ import type { Phase } from './threads.ts';
 export interface Plan {
   readonly module: Uint8Array<ArrayBuffer>;
   readonly phases: readonly Phase[];
-  /** What each phase does, for people. */
-  readonly descriptions: readonly string[];
+  /** For each task, what it does and how many phases it has. */
+  readonly tasks: readonly { readonly report: KernelReport; readonly phases: number }[];
   readonly arenaBytes: number;
   readonly threadScratchBytes: number;
   readonly table: TableLayout;
+  /** Which leaves' buffers the outputs may be written to. */
+  readonly reuse: Reuse;
   /** Gathers and scatters that may find an index out of range, by the number that the report word holds, less one. */
   readonly indexed: readonly Value[];
 }
@@ -58,6 +62,8 @@ interface Task {
   readonly writes: readonly Value[];
   readonly scratchBytes: number;
   readonly description: string;
+  readonly flops: number;
+  readonly kernel?: LoopKernel;
   readonly work: KernelWork | ContractionWork;
 }
 
@@ -113,7 +119,6 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
   const report = 4 * (arenaWord + 1);
   const blocks: number[] = [];
   const phases: Phase[] = [];
-  const descriptions: string[] = [];
   const indexed: Value[] = [];
   const builder = new ModuleBuilder(memory);
   const blockStart = report / 4 + 2;
@@ -175,12 +180,11 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
 
   let block = 4 * blockStart;
   let threadScratchBytes = 0;
-  tasks.forEach(({ work, description }, i) => {
+  tasks.forEach(({ work }, i) => {
     if (work.kind === 'kernel') {
       const name = `k${i}`;
       addKernel(name, work, scratch[i] as number, () => numbers);
       phases.push([{ kind: 'kernel', name, units: work.units }]);
-      descriptions.push(description);
       return;
     }
     threadScratchBytes = Math.max(threadScratchBytes, work.plan.threadScratchBytes);
@@ -192,15 +196,32 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
           return { kind: 'contraction', name, units, parameters };
         }),
       );
-      descriptions.push(description);
     }
   });
   const bytes = numbers + 16 * program.scalars.length;
   const words = new Int32Array(bytes / 4);
   words.set(blocks, blockStart);
   const table: TableLayout = { words, addresses, report, counters, numbers, bytes };
-  return { module: builder.toBytes(), phases, descriptions, arenaBytes, threadScratchBytes, table, indexed };
+  return {
+    module: builder.toBytes(),
+    phases,
+    tasks: tasks.map((task) => ({ report: reportOf(task), phases: phasesOf(task) })),
+    arenaBytes,
+    threadScratchBytes,
+    table,
+    reuse: findReuse(program, tasks),
+    indexed,
+  };
 }
+
+const phasesOf = ({ work }: Task): number => (work.kind === 'kernel' ? 1 : work.plan.phases.length);
+
+const reportOf = ({ description, reads, writes, flops }: Task): KernelReport => ({
+  description,
+  writes: writes.map(({ dtype, shape }) => `${dtype}${formatShape(shape)}`),
+  bytes: [...reads, ...writes].reduce((sum, value) => sum + bytesOf(value), 0),
+  flops,
+});
 
 /** Finds places in the arena for what lives only during a run: intermediate values, and each task's scratch. */
 function placeValues(tasks: readonly Task[], outputs: ReadonlySet<Value>) {
@@ -223,6 +244,15 @@ function placeValues(tasks: readonly Task[], outputs: ReadonlySet<Value>) {
   };
 }
 
+/** Operators and reductions of every place of a kernel's loops. */
+function flopsOf({ outer, inner, stages }: LoopKernel): number {
+  const count = (loops: readonly { size: number }[]): number => loops.reduce((product, { size }) => product * size, 1);
+  return stages.reduce((sum, { scalar, kind, over }) => {
+    const operators = [...allParts(scalar)].filter((part) => part.kind === 'apply').length + (kind === 'map' ? 0 : 1);
+    return sum + operators * count(outer) * (over === 'outer' && kind === 'map' ? 1 : count(inner));
+  }, 0);
+}
+
 function loopTask(kernel: LoopKernel): Task {
   const plan = planLoops(kernel);
   const { stages } = plan.kernel;
@@ -235,6 +265,8 @@ function loopTask(kernel: LoopKernel): Task {
     writes: stages.flatMap(({ store, value }) => (store === undefined ? [] : [value])),
     scratchBytes: 0,
     description: operators.join(' ') || 'copy',
+    flops: flopsOf(plan.kernel),
+    kernel: plan.kernel,
     work: { kind: 'kernel', units: plan.units, code: (context, from, to) => loopCode(plan, context, from, to) },
   };
 }
@@ -246,6 +278,7 @@ function stepTask(value: Value): Task {
     writes: [value],
     scratchBytes,
     description: value.primitive,
+    flops: 0,
     work: { kind: 'kernel', units, code },
   };
 }
@@ -268,6 +301,9 @@ function contractionTask(value: Value, buffers: ReadonlySet<Value>): Task {
     writes: [value],
     scratchBytes: plan.scratchBytes,
     description: value.primitive,
+    // Every element of the result adds up as many products as the second operand has elements behind it.
+    flops:
+      2 * sizeOf(value.shape) * (value.primitive === 'matmul' ? (a.shape.at(-1) as number) : sizeOf(b.shape.slice(1))),
     work: { kind: 'contraction', plan, operands: { a: x.from, b: y.from, out: value } },
   };
 }

@@ -21,8 +21,11 @@ export interface Threads {
   readonly count: number;
   load(plan: ThreadPlan): void;
   unload(id: number): void;
-  /** Resolves when every phase has run. `scratch` holds `scratchBytes` for each thread. */
-  run(id: number, table: number, scratch: number, scratchBytes: number): Promise<void>;
+  /**
+   * Resolves when every phase has run, to the time in milliseconds that each took. `scratch` holds `scratchBytes` for each
+   * thread.
+   */
+  run(id: number, table: number, scratch: number, scratchBytes: number): Promise<readonly number[]>;
 }
 
 type Exports = Readonly<Record<string, (...values: number[]) => void>>;
@@ -47,14 +50,20 @@ export class SingleThread implements Threads {
     this.#plans.delete(id);
   }
 
-  async run(id: number, table: number, scratch: number): Promise<void> {
+  async run(id: number, table: number, scratch: number): Promise<readonly number[]> {
     const plan = this.#plans.get(id);
-    for (const step of plan?.phases.flat() ?? []) {
-      if (step.kind === 'kernel') plan?.kernels[step.name]?.(table, 0, step.units);
-      else
-        for (let unit = 0; unit < step.units; unit++)
-          this.#contractions[step.name]?.(table + step.parameters, unit, scratch);
-    }
+    return (plan?.phases ?? []).map((steps) => {
+      const start = performance.now();
+      for (const step of steps) {
+        if (step.kind === 'kernel') plan?.kernels[step.name]?.(table, 0, step.units);
+        else {
+          for (let unit = 0; unit < step.units; unit++) {
+            this.#contractions[step.name]?.(table + step.parameters, unit, scratch);
+          }
+        }
+      }
+      return performance.now() - start;
+    });
   }
 }
 
@@ -88,8 +97,10 @@ const runPlan = ({ id, table, scratch, scratchBytes }) => {
   const { phases, kernels, counters } = plans.get(id);
   const words = new Int32Array(memory.buffer, table + counters, phases.reduce((sum, steps) => sum + steps.length + 1, 0));
   let at = 0;
+  const times = [];
   try {
     for (const steps of phases) {
+      const start = performance.now();
       for (const step of steps) {
         const grain = Math.max(1, Math.floor(step.units / (count * 8)));
         for (;;) {
@@ -104,24 +115,32 @@ const runPlan = ({ id, table, scratch, scratchBytes }) => {
       if (Atomics.add(words, at, 1) + 1 >= count) Atomics.notify(words, at);
       else wait(words, at);
       at++;
+      times.push(performance.now() - start);
     }
   } catch (error) {
     // Lets the others through, so that they end too.
     for (let i = 0; i < words.length; i++) { Atomics.store(words, i, 0x3fffffff); Atomics.notify(words, i); }
     throw error;
   }
+  return times;
 };
 const send = listen((message) => {
   if (message.kind === 'start') ({ memory, index, count } = message), (contractions = start(message.contractions));
   else if (message.kind === 'load') plans.set(message.plan.id, { ...message.plan, kernels: start(message.plan.module) });
   else if (message.kind === 'unload') plans.delete(message.id);
   else {
-    let error;
-    try { runPlan(message); } catch (caught) { error = String(caught?.stack ?? caught); }
-    send({ error });
+    let error, times;
+    try { times = runPlan(message); } catch (caught) { error = String(caught?.stack ?? caught); }
+    send(index === 0 ? { error, times } : { error });
   }
 });
 `;
+
+/** What a worker says when it is done; the first one also how long each phase took. */
+interface Answer {
+  readonly error?: string;
+  readonly times?: readonly number[];
+}
 
 interface WorkerLike {
   post(message: unknown): void;
@@ -130,7 +149,7 @@ interface WorkerLike {
 }
 
 /** Starts a worker in Node or in a browser. */
-function startWorker(receive: (message: { error?: string }) => void, fail: (error: unknown) => void): WorkerLike {
+function startWorker(receive: (message: Answer) => void, fail: (error: unknown) => void): WorkerLike {
   const node = globalThis.process?.getBuiltinModule?.('worker_threads');
   if (node !== undefined) {
     const worker = new node.Worker(workerSource, { eval: true });
@@ -143,7 +162,7 @@ function startWorker(receive: (message: { error?: string }) => void, fail: (erro
     };
   }
   const worker = new Worker(URL.createObjectURL(new Blob([workerSource], { type: 'text/javascript' })));
-  worker.onmessage = ({ data }) => receive(data as { error?: string });
+  worker.onmessage = ({ data }) => receive(data as Answer);
   worker.onerror = fail;
   return { post: (message) => worker.postMessage(message), hold: () => undefined };
 }
@@ -153,14 +172,20 @@ export class WorkerThreads implements Threads {
   readonly count: number;
   readonly #workers: readonly WorkerLike[];
   #waiting:
-    | { resolve: () => void; reject: (error: unknown) => void; missing: number; error: string | undefined }
+    | {
+        readonly resolve: (times: readonly number[]) => void;
+        readonly reject: (error: unknown) => void;
+        missing: number;
+        error: string | undefined;
+        times: readonly number[] | undefined;
+      }
     | undefined;
 
   constructor(count: number, memory: WebAssembly.Memory, contractions: WebAssembly.Module) {
     this.count = count;
     this.#workers = Array.from({ length: count }, (_, index) => {
       const worker = startWorker(
-        ({ error }) => this.#arrived(error),
+        (answer) => this.#arrived(answer),
         (error) => this.#waiting?.reject(error),
       );
       worker.post({ kind: 'start', memory, contractions, index, count });
@@ -176,29 +201,30 @@ export class WorkerThreads implements Threads {
     for (const worker of this.#workers) worker.post({ kind: 'unload', id });
   }
 
-  async run(id: number, table: number, scratch: number, scratchBytes: number): Promise<void> {
-    const done = new Promise<void>((resolve, reject) => {
-      this.#waiting = { resolve, reject, missing: this.count, error: undefined };
+  async run(id: number, table: number, scratch: number, scratchBytes: number): Promise<readonly number[]> {
+    const done = new Promise<readonly number[]>((resolve, reject) => {
+      this.#waiting = { resolve, reject, missing: this.count, error: undefined, times: undefined };
     });
     for (const worker of this.#workers) {
       worker.hold(true);
       worker.post({ kind: 'run', id, table, scratch, scratchBytes });
     }
     try {
-      await done;
+      return await done;
     } finally {
       for (const worker of this.#workers) worker.hold(false);
     }
   }
 
-  #arrived(error: string | undefined): void {
+  #arrived({ error, times }: Answer): void {
     const waiting = this.#waiting;
     if (waiting === undefined) return;
     waiting.error ??= error;
+    waiting.times ??= times;
     waiting.missing -= 1;
     if (waiting.missing > 0) return;
     this.#waiting = undefined;
-    if (waiting.error === undefined) waiting.resolve();
+    if (waiting.error === undefined) waiting.resolve(waiting.times ?? []);
     else waiting.reject(new Error(`wasm: a worker failed: ${waiting.error}`));
   }
 }

@@ -147,6 +147,34 @@ describe('memory', () => {
     expect(await peakOf(checkpoint(square))).toBeLessThan(0.7 * (await peakOf(square)));
   });
 
+  test('a training step writes over the state that it replaces', async () => {
+    const device = await WasmDevice.open({ threads: 2 });
+    const data = await t.realize(t.random.normal(t.key(1), [64, 32]), { device });
+    const loss = (w: t.Tensor): t.Tensor => t.matmul(data, w).square().mean();
+    const step = ({ w, m, v }: Record<'w' | 'm' | 'v', t.Tensor>) => {
+      const g = grad(loss)(w);
+      const [mean, square] = [m.mul(0.9).add(g.mul(0.1)), v.mul(0.99).add(g.square().mul(0.01))];
+      return { w: w.sub(mean.div(square.sqrt().add(1e-8)).mul(0.01)), m: mean, v: square };
+    };
+    const start = () => ({ w: t.ones([32, 1000]), m: t.zeros([32, 1000]), v: t.zeros([32, 1000]) });
+    let state = await t.realize(start(), { device });
+    let kept = await t.realize(start(), { device });
+    const bytes = 4 * 32 * 1000;
+    for (let i = 0; i < 5; i++) {
+      device.resetPeak();
+      const before = device.memory().bytes;
+      state = await t.realize(step(state), { donate: state });
+      expect(device.memory().bytes).toBe(before);
+      const donating = device.memory().peakBytes - before;
+      device.resetPeak();
+      const next = await t.realize(step(kept));
+      expect(device.memory().peakBytes - before).toBe(donating + 3 * bytes);
+      t.dispose(kept);
+      kept = next;
+    }
+    expect(await t.read(state.w)).toEqual(await t.read(kept.w));
+  });
+
   test('too much is refused with the numbers, and the device goes on', async () => {
     const device = await WasmDevice.open({ threads: 1 });
     const huge = t.ones([1 << 16, 1 << 15]);

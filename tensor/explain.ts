@@ -1,0 +1,122 @@
+import { type Device, defaultDevice } from './device.ts';
+import { TensorError } from './errors.ts';
+import { prepare } from './evaluate.ts';
+
+/** One kernel of a plan. */
+export interface KernelReport {
+  /** The operators that it runs, in order. */
+  readonly description: string;
+  /** Types of what it writes, such as `f32[8, 64]`. */
+  readonly writes: readonly string[];
+  /** What it reads and writes, each buffer once. */
+  readonly bytes: number;
+  /** Arithmetic operations; a multiply-add is two, an exponential is one. */
+  readonly flops: number;
+  /** Only in a profile: how long it took. */
+  readonly milliseconds?: number;
+}
+
+/** What a device does to compute a tree. */
+export interface PlanReport {
+  readonly device: string;
+  readonly kernels: readonly KernelReport[];
+  /** Memory for intermediate values. Leaves and results come on top. */
+  readonly workingBytes: number;
+}
+
+const engineering = (value: number, unit: string): string => {
+  const scales = [
+    [1e9, 'G'],
+    [1e6, 'M'],
+    [1e3, 'k'],
+  ] as const;
+  const [scale, prefix] = scales.find(([least]) => value >= least) ?? [1, ''];
+  return `${(value / scale).toPrecision(3)} ${prefix}${unit}`;
+};
+
+/** A plan as a table for people. */
+export function formatPlan({ device, kernels, workingBytes }: PlanReport): string {
+  const sum = (value: (kernel: KernelReport) => number): number =>
+    kernels.reduce((total, kernel) => total + value(kernel), 0);
+  const cells = (
+    name: string,
+    writes: string,
+    bytes: number,
+    flops: number,
+    milliseconds: number | undefined,
+  ): string[] => [
+    ...(milliseconds === undefined
+      ? []
+      : [`${milliseconds.toFixed(3)} ms`, `${engineering((1e3 * flops) / milliseconds, 'FLOP/s')}`]),
+    engineering(bytes, 'B'),
+    engineering(flops, 'FLOP'),
+    writes,
+    name.length > 80 ? `${name.slice(0, 79)}…` : name,
+  ];
+  const timed = kernels.some(({ milliseconds }) => milliseconds !== undefined);
+  const rows = kernels.map(({ description, writes, bytes, flops, milliseconds }) =>
+    cells(description, writes.join(' '), bytes, flops, milliseconds),
+  );
+  const total = timed ? sum(({ milliseconds = 0 }) => milliseconds) : undefined;
+  rows.push(
+    cells(
+      `${kernels.length} kernels, ${engineering(workingBytes, 'B')} for intermediate values`,
+      'total',
+      sum(({ bytes }) => bytes),
+      sum(({ flops }) => flops),
+      total,
+    ),
+  );
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => (row[i] ?? '').length)));
+  const lines = rows.map((row) =>
+    row
+      .map((cell, i) =>
+        i < row.length - 2 ? cell.padStart(widths[i] ?? 0) : cell.padEnd(i < row.length - 1 ? (widths[i] ?? 0) : 0),
+      )
+      .join('  '),
+  );
+  return [device, ...lines].join('\n');
+}
+
+/** A profile in Chrome's trace format, for `chrome://tracing` or Perfetto. */
+export function chromeTrace({ device, kernels }: PlanReport): string {
+  let start = 0;
+  const traceEvents = kernels.map(({ description, milliseconds = 0, bytes, flops, writes }) => {
+    const event = {
+      name: description,
+      ph: 'X',
+      pid: 1,
+      tid: 1,
+      ts: start,
+      dur: 1e3 * milliseconds,
+      args: { writes, bytes, flops },
+    };
+    start += 1e3 * milliseconds;
+    return event;
+  });
+  return JSON.stringify({ traceEvents, otherData: { device } });
+}
+
+async function report(tree: unknown, asked: Device | undefined, timed: boolean): Promise<PlanReport> {
+  const { device, run } = await prepare(tree, asked ?? (await defaultDevice()));
+  if (device.plan === undefined) {
+    throw new TensorError(
+      `explain: the device '${device.name}' evaluates node by node and has no plan; use another device`,
+    );
+  }
+  return device.plan(run, timed);
+}
+
+/**
+ * How a device would compute a tree: its kernels, what they move and compute, and the memory between them. Runs nothing.
+ *
+ * ```ts
+ * console.log(formatPlan(await explain(softmax(x))));
+ * ```
+ */
+export const explain = (tree: unknown, { device }: { readonly device?: Device } = {}): Promise<PlanReport> =>
+  report(tree, device, false);
+
+/** Computes a tree once, keeps nothing, and tells how long each kernel took. Run it twice: the first time, code is cold. */
+export const profile = (tree: unknown, { device }: { readonly device?: Device } = {}): Promise<PlanReport> =>
+  report(tree, device, true);
