@@ -53,6 +53,10 @@ function commonDevice(order: readonly Tensor[], asked: Device | undefined): Devi
   return asked ?? found?.device;
 }
 
+/** The device that the leaves of a tree's graphs are on, if any is on one. */
+export const deviceOf = (tree: unknown): Device | undefined =>
+  commonDevice(traverse(flattenTree(tree).map(({ tensor }) => tensor)), undefined);
+
 const queues = new WeakMap<Device, Promise<unknown>>();
 
 /** Runs jobs on one device in the order in which they were asked for. */

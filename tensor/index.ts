@@ -46,6 +46,7 @@ export {
 export { DisposedError, FormatError, ShapeError, TensorError } from './errors.ts';
 export {
   copy,
+  deviceOf,
   dispose,
   item,
   type NestedValues,

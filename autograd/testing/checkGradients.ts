@@ -5,9 +5,11 @@ import {
   concat,
   copy,
   type Device,
+  deviceOf,
   dispose,
   flattenTree,
   isFloat,
+  mapTree,
   mul,
   openDevice,
   read,
@@ -19,6 +21,7 @@ import {
   TensorError,
   tensor,
   treeLeaves,
+  zerosLike,
 } from '../../tensor/index.ts';
 import { grad } from '../vjp.ts';
 import { checkBatch, type GradientFunctionOptions } from './checkGradientFunction.ts';
@@ -31,7 +34,7 @@ export type GradientProvider = (f: (x: readonly Tensor[]) => Tensor) => (x: read
 export interface GradientCheckOptions extends GradientFunctionOptions {
   /** 2 also checks second derivatives: the gradient of x ↦ ⟨∇f(x), v⟩ for a fixed random v. Default 1. */
   readonly order?: 1 | 2;
-  /** Where to compute; it must have f64. Default: a reference device. */
+  /** Where to compute; it must have f64. Default: where what `f` closes over is, else a reference device. */
   readonly device?: Device;
   /** What is checked; default `grad`. */
   readonly gradient?: GradientProvider;
@@ -39,10 +42,14 @@ export interface GradientCheckOptions extends GradientFunctionOptions {
 
 let reference: Promise<Device> | undefined;
 
-/** Differences of many tiny graphs, to the last digit: what the reference executor is best at. */
-function deviceFor({ device }: GradientCheckOptions): Device | Promise<Device> {
+/**
+ * Where what the function closes over is; else a reference device: differences take many tiny graphs, and every digit.
+ * Zeros stand in for the arguments, since building a graph does not look at values.
+ */
+function deviceFor(f: (...args: never[]) => unknown, inputs: readonly unknown[]): Device | Promise<Device> {
   reference ??= openDevice('reference');
-  return device ?? reference;
+  const zeros = mapTree(inputs, (x) => cast(zerosLike(x), isFloat(x.dtype) ? 'f64' : x.dtype));
+  return deviceOf(f(...(zeros as never[]))) ?? reference;
 }
 
 /**
@@ -65,7 +72,7 @@ export async function checkGradients<Args extends readonly unknown[]>(
   inputs: Args,
   options: GradientCheckOptions = {},
 ): Promise<GradientReport> {
-  const device = await deviceFor(options);
+  const device = options.device ?? (await deviceFor(f, inputs));
   const leaves = flattenTree(inputs);
   const paths = leaves.flatMap(({ path, tensor }) => (isFloat(tensor.dtype) ? [path] : []));
   const floats = leaves.flatMap(({ tensor }) => (isFloat(tensor.dtype) ? [tensor] : []));

@@ -235,3 +235,13 @@ describe('checkGradientFunction', () => {
     await expect(checkGradientFunction(short, Float64Array.of(1, 2))).rejects.toThrow('has 1 elements, but x has 2');
   });
 });
+
+test('a function that closes over tensors of a device is checked there', async () => {
+  const device = await t.openDevice('wasm', { threads: 1 });
+  const weights = await t.realize(t.tensor([1, 2, 3], { dtype: 'f64' }), { device });
+  const { ok } = await checkGradients(
+    (x: Tensor) => x.mul(weights).sin(),
+    [t.tensor([0.1, 0.2, 0.3], { dtype: 'f64' })],
+  );
+  expect(ok).toBe(true);
+});

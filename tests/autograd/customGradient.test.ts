@@ -43,9 +43,10 @@ describe('customGradient', () => {
       (x: Tensor) => t.exp(x),
       (g, { value }) => [t.mul(g, value)],
     );
-    expect(await slopes(exp, vector(0, 1))).toEqual([1, Math.E]);
+    const values = Array.from(await t.read(t.exp(vector(0, 1))));
+    expect(await slopes(exp, vector(0, 1))).toEqual(values);
     const second = (x: Tensor) => grad((y: Tensor) => t.sum(exp(y)))(x);
-    expect(await slopes(second, vector(0, 1))).toEqual([1, Math.E]);
+    expect(await slopes(second, vector(0, 1))).toEqual(values);
   });
 
   test('trees in and out; outputs that nobody used have zeros for cotangents', async () => {
