@@ -33,6 +33,9 @@ export interface Program {
 export const attributesOf = <P extends Primitive>(value: Value & { readonly primitive: P | 'leaf' }): Attributes[P] =>
   value.attributes as Attributes[P];
 
+const attributesKey = (attributes: object): string =>
+  Object.keys(attributes).length === 0 ? '' : JSON.stringify(attributes);
+
 /** Reads a graph into a program. `order` holds the pending tensors, inputs before users. */
 export function readProgram(order: readonly Tensor[], outputs: readonly Tensor[]): Program {
   const known = new Map<Tensor, Value>();
@@ -43,7 +46,7 @@ export function readProgram(order: readonly Tensor[], outputs: readonly Tensor[]
 
   const intern = (node: Omit<Value, 'id'>): Value => {
     const inputs = node.inputs.map(({ id }) => id).join();
-    const key = `${node.primitive}${node.slot < 0 ? '' : node.slot}(${inputs})${JSON.stringify(node.attributes)}${node.dtype}[${node.shape.join()}]`;
+    const key = `${node.primitive}${node.slot < 0 ? '' : node.slot}(${inputs})${attributesKey(node.attributes)}${node.dtype}[${node.shape.join()}]`;
     const existing = shared.get(key);
     if (existing !== undefined) return existing;
     const value = { ...node, id: values.length };
