@@ -90,17 +90,18 @@ function runOf(device: Device, outputs: readonly Tensor[], donated: ReadonlySet<
   return { order: order.filter((tensor) => sourceOf(tensor).kind === 'pending'), outputs, donated };
 }
 
-/** What computing a tree would run, and where; for `explain` and `profile`. */
-export async function prepare(tree: unknown, asked: Device): Promise<{ device: Device; run: Run }> {
+/** Hands the run that would compute a tree to `job`, in its turn among the runs of the device. */
+export async function withRun<T>(
+  tree: unknown,
+  asked: Device | undefined,
+  job: (device: Device, run: Run) => Promise<T>,
+): Promise<T> {
   const roots = [...new Set(flattenTree(tree).map(({ tensor }) => tensor))];
-  const device = commonDevice(traverse(roots), undefined) ?? asked;
-  return enqueue(device, async () => ({
-    device,
-    run: runOf(
-      device,
-      roots.filter((root) => sourceOf(root).kind === 'pending'),
-    ),
-  }));
+  const device = commonDevice(traverse(roots), asked) ?? (await defaultDevice());
+  return enqueue(device, async () => {
+    const outputs = roots.filter((root) => sourceOf(root).kind === 'pending');
+    return job(device, runOf(device, outputs));
+  });
 }
 
 /**

@@ -1,6 +1,6 @@
-import { type Device, defaultDevice } from './device.ts';
+import type { Device } from './device.ts';
 import { TensorError } from './errors.ts';
-import { prepare } from './evaluate.ts';
+import { withRun } from './evaluate.ts';
 
 /** One kernel of a plan. */
 export interface KernelReport {
@@ -97,15 +97,15 @@ export function chromeTrace({ device, kernels }: PlanReport): string {
   return JSON.stringify({ traceEvents, otherData: { device } });
 }
 
-async function report(tree: unknown, asked: Device | undefined, timed: boolean): Promise<PlanReport> {
-  const { device, run } = await prepare(tree, asked ?? (await defaultDevice()));
-  if (device.plan === undefined) {
-    throw new TensorError(
-      `explain: the device '${device.name}' evaluates node by node and has no plan; use another device`,
-    );
-  }
-  return device.plan(run, timed);
-}
+const report = (tree: unknown, asked: Device | undefined, timed: boolean): Promise<PlanReport> =>
+  withRun(tree, asked, async (device, run) => {
+    if (device.plan === undefined) {
+      throw new TensorError(
+        `explain: the device '${device.name}' evaluates node by node and has no plan; use another device`,
+      );
+    }
+    return device.plan(run, timed);
+  });
 
 /**
  * How a device would compute a tree: its kernels, what they move and compute, and the memory between them. Runs nothing.

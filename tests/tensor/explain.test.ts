@@ -37,6 +37,14 @@ test('profile runs, keeps nothing, and times every kernel', async () => {
   expect(t.formatPlan(report)).toContain(' ms');
 });
 
+test('a profile takes its turn among other runs', async () => {
+  const device = await t.openDevice('wasm', { threads: 2 });
+  const x = await t.realize(t.ones([64, 64]), { device });
+  const runs = Array.from({ length: 10 }, (_, i) => (i % 2 ? t.profile(t.matmul(x, x)) : t.read(t.matmul(x, x).sum())));
+  const sums = (await Promise.all(runs)).filter((result) => result instanceof Float32Array);
+  expect(sums).toEqual(new Array(5).fill(Float32Array.of(64 ** 3)));
+});
+
 test('a device without plans says so', async () => {
   const device = await t.openDevice('reference');
   await expect(t.explain(t.ones([2]), { device })).rejects.toThrow(
