@@ -195,7 +195,7 @@ describe('the published package', () => {
     expect(code).not.toMatch(/['"`]node:|\brequire\(|__vite-browser-external/);
 
     // A context has the language and what we give it: no process, Buffer or require.
-    const context = createContext({ console, TextEncoder, TextDecoder });
+    const context = createContext({ console, performance, TextEncoder, TextDecoder });
     runInContext(code, context);
     expect(Array.from((await runInContext('page.answer', context)) as Float32Array)).toEqual([2, 4, 6]);
     expect(runInContext('page.kind', context)).toBe('function');

@@ -118,6 +118,8 @@ export interface StridedView {
 
 /** The strided view that a value is, if it is one: contractions can read it as it is. */
 export function stridedView(value: Value, hasBuffer: (value: Value) => boolean): StridedView | undefined {
+  // What is empty has no elements to look for.
+  if (value.shape.includes(0) && !hasBuffer(value)) return undefined;
   const loops = value.shape.map((size) => variable(size));
   const scalar = lowering(hasBuffer)(value, loops.map(at));
   if (scalar.kind !== 'load') return undefined;

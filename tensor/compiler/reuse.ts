@@ -76,3 +76,24 @@ export function assignReuse(
     return undefined;
   });
 }
+
+/**
+ * Values that a kernel makes in one walk only to read them in a later one, and the value that may overwrite each: the
+ * last one made from it, element by element at the same place. Softmax keeps its exponentials where its result goes.
+ */
+export function findShadows(kernel: LoopKernel, escapes: (value: Value) => boolean): Map<Value, Value> {
+  const shadows = new Map<Value, Value>();
+  for (const { value, store } of kernel.stages) {
+    if (store === undefined || escapes(value)) continue;
+    const last = kernel.stages.findLast(({ scalar }) => loadsOf(scalar).some((load) => load.from === value));
+    const fits =
+      last?.kind === 'map' &&
+      last.store !== undefined &&
+      last.value.dtype === value.dtype &&
+      keyOf(last.store) === keyOf(store) &&
+      !shadows.has(last.value) &&
+      ![...shadows.values()].includes(last.value);
+    if (fits) shadows.set(value, last.value);
+  }
+  return shadows;
+}

@@ -3,7 +3,7 @@ import { stridedView } from '../compiler/buffers.ts';
 import type { LoopKernel } from '../compiler/kernel.ts';
 import { shapeLoops } from '../compiler/loops.ts';
 import type { Program, Value } from '../compiler/program.ts';
-import { findReuse, type Reuse } from '../compiler/reuse.ts';
+import { findReuse, findShadows, type Reuse } from '../compiler/reuse.ts';
 import { allParts, loadsOf } from '../compiler/scalars.ts';
 import { schedule } from '../compiler/schedule.ts';
 import { byteSize } from '../dtype.ts';
@@ -97,7 +97,15 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
       ? contractionTask(value, buffers)
       : stepTask(value);
   });
-  const { arena, scratch, bytes: arenaBytes } = placeValues(tasks, new Set(program.outputs));
+  const outputs = new Set(program.outputs);
+  const shadows = new Map(
+    tasks.flatMap(({ kernel }, i) => {
+      const isRead = (value: Value) =>
+        outputs.has(value) || tasks.some(({ reads }, other) => other !== i && reads.has(value));
+      return kernel === undefined ? [] : [...findShadows(kernel, isRead)];
+    }),
+  );
+  const { arena, scratch, bytes: arenaBytes } = placeValues(tasks, new Set([...outputs, ...shadows.keys()]));
 
   const stored = [
     ...program.values.filter(({ primitive }) => primitive === 'leaf'),
@@ -105,7 +113,8 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
   ];
   const wordOf = new Map(stored.map((value, i) => [value, i]));
   const addresses: { word: number; base: Base; offset: number }[] = [];
-  const addAddress = (word: number, value: Value, offset: number): void => {
+  const addAddress = (word: number, stored: Value, offset: number): void => {
+    const value = shadows.get(stored) ?? stored;
     const index = program.outputs.indexOf(value);
     if (value.primitive === 'leaf') addresses.push({ word, base: { kind: 'leaf', slot: value.slot }, offset });
     else if (index >= 0) addresses.push({ word, base: { kind: 'output', index }, offset });
@@ -223,8 +232,8 @@ const reportOf = ({ description, reads, writes, flops }: Task): KernelReport => 
   flops,
 });
 
-/** Finds places in the arena for what lives only during a run: intermediate values, and each task's scratch. */
-function placeValues(tasks: readonly Task[], outputs: ReadonlySet<Value>) {
+/** Finds places in the arena for what lives only during a run: values that are not elsewhere, and each task's scratch. */
+function placeValues(tasks: readonly Task[], elsewhere: ReadonlySet<Value>) {
   const lifetimes = new Map<Value, { bytes: number; from: number; to: number }>();
   tasks.forEach((task, i) => {
     for (const value of task.writes)
@@ -234,7 +243,7 @@ function placeValues(tasks: readonly Task[], outputs: ReadonlySet<Value>) {
       if (lifetime !== undefined) lifetime.to = i;
     }
   });
-  const inner = [...lifetimes].filter(([value]) => !outputs.has(value));
+  const inner = [...lifetimes].filter(([value]) => !elsewhere.has(value));
   const work = tasks.map(({ scratchBytes }, i) => ({ bytes: scratchBytes, from: i, to: i }));
   const { offsets, bytes } = packLifetimes([...inner.map(([, lifetime]) => lifetime), ...work]);
   return {

@@ -183,6 +183,12 @@ describe('memory', () => {
   });
 });
 
+test('a product of what is empty, joined of nothing', async () => {
+  const device = await WasmDevice.open({ threads: 1 });
+  const b = t.stack([t.zeros([0]), t.zeros([0])], 0);
+  expect(await t.read(await t.realize(t.matmul(b, b.transpose()), { device }))).toEqual(new Float32Array(4));
+});
+
 describe('on its own', () => {
   afterEach(() => vi.restoreAllMocks());
 
