@@ -23,6 +23,7 @@ const fewPieces = 8;
 export const joinsMany = ({ primitive, inputs }: Value): boolean => primitive === 'concat' && inputs.length > fewPieces;
 export const isView = ({ primitive }: Value): boolean => views.has(primitive);
 export const isStep = ({ primitive }: Value): boolean => steps.has(primitive);
+export const isContraction = ({ primitive }: Value): boolean => primitive === 'matmul' || primitive === 'conv';
 export const isReduction = ({ primitive }: Value): boolean => reductions.has(primitive);
 
 /** Rough costs of computing an element again, in simple operations; what is not listed is simple. */
@@ -83,9 +84,7 @@ export function chooseBuffers(program: Program, mostLoads: number): Set<Value> {
   for (const value of program.values) {
     const { primitive, inputs } = value;
     if (primitive === 'leaf' || isStep(value) || isReduction(value) || joinsMany(value)) buffers.add(value);
-    if (primitive === 'matmul' || primitive === 'conv') {
-      for (const input of inputs) if (stridedView(input, hasBuffer) === undefined) buffers.add(input);
-    } else if (isStep(value)) {
+    if (isStep(value) && !isContraction(value)) {
       for (const input of inputs) buffers.add(input);
     } else if (primitive === 'gather') {
       buffers.add(inputs[0] as Value);
@@ -105,6 +104,14 @@ export function chooseBuffers(program: Program, mostLoads: number): Set<Value> {
     cost.set(value, own + needed.reduce((sum, input) => sum + costOf(input), 0));
     const readers = users.get(value)?.length ?? 0;
     if (costOf(value) > large || (costOf(value) > cheap && readers > 1)) store(value);
+  }
+  // What gets a buffer changes how others are seen, so contractions look at their inputs when all the rest is settled.
+  for (let changed = true; changed; ) {
+    const unseen = program.values
+      .filter(isContraction)
+      .flatMap(({ inputs }) => inputs.filter((input) => stridedView(input, hasBuffer) === undefined));
+    for (const input of unseen) buffers.add(input);
+    changed = unseen.length > 0;
   }
   return buffers;
 }

@@ -75,13 +75,14 @@ export function exchanged(
 export function planPointwise(
   dtype: ContractionDType,
   { x, w, out }: ConvArrays,
-  { strides, before, groups }: ConvAttributes,
+  { strides, before, inputDilation, groups }: ConvAttributes,
 ): ContractionPlan | undefined {
   const positions = sizeOf(out.shape.slice(2));
   const plain =
     sizeOf(w.shape.slice(2)) === 1 &&
     strides.every((stride) => stride === 1) &&
     before.every((pad) => pad === 0) &&
+    inputDilation.every((dilation, axis) => dilation === 1 || x.shape[axis + 2] === 1) &&
     x.shape.every((size, i) => i < 2 || size === out.shape[i]);
   if (!plain || (positions < manyPositions && x.shape[0] !== 1)) return undefined;
   const [xMerged, outMerged] = [mergedPositions(x), mergedPositions(out)];

@@ -259,4 +259,11 @@ export function conv(device: DeviceOf): void {
     const [x, w] = [whole(one.x, 1), whole(one.w, 2)];
     await expectNd(device(), t.conv2d(upload(x, 'f32'), upload(w, 'f32'), { padding: 1 }), naive(x, w, one), 'f32');
   });
+
+  test('a kernel of one element over a dilated input that is cropped to the size it had', async () => {
+    const x = t.tensor([2, 3], { shape: [1, 1, 2] });
+    const one = t.tensor([5], { shape: [1, 1, 1] });
+    // Dilated to 2, 0, 3 and cropped to 2, 0.
+    expect(await compute(device(), t.conv(x, one, { after: [-1], inputDilation: [2] }))).toEqual([10, 0]);
+  });
 }

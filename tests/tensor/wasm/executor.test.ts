@@ -183,6 +183,15 @@ describe('memory', () => {
   });
 });
 
+test('a product whose operand is a view of something that a later step needs in memory', async () => {
+  const device = await WasmDevice.open({ threads: 1 });
+  const b = t.resizeNearest(t.full([1, 2, 1, 1], 0.5), [2, 1]);
+  const first = b.reshape([4]).slice([0], [1]);
+  const product = t.matmul(b, first.reshape([1, 1]));
+  const [p, sums] = await t.realize([product, t.cumsum(b, 0)], { device });
+  expect([...(await t.read(p)), ...(await t.read(sums))]).toEqual([0.25, 0.25, 0.25, 0.25, 0.5, 0.5, 0.5, 0.5]);
+});
+
 test('a product of what is empty, joined of nothing', async () => {
   const device = await WasmDevice.open({ threads: 1 });
   const b = t.stack([t.zeros([0]), t.zeros([0])], 0);
