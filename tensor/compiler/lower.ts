@@ -145,7 +145,7 @@ function joined(value: Value, coordinates: readonly Position[], element: Lowerin
     return start - (piece.shape[axis] as number);
   });
   // From the last piece to the first: each is chosen where the place lies before its end.
-  return pieces.reduceRight<Scalar | undefined>((rest, piece, i) => {
+  const chosen = pieces.reduceRight<Scalar | undefined>((rest, piece, i) => {
     const from = starts[i] as number;
     const inside = () =>
       element(
@@ -155,7 +155,9 @@ function joined(value: Value, coordinates: readonly Position[], element: Lowerin
     if (rest === undefined) return inside();
     const high = from + (piece.shape[axis] as number) - 1;
     return mask([{ kind: 'between', position: along, low: Number.NEGATIVE_INFINITY, high }], inside, rest);
-  }, undefined) as Scalar;
+  }, undefined);
+  // Joined of nothing, it has no element that anybody could ask for.
+  return chosen ?? { kind: 'literal', value: 0, dtype: value.dtype };
 }
 
 function lookedUp(value: Value, coordinates: readonly Position[], element: Lowering): Scalar {

@@ -192,10 +192,15 @@ test('a product whose operand is a view of something that a later step needs in 
   expect([...(await t.read(p)), ...(await t.read(sums))]).toEqual([0.25, 0.25, 0.25, 0.25, 0.5, 0.5, 0.5, 0.5]);
 });
 
-test('a product of what is empty, joined of nothing', async () => {
+test('products, sums and maps of what is joined of nothing', async () => {
   const device = await WasmDevice.open({ threads: 1 });
   const b = t.stack([t.zeros([0]), t.zeros([0])], 0);
-  expect(await t.read(await t.realize(t.matmul(b, b.transpose()), { device }))).toEqual(new Float32Array(4));
+  const [product, sum, map] = await t.realize([t.matmul(b, b.transpose()), b.sum(1), b.div(t.ones([]).add(1))], {
+    device,
+  });
+  expect(await t.read(product)).toEqual(new Float32Array(4));
+  expect(await t.read(sum)).toEqual(new Float32Array(2));
+  expect(await t.read(map)).toEqual(new Float32Array(0));
 });
 
 describe('on its own', () => {
