@@ -41,6 +41,9 @@ function expectClose(actual: readonly number[][], expected: readonly number[][],
 }
 
 const reference = new ReferenceDevice();
+
+/** The same programs each time, so that a run tells what a change did; other seeds and more runs search for more. */
+const seed = 20260;
 const smooth = (dtype: 'f64' | 'f32') => programs({ smooth: true, dtypes: [dtype], maxSteps: 10, minSize: 0 });
 
 describe('random programs', () => {
@@ -60,7 +63,7 @@ describe('random programs', () => {
           expectClose(await outcome(program, fused, true), expected, bound);
           expectClose(await outcome(program, unfused, true), expected, bound);
         }),
-        { numRuns: 120 },
+        { numRuns: 120, seed },
       );
       expect([fused.memory().bytes, unfused.memory().bytes]).toEqual([0, 0]);
     });
@@ -72,7 +75,7 @@ describe('random programs', () => {
       fc.asyncProperty(programs({ dtypes: ['i32', 'u32', 'bool'], maxSteps: 10, minSize: 0 }), async (program) => {
         expect(await outcome(program, device, false)).toEqual(await outcome(program, reference, false));
       }),
-      { numRuns: 150 },
+      { numRuns: 150, seed },
     );
   });
 });
