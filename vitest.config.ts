@@ -1,7 +1,11 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { swiftShaderEnvironment } from './tests/webgpu/swiftshader.ts';
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+// Tests run in processes that are started with this environment.
+Object.assign(process.env, swiftShaderEnvironment());
 
 export default defineConfig({
   // Node 20 has no `using` declarations, so they are lowered.
@@ -11,6 +15,8 @@ export default defineConfig({
       { find: 'diffusion-dpo/tensor/node', replacement: at('./tensor/index.node.ts') },
       { find: 'diffusion-dpo/tensor', replacement: at('./tensor/index.ts') },
       { find: 'diffusion-dpo/autograd', replacement: at('./autograd/index.ts') },
+      { find: 'diffusion-dpo/nn', replacement: at('./nn/index.ts') },
+      { find: 'diffusion-dpo/diffusion', replacement: at('./diffusion/index.ts') },
       { find: 'diffusion-dpo/testing', replacement: at('./autograd/testing/index.ts') },
     ],
   },

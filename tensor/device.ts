@@ -51,7 +51,7 @@ export interface Device {
 }
 
 /** `auto` is the fastest that can be had here. */
-export type DeviceKind = 'auto' | 'wasm' | 'reference';
+export type DeviceKind = 'auto' | 'wasm' | 'webgpu' | 'reference';
 
 export interface DeviceOptions {
   /** Threads of the WebAssembly executor. Default: `DIFFUSION_DPO_THREADS`, else one for each core. */
@@ -63,13 +63,16 @@ export async function openDevice(kind: DeviceKind, options: DeviceOptions = {}):
   switch (kind) {
     case 'reference':
       return new ReferenceDevice();
+    case 'webgpu':
+      return (await import('./webgpu/device.ts')).WebGpuDevice.open();
     case 'auto':
+      return openDevice((await (await import('./webgpu/gpu.ts')).hasGpu()) ? 'webgpu' : 'wasm', options);
     case 'wasm':
       // Loaded only where it is used: the compiler is most of the library.
       return (await import('./wasm/device.ts')).WasmDevice.open(options);
     default:
       throw new TensorError(
-        `openDevice: there is no device kind '${String(kind)}'; the kinds are: auto, wasm, reference`,
+        `openDevice: there is no device kind '${String(kind)}'; the kinds are: auto, wasm, webgpu, reference`,
       );
   }
 }

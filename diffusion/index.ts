@@ -1,0 +1,2 @@
+/** Noise schedules, samplers and the models of diffusion. */
+export {};

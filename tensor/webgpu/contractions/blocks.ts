@@ -1,0 +1,113 @@
+import { type Kernel, Shader, typeOf } from '../wgsl/shader.ts';
+import { batchOffsets, countOf, type Product } from './view.ts';
+
+const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+
+/** Invocations in a workgroup: as many as a CPU's shader runs at once. */
+const groupSize = 4;
+
+/** Each invocation makes one element: for products too small to be worth more. */
+export function smallKernel(product: Product): Kernel {
+  const { label, out, rows, columns, depth, a, b, c, batch } = product;
+  const shader = new Shader();
+  const [aName, bName] = [shader.buffer(a.from, 'read'), shader.buffer(b.from, 'read')];
+  const units = rows * columns * countOf(batch);
+  const body = `let unit = group * ${groupSize} + local;\nif (unit >= ${units}) { return; }
+let n = unit % ${columns};
+let m = (unit / ${columns}) % ${rows};
+let batch = unit / ${columns * rows};
+${batchOffsets(product)}var sum = ${typeOf(out.dtype)}(0);
+for (var k = 0; k < ${depth}; k++) {
+sum += ${aName}[aStart + m * ${a.row} + k * ${a.along}] * ${bName}[bStart + k * ${b.along} + n * ${b.column}];
+}
+${shader.buffer(out, 'write')}[cStart + m * ${c.row} + n] = sum;`;
+  return shader.finish(label, groupSize, Math.ceil(units / groupSize), body);
+}
+
+/**
+ * A product where each invocation makes a block of 8×8 elements out of registers, without barriers: for adapters that
+ * are CPUs, where barriers are dear and every invocation is a lane. Vectors are loaded along whichever axis is
+ * contiguous; beyond the edge, the last row or column is computed again and not stored.
+ */
+export function blockKernel(product: Product): Kernel {
+  const { label, out, rows, columns, depth, a, b, c, batch } = product;
+  const shader = new Shader();
+  const type = typeOf(out.dtype);
+  const four = `vec4<${type}>`;
+  const high = rows > 4 ? 8 : rows > 1 ? 4 : 1;
+  const wide = columns > 4 ? 2 : 1;
+  const fits = (own: readonly number[]): boolean => own.every((stride) => stride % 4 === 0);
+  const aSteps = [a.offset, ...batch.map((one) => one.a)];
+  const bSteps = [b.offset, ...batch.map((one) => one.b)];
+  const aAlong = a.along === 1 && depth % 4 === 0 && fits([...aSteps, a.row]);
+  const aAcross = !aAlong && high >= 4 && a.row === 1 && rows % 4 === 0 && fits([...aSteps, a.along]);
+  const bAcross = b.column === 1 && columns % 4 === 0 && fits([...bSteps, b.along]);
+  const bAlong = !bAcross && b.along === 1 && depth % 4 === 0 && fits([...bSteps, b.column]);
+  const cFits = columns % 4 === 0 && fits([c.row, ...batch.map((one) => one.c)]);
+  const unroll = aAlong || bAlong ? 4 : 1;
+  const aName = shader.buffer(a.from, 'read', aAlong || aAcross ? four : type);
+  const bName = shader.buffer(b.from, 'read', bAlong || bAcross ? four : type);
+  const cName = shader.buffer(out, 'write', cFits ? four : type);
+
+  const [rowTiles, columnTiles] = [Math.ceil(rows / high), Math.ceil(columns / (4 * wide))];
+  const units = rowTiles * columnTiles * countOf(batch);
+  const lines: string[] = [
+    `let unit = group * ${groupSize} + local;\nif (unit >= ${units}) { return; }`,
+    `let n0 = (unit % ${columnTiles}) * ${4 * wide};\nlet m0 = ((unit / ${columnTiles}) % ${rowTiles}) * ${high};`,
+    `let batch = unit / ${columnTiles * rowTiles};\n${batchOffsets(product)}`,
+  ];
+  /** Row i of the block, in A; of vectors across rows, the first of four. */
+  const bound = (at: string, most: number, exact: boolean): string => (exact ? at : `min(${at}, ${most})`);
+  const rowStarts = aAcross ? range(high / 4).map((i) => 4 * i) : range(high);
+  for (const i of rowStarts) {
+    const row = bound(`m0 + ${i}`, rows - (aAcross ? 4 : 1), rows % high === 0);
+    lines.push(`let a${i} = aStart + (${row}) * ${a.row};`);
+  }
+  const columnStarts = bAcross ? range(wide).map((j) => 4 * j) : range(4 * wide);
+  for (const j of columnStarts) {
+    const column = bound(`n0 + ${j}`, columns - (bAcross ? 4 : 1), columns % (4 * wide) === 0);
+    lines.push(`let b${j}s = bStart + (${column}) * ${b.column};`);
+  }
+  for (const i of range(high)) for (const j of range(wide)) lines.push(`var c${i}_${j} = ${four}();`);
+
+  lines.push(`for (var k = 0; k < ${depth}; k += ${unroll}) {`);
+  if (aAlong) for (const i of range(high)) lines.push(`let x${i} = ${aName}[(a${i} + k) >> 2u];`);
+  if (bAlong) for (const j of range(4 * wide)) lines.push(`let y${j} = ${bName}[(b${j}s + k) >> 2u];`);
+  for (const u of range(unroll)) {
+    const lane = 'xyzw'[u];
+    const k = u === 0 ? 'k' : `(k + ${u})`;
+    if (aAcross) for (const i of rowStarts) lines.push(`let x${i}_${u} = ${aName}[(a${i} + ${k} * ${a.along}) >> 2u];`);
+    const aAt = (i: number): string => {
+      if (aAlong) return `x${i}.${lane}`;
+      if (aAcross) return `x${i - (i % 4)}_${u}.${'xyzw'[i % 4]}`;
+      return `${aName}[a${i} + ${k} * ${a.along}]`;
+    };
+    for (const j of range(wide)) {
+      const vector = bAcross
+        ? `${bName}[(b${4 * j}s + ${k} * ${b.along}) >> 2u]`
+        : `${four}(${range(4)
+            .map((v) => (bAlong ? `y${4 * j + v}.${lane}` : `${bName}[b${4 * j + v}s + ${k} * ${b.along}]`))
+            .join(', ')})`;
+      lines.push(`let z${j}_${u} = ${vector};`);
+    }
+    for (const i of range(high)) {
+      lines.push(`let w${i}_${u} = ${aAt(i)};`);
+      for (const j of range(wide)) lines.push(`c${i}_${j} += w${i}_${u} * z${j}_${u};`);
+    }
+  }
+  lines.push('}');
+
+  for (const i of range(high)) {
+    const guard = rows % high === 0 ? '' : `if (m0 + ${i} < ${rows}) `;
+    const stores = range(wide).map((j) => {
+      const at = `cStart + (m0 + ${i}) * ${c.row} + n0 + ${4 * j}`;
+      const inside = (v: number) => (columns % (4 * wide) === 0 ? '' : `if (n0 + ${4 * j + v} < ${columns}) `);
+      if (cFits) return `${inside(0)}{ ${cName}[(${at}) >> 2u] = c${i}_${j}; }`;
+      return range(4)
+        .map((v) => `${inside(v)}{ ${cName}[${at} + ${v}] = c${i}_${j}.${'xyzw'[v]}; }`)
+        .join('\n');
+    });
+    lines.push(`${guard}{\n${stores.join('\n')}\n}`);
+  }
+  return shader.finish(label, groupSize, Math.ceil(units / groupSize), lines.join('\n'));
+}

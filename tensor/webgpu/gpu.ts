@@ -1,0 +1,75 @@
+import { TensorError } from '../errors.ts';
+
+/** The flags of WebGPU, which Node has no names for. */
+export const usage = { mapRead: 1, copySource: 4, copyTarget: 8, uniform: 64, storage: 128 } as const;
+export const computeStage = 4;
+
+let found: Promise<GPU | undefined> | undefined;
+
+/** WebGPU as the browser has it, or in Node as the package `webgpu` brings it; `undefined` where there is neither. */
+export function findGpu(): Promise<GPU | undefined> {
+  found ??= find();
+  return found;
+}
+
+async function find(): Promise<GPU | undefined> {
+  const { navigator, process } = globalThis as { navigator?: Navigator; process?: { versions?: { node?: string } } };
+  if (navigator?.gpu !== undefined) return navigator.gpu;
+  if (process?.versions?.node === undefined) return undefined;
+  // Not written as a constant, so that what bundles this for browsers does not look for the package.
+  const name = ['web', 'gpu'].join('');
+  try {
+    const { create } = (await import(/* @vite-ignore */ name)) as { create(options: readonly string[]): GPU };
+    return create([]);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What drivers of GPUs show on Linux, NVIDIA's without and with a display, and Windows' within it. */
+const deviceFiles = ['/dev/dri', '/dev/nvidia0', '/dev/nvidiactl', '/dev/dxg'];
+
+/**
+ * Whether WebGPU is here and finds a GPU, rather than a CPU that stands in for one. Where Linux has none, nothing is
+ * loaded: Dawn would complain of a missing driver.
+ */
+export async function hasGpu(): Promise<boolean> {
+  const { process } = globalThis as { process?: Partial<typeof globalThis.process> };
+  const files = process?.platform === 'linux' ? process.getBuiltinModule?.('fs') : undefined;
+  if (files !== undefined && !deviceFiles.some((path) => files.existsSync(path))) return false;
+  const adapter = await (await findGpu())?.requestAdapter();
+  return adapter ? !isSoftware(adapter) : false;
+}
+
+/** The fastest adapter; throws, saying what to do, where there is none. */
+export async function findAdapter(given?: GPU): Promise<GPUAdapter> {
+  const gpu = given ?? (await findGpu());
+  if (gpu === undefined) {
+    throw new TensorError(
+      "webgpu: there is no WebGPU here: browsers need to be recent and the page served over https, Node needs the package 'webgpu' (npm install webgpu)",
+    );
+  }
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (adapter === null) throw new TensorError('webgpu: no GPU was found; its driver may be missing');
+  return adapter;
+}
+
+/** Whether an adapter computes on the CPU. */
+export const isSoftware = ({ info }: GPUAdapter): boolean =>
+  info.isFallbackAdapter ||
+  /swiftshader|llvmpipe|lavapipe/i.test(`${info.architecture} ${info.description} ${info.device}`);
+
+/** Limits that are asked for in full; what is not asked for stays at WebGPU's cautious defaults. */
+const wantedLimits = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+] as const;
+
+export async function openAdapter(adapter: GPUAdapter): Promise<GPUDevice> {
+  const requiredLimits = Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]]));
+  return adapter.requestDevice({ requiredLimits });
+}

@@ -1,0 +1,26 @@
+import type { Value } from '../../compiler/program.ts';
+import type { Kernel } from '../wgsl/shader.ts';
+import { argMax } from './argMax.ts';
+import { argSort } from './argSort.ts';
+import { cumsum } from './cumsum.ts';
+import { scatterAdd } from './scatterAdd.ts';
+
+export interface StepOptions {
+  reportNumber(value: Value): number;
+}
+
+/** The kernels of one of the steps that are neither loops nor contractions. */
+export function stepKernels(value: Value, options: StepOptions): Kernel[] {
+  switch (value.primitive) {
+    case 'argMax':
+      return argMax(value);
+    case 'cumsum':
+      return cumsum(value);
+    case 'argSort':
+      return argSort(value);
+    case 'scatterAdd':
+      return scatterAdd(value, options);
+    default:
+      throw new Error(`webgpu: ${value.primitive} is not a step`);
+  }
+}

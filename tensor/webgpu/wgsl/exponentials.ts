@@ -1,0 +1,62 @@
+/**
+ * Exponentials and what is made of them, in f32. WGSL's own functions are rough, so these are polynomials of ours, with
+ * the coefficients and the reasoning of the WebAssembly executor (tensor/wasm/math).
+ */
+export const exponentials = {
+  // 2^n for n in [-126, 127].
+  powerOfTwo: `fn powerOfTwo(n: i32) -> f32 {
+  return bitcast<f32>(u32(n + 127) << 23u);
+}`,
+  // The sign of x on a result that is not negative, or a result with that sign already.
+  withSign: `fn withSign(result: f32, x: f32) -> f32 {
+  return bitcast<f32>(bitcast<u32>(result) | (bitcast<u32>(x) & 0x80000000u));
+}`,
+  // e^x = 2^n · (1 + grown), |x − n·ln 2| ≤ ln 2 / 2: (n, grown). The tail is a minimax polynomial.
+  reduceExp: `fn reduceExp(x: f32) -> vec2f {
+  let n = floor(x * 1.44269504f + 0.5f);
+  let first = x - n * 0.693145752f;
+  let second = n * 1.42860682e-6f;
+  let r = first - second;
+  let tail = 0.5f + r * (0.166665435f + r * (0.0416662805f + r * (0.00836658385f + r * 0.00139464519f)));
+  return vec2f(n, first + (r * r * tail - second));
+}`,
+  exponential: `fn exponential(x: f32) -> f32 {
+  let p = reduceExp(clamp(x, -104f, 89f));
+  let n = i32(p.x);
+  let half = n >> 1u;
+  return (p.y + 1f) * powerOfTwo(half) * powerOfTwo(n - half);
+}`,
+  // e^x − 1 = 2·(s·(e^r − 1) + (s − ½)) with s = 2^(n − 1).
+  exponentialMinusOne: `fn exponentialMinusOne(x: f32) -> f32 {
+  let p = reduceExp(clamp(x, -18f, 89f));
+  let scale = powerOfTwo(i32(p.x) - 1);
+  let sum = scale * p.y + (scale - 0.5f);
+  return withSign(sum + sum, x);
+}`,
+  hyperbolicTangent: `fn hyperbolicTangent(x: f32) -> f32 {
+  let a = abs(x);
+  let z = a * a;
+  let cubic = -0.333332807f + z * (0.133314416f + z * (-0.0537397154f + z * (0.020639088f + z * -0.00570498686f)));
+  let near = a + a * z * cubic;
+  let e = exponential(2f * min(a, 10f));
+  let far = 1f - 2f / (e + 1f);
+  return withSign(select(far, near, a < 0.625f), x);
+}`,
+  // With e = e^−|x| and t = e / (1 + e): 1 − t above 0; below it t, which where e is small is e − e·t.
+  logistic: `fn logistic(x: f32) -> f32 {
+  let e = exponential(-abs(x));
+  let t = e / (e + 1f);
+  let start = select(1f, e, x < 0f);
+  return select(start - start * t, t, x < 0f && x > -1.0625f);
+}`,
+  errorFunction: `fn errorFunction(x: f32) -> f32 {
+  let a = abs(x);
+  let z = x * x;
+  let inner = -0.0268072877f + z * (0.00505770091f + z * -0.000634849595f);
+  let near = x + x * (0.128379166f + z * (-0.376125902f + z * (0.11282865f + z * inner)));
+  let b = min(a, 4f);
+  let outer = 0.104526103f + b * (-0.0225191023f + b * (0.00311783142f + b * -0.000203665375f));
+  let far = 1f - exponential(-(0.000104523417f + b * (1.12806106f + b * (0.636518776f + b * outer))));
+  return select(withSign(far, x), near, a < 0.85f);
+}`,
+} as const;

@@ -1,0 +1,74 @@
+import { describe, expect, test } from 'vitest';
+import * as t from '../../../tensor/index.ts';
+import { WebGpuDevice } from '../../../tensor/webgpu/device.ts';
+import { findGpu } from '../../../tensor/webgpu/gpu.ts';
+
+const available = Boolean(await (await findGpu())?.requestAdapter());
+
+/** Whole numbers from −4 to 4, of which every sum here is exact. */
+function whole(shape: readonly number[], seed: number): t.Tensor {
+  let state = seed;
+  const data = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return ((state >>> 16) % 9) - 4;
+  });
+  return t.tensor(data, { shape });
+}
+
+const conv = (x: t.Tensor, w: t.Tensor, groups: number, stride: number, dilation: number): t.Tensor =>
+  t.conv(x, w, {
+    strides: [stride, 1],
+    before: [1, 2],
+    after: [1, 0],
+    inputDilation: [dilation, 1],
+    kernelDilation: [1, 2],
+    groups,
+  });
+
+/** Large enough for the kernels that divide work into blocks and tiles, and of sizes that these do not divide. */
+const contractions: Readonly<Record<string, () => t.Tensor>> = {
+  a·b: () => t.matmul(whole([70, 131], 1), whole([131, 66], 2)),
+  'a·b, whole tiles': () => t.matmul(whole([128, 64], 1), whole([64, 64], 2)),
+  a·bᵀ: () => t.matmul(whole([66, 64], 1), t.transpose(whole([84, 64], 2))),
+  aᵀ·b: () => t.matmul(t.transpose(whole([70, 68], 1)), whole([70, 68], 2)),
+  'aᵀ·bᵀ, batches': () => t.matmul(t.transpose(whole([3, 65, 67], 1)), t.transpose(whole([3, 43, 65], 2))),
+  'a batch of a times one b': () => t.matmul(whole([3, 50, 52], 1), whole([52, 60], 2)),
+  'one row': () => t.matmul(whole([1, 700], 1), whole([700, 411], 2)),
+  'one column, from a slice': () => t.matmul(whole([411, 703], 1).slice([0, 1], [411, 701]), whole([700, 1], 2)),
+  'many tiles': () => t.matmul(whole([1025, 20], 1), whole([20, 1030], 2)),
+  conv: () => conv(whole([2, 8, 21, 19], 1), whole([26, 4, 3, 3], 2), 2, 1, 1),
+  'conv with strides and dilation': () => conv(whole([3, 6, 15, 17], 1), whole([20, 6, 3, 2], 2), 1, 2, 3),
+  'conv of one tap': () => conv1(whole([2, 40, 15, 17], 1), whole([30, 40, 1, 1], 2)),
+};
+const conv1 = (x: t.Tensor, w: t.Tensor): t.Tensor => t.conv2d(x, w);
+
+/** Rows long and short, few and many. */
+const reductions: Readonly<Record<string, () => t.Tensor>> = {
+  'long rows': () => t.sum(whole([3, 5003], 1), 1),
+  'long rows of halves': () => t.cast(t.max(t.cast(whole([3, 1203], 1), 'bf16'), 1), 'f32'),
+  columns: () => t.sum(whole([301, 2050], 1), 0),
+  'one after another': () => t.sub(whole([5, 2001], 1), t.max(whole([5, 2001], 1), 1, { keepDims: true })),
+  'halves, odd rows': () => {
+    const x = t.cast(whole([5, 101], 1), 'f16');
+    return t.cast(t.sub(x, t.max(x, 1, { keepDims: true })), 'f32');
+  },
+};
+
+describe.skipIf(!available)('webgpu kernels', () => {
+  for (const software of [true, false]) {
+    const kind = software ? 'for CPUs' : 'for GPUs';
+    for (const [name, build] of [...Object.entries(contractions), ...Object.entries(reductions)]) {
+      test(`${kind}: ${name}`, async () => {
+        const device = await WebGpuDevice.open({ software });
+        const [expected, actual] = [build(), build()];
+        await t.realize(expected, { device: await t.openDevice('reference') });
+        await t.realize(actual, { device });
+        expect(actual.shape).toEqual(expected.shape);
+        const [a, e] = [await t.read(actual), await t.read(expected)];
+        expect(a.findIndex((value, i) => value !== e[i])).toBe(-1);
+        t.dispose(actual);
+        device.close();
+      });
+    }
+  }
+});
