@@ -1,0 +1,124 @@
+/**
+ * What each device reaches for each kernel, and its share of what bare code reaches on one thread beside it.
+ *
+ *   npm run bench                            a table of all items; the reference executor runs the small ones
+ *   npm run bench -- --items 'conv|MLP'      only items whose names match
+ *   npm run bench -- --devices wasm1,wasm2   a kind of device, for WebAssembly with a number of threads
+ *   npm run bench -- --time 1000             milliseconds for each item
+ *   npm run bench -- --json                  for programs
+ */
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { type Device, type DeviceKind, openDevice, setDefaultDevice } from 'diffusion-dpo/tensor';
+import { Bench } from 'tinybench';
+import { type Item, items } from './items.ts';
+import { type Limit, limits, rateOf } from './limits.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    json: { type: 'boolean', default: false },
+    items: { type: 'string', default: '.' },
+    devices: { type: 'string', default: 'wasm1,wasm2,reference' },
+    time: { type: 'string', default: '500' },
+  },
+});
+
+const prefix: Readonly<Record<Item['unit'], number>> = {
+  'GFLOP/s': 1e9,
+  'GB/s': 1e9,
+  'M nodes/s': 1e6,
+  'steps/s': 1,
+  'runs/s': 1,
+};
+
+interface Result {
+  readonly item: string;
+  readonly device: string;
+  /** Milliseconds of a call. */
+  readonly best: number;
+  readonly median: number;
+  readonly calls: number;
+  /** Of the median. */
+  readonly rate: number;
+  readonly unit: string;
+  /** The best call's part of what the limit allows on one thread, and the limit: the best so far. */
+  readonly share?: number;
+  readonly limit?: { readonly name: string; readonly perSecond: number };
+}
+
+const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] as number;
+
+/** A shared machine is slow for seconds at a time: so the limits are measured all along, and the best of each counts. */
+const fastest = new Map<Limit, number>();
+function fastestOf(limit: Limit): number {
+  const rate = Math.max(fastest.get(limit) ?? 0, rateOf(limit));
+  fastest.set(limit, rate);
+  return rate;
+}
+
+/** Parts that an item's time is cut into, with its limit measured between them. */
+const rounds = 5;
+
+async function measure({ name, work, unit, limit, prepare }: Item, device: string): Promise<Result> {
+  const run = await prepare();
+  for (let i = 0; i < 3; i++) await run();
+  const bare = limit && limits[limit.kind];
+  const samples: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const bench = new Bench({
+      time: Number(options.time) / rounds,
+      iterations: 2,
+      warmup: false,
+      throws: true,
+      retainSamples: true,
+    });
+    await bench.add(name, run).run();
+    const result = bench.getTask(name)?.result;
+    if (result?.state !== 'completed') throw new Error(`the item '${name}' did not complete`);
+    samples.push(...(result.latency.samples ?? []));
+    if (bare) fastestOf(bare);
+  }
+  const best = samples.reduce((a, b) => Math.min(a, b));
+  const middle = median(samples);
+  const rate = work / (middle / 1000) / prefix[unit];
+  const measured = { item: name, device, best, median: middle, calls: samples.length, rate, unit };
+  if (bare === undefined || limit === undefined) return measured;
+  const perSecond = fastestOf(bare);
+  return { ...measured, share: limit.work / (best / 1000) / perSecond, limit: { name: bare.name, perSecond } };
+}
+
+function print({ item, best, median, rate, unit, share, limit }: Result): void {
+  const time = `${best.toPrecision(3)} ms, median ${median.toPrecision(3)}`;
+  const part =
+    share === undefined || limit === undefined
+      ? ''
+      : `${share.toFixed(2)} of ${limit.name} ${(limit.perSecond / 1e9).toFixed(1)}`;
+  console.log(`  ${item.padEnd(47)} ${time.padStart(26)} ${rate.toPrecision(3).padStart(9)} ${unit.padEnd(9)} ${part}`);
+}
+
+/** `wasm2` is WebAssembly with two threads. */
+function open(name: string): Promise<Device> {
+  const [, kind = '', threads = ''] = /^([a-z]+)(\d*)$/.exec(name) ?? [];
+  return openDevice(kind as DeviceKind, threads === '' ? {} : { threads: Number(threads) });
+}
+
+for (let i = 0; i < 20; i++) for (const limit of Object.values(limits)) fastestOf(limit);
+
+const wanted = new RegExp(options.items);
+const results: Result[] = [];
+for (const name of options.devices.split(',')) {
+  const device = await open(name);
+  setDefaultDevice(device);
+  if (!options.json) console.log(`\n${device.description}`);
+  for (const item of items) {
+    if (!wanted.test(item.name) || (device.name === 'reference' && item.small !== true)) continue;
+    const result = await measure(item, name);
+    results.push(result);
+    if (!options.json) print(result);
+  }
+}
+if (options.json) {
+  const { version: node, platform, arch } = process;
+  const machine = { node, platform, arch, cores: availableParallelism() };
+  console.log(JSON.stringify({ machine, results }, null, 2));
+}

@@ -1,0 +1,237 @@
+import { grad, vjp } from 'diffusion-dpo/autograd';
+import {
+  add,
+  conv2d,
+  dispose,
+  groupNorm,
+  key,
+  layerNorm,
+  matmul,
+  nextTensorId,
+  random,
+  realize,
+  scaledDotProductAttention,
+  silu,
+  softmax,
+  type Tensor,
+  tanh,
+  zeros,
+} from 'diffusion-dpo/tensor';
+import type { limits } from './limits.ts';
+import { blockFlop, type MlpSizes, mlpFlop, mlpTraining, residualBlock } from './training.ts';
+
+export interface Item {
+  readonly name: string;
+  /** What one call does, in the unit's numerator without its prefix: FLOP, bytes, nodes, steps or runs. */
+  readonly work: number;
+  readonly unit: 'GFLOP/s' | 'GB/s' | 'M nodes/s' | 'steps/s' | 'runs/s';
+  /** What bounds the item where nothing is lost, and how much of that it does in a call, if not `work`. */
+  readonly limit?: { readonly kind: keyof typeof limits; readonly work: number };
+  /** Small enough for the reference executor. */
+  readonly small?: boolean;
+  /** Makes the inputs on the default device; what it gives is timed. */
+  readonly prepare: () => Promise<() => unknown>;
+}
+
+let drawn = 0;
+const normal = (...shape: readonly number[]): Promise<Tensor> =>
+  realize(random.normal(random.foldIn(key(0), drawn++), shape));
+const normals = (...shapes: readonly (readonly number[])[]): Promise<Tensor[]> =>
+  Promise.all(shapes.map((shape) => normal(...shape)));
+
+/** Builds and runs a graph, and frees what it made. */
+const running = (build: () => unknown) => async (): Promise<void> => dispose(await realize(build()));
+
+/** A calculation on tensors of these shapes. */
+const prepared =
+  (shapes: readonly (readonly number[])[], f: (...inputs: Tensor[]) => unknown): Item['prepare'] =>
+  async () => {
+    const inputs = await normals(...shapes);
+    return running(() => f(...inputs));
+  };
+
+type More = Pick<Item, 'small'>;
+
+const arithmetic = (name: string, work: number, prepare: Item['prepare'], more: More = {}): Item => ({
+  name,
+  work,
+  unit: 'GFLOP/s',
+  limit: { kind: 'block', work },
+  prepare,
+  ...more,
+});
+
+/** `floats`: how many must be read and written by a program that does not lose anything. */
+const memoryBound = (name: string, floats: number, prepare: Item['prepare'], more: More = {}): Item => ({
+  name,
+  work: 4 * floats,
+  unit: 'GB/s',
+  limit: { kind: 'copy', work: 4 * floats },
+  prepare,
+  ...more,
+});
+
+const product = (m: number, k: number, n: number, more: More = {}): Item =>
+  arithmetic(
+    `matmul ${m}×${k}×${n}`,
+    2 * m * k * n,
+    prepared(
+      [
+        [m, k],
+        [k, n],
+      ],
+      (a, b) => matmul(a as Tensor, b as Tensor),
+    ),
+    more,
+  );
+
+/** A 3 × 3 convolution with its two gradients. */
+function convolution(channels: number, height: number, width: number, more: More = {}): Item[] {
+  const name = `conv ${channels}→${channels} @${height}×${width}`;
+  const shapes = [
+    [1, channels, height, width],
+    [channels, channels, 3, 3],
+    [1, channels, height, width],
+  ];
+  const f = (x: Tensor, w: Tensor): Tensor => conv2d(x, w, { padding: 1 });
+  const flop = 2 * 9 * channels * channels * height * width;
+  const gradient = (which: 0 | 1) =>
+    prepared(shapes, (x, w, g) => vjp(f, x as Tensor, w as Tensor).pullback(g as Tensor)[which]);
+  return [
+    arithmetic(
+      name,
+      flop,
+      prepared(shapes, (x, w) => f(x as Tensor, w as Tensor)),
+      more,
+    ),
+    arithmetic(`${name}, by input`, flop, gradient(0), more),
+    arithmetic(`${name}, by kernel`, flop, gradient(1), more),
+  ];
+}
+
+function attention(heads: number, tokens: number, width: number, more: More = {}): Item {
+  const shape = [heads, tokens, width];
+  return arithmetic(
+    `attention ${heads}×${tokens}×${width}`,
+    4 * heads * tokens * tokens * width,
+    prepared([shape, shape, shape], (q, k, v) => scaledDotProductAttention(q as Tensor, k as Tensor, v as Tensor)),
+    more,
+  );
+}
+
+/** Reads and writes each element once. */
+const mapping = (name: string, shape: readonly number[], f: (x: Tensor) => Tensor, more: More = {}): Item =>
+  memoryBound(
+    name,
+    2 * shape.reduce((a, b) => a * b, 1),
+    prepared([shape], (x) => f(x as Tensor)),
+    more,
+  );
+
+const norm = (x: Tensor, groups: number): Tensor => {
+  const channels = x.shape[1] as number;
+  return silu(groupNorm(x, groups, { weight: zeros([channels]).add(1), bias: zeros([channels]) }));
+};
+
+const chain = (x: Tensor): Tensor => x.mul(1.5).add(0.25).tanh().mul(x).abs().add(1).sqrt().mul(-1).exp().sub(x);
+
+const sum = (name: string, size: number, more: More = {}): Item => ({
+  ...memoryBound(
+    name,
+    size,
+    prepared([[size]], (x) => (x as Tensor).sum()),
+    more,
+  ),
+  limit: { kind: 'sum', work: 4 * size },
+});
+
+const mlp = (sizes: MlpSizes, optimizer: 'sgd' | 'adam', more: More = {}): Item => ({
+  name: `MLP ${sizes.join('×')}, ${optimizer === 'sgd' ? 'SGD' : 'Adam'}`,
+  work: 1,
+  unit: 'steps/s',
+  limit: { kind: 'block', work: mlpFlop(sizes) },
+  prepare: () => mlpTraining(sizes, optimizer),
+  ...more,
+});
+
+function block(images: number, channels: number, size: number, groups: number, more: More = {}): Item {
+  const sizes = { images, channels, size, groups };
+  return arithmetic(
+    `ResNet block ${images}×${channels}×${size}×${size}, forward and backward`,
+    blockFlop(sizes),
+    async () => running(await residualBlock(sizes)),
+    more,
+  );
+}
+
+/** Only builds a graph; its work is the tensors that it makes. */
+function building(name: string, build: () => unknown): Item {
+  const before = nextTensorId();
+  build();
+  return { name, work: nextTensorId() - before, unit: 'M nodes/s', small: true, prepare: async () => build };
+}
+
+const point = zeros([8]);
+const additions = (): Tensor => {
+  let x = point;
+  for (let i = 0; i < 1000; i++) x = add(x, point);
+  return x;
+};
+const deep = (x: Tensor): Tensor => {
+  let y = x;
+  for (let i = 0; i < 250; i++) y = tanh(y.mul(y));
+  return y.sum();
+};
+
+const small = { small: true };
+
+export const items: readonly Item[] = [
+  building('build 1,000 additions', additions),
+  building('build the gradient of 500 nodes', () => grad(deep)(point)),
+  {
+    name: 'one addition of 4 elements',
+    work: 1,
+    unit: 'runs/s',
+    small: true,
+    prepare: prepared([[4]], (x) => (x as Tensor).add(1)),
+  },
+  product(64, 64, 64, small),
+  product(512, 512, 512),
+  product(1024, 1024, 1024),
+  product(509, 509, 509),
+  product(77, 768, 768),
+  arithmetic(
+    'bmm 16×77×64×77',
+    2 * 16 * 77 * 64 * 77,
+    prepared(
+      [
+        [16, 77, 64],
+        [16, 64, 77],
+      ],
+      (a, b) => matmul(a as Tensor, b as Tensor),
+    ),
+  ),
+  ...convolution(8, 16, 16, small),
+  ...convolution(64, 32, 32),
+  ...convolution(320, 32, 32),
+  ...convolution(128, 64, 64),
+  ...convolution(64, 33, 31),
+  attention(2, 64, 16, small),
+  attention(8, 1024, 40),
+  attention(8, 1000, 40),
+  mapping('GroupNorm and SiLU 1×320×32×32', [1, 320, 32, 32], (x) => norm(x, 32)),
+  mapping('softmax 64×64', [64, 64], softmax, small),
+  mapping('softmax 4096×1024', [4096, 1024], softmax),
+  mapping('softmax 4096×1001', [4096, 1001], softmax),
+  mapping('layerNorm 4096×1024', [4096, 1024], (x) => layerNorm(x)),
+  mapping('layerNorm 4096×1001', [4096, 1001], (x) => layerNorm(x)),
+  mapping('chain of 10, 4 k', [1 << 12], chain, small),
+  mapping('chain of 10, 4 M', [1 << 22], chain),
+  sum('sum of 4 k', 1 << 12, small),
+  sum('sum of 16 M', 1 << 24),
+  mlp([32, 16, 16, 4], 'sgd', small),
+  mlp([256, 784, 512, 10], 'sgd'),
+  mlp([256, 784, 512, 10], 'adam'),
+  block(1, 8, 8, 4, small),
+  block(4, 64, 16, 32),
+];

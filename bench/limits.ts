@@ -1,0 +1,92 @@
+import { contractionModule } from '../tensor/wasm/contractions/module.ts';
+import { countUp } from '../tensor/wasm/control.ts';
+import { f32, f32x4, type Local, local, memoryCopy, returnValue, v128 } from '../tensor/wasm/instructions.ts';
+import { ModuleBuilder } from '../tensor/wasm/module.ts';
+import { hasRelaxedSimd } from '../tensor/wasm/relaxed.ts';
+
+/**
+ * What code without a framework around it reaches on one thread here: the register block of the matrix products over
+ * packed panels that stay in the cache, and plain passes over memory. All are measured anew beside every item, because a
+ * shared machine is not equally fast at all times.
+ */
+export interface Limit {
+  readonly name: string;
+  /** FLOP or bytes of one call. */
+  readonly work: number;
+  readonly run: () => void;
+}
+
+const pages = 1200;
+const memory = new WebAssembly.Memory({ initial: pages });
+type Calls = Readonly<Record<string, (...values: readonly number[]) => number | undefined>>;
+const start = (bytes: Uint8Array<ArrayBuffer>): Calls =>
+  new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } }).exports as unknown as Calls;
+
+/** The register block: 128 rows by 64 columns by 256 steps. */
+function registerBlock(): Limit {
+  const calls = start(contractionModule({ relaxed: hasRelaxedSimd(), memory: { initial: pages } }));
+  const [rows, columns, depth, panel] = [128, 64, 256, 8];
+  const a = 65536;
+  const b = a + 4 * rows * depth;
+  const c = b + 4 * columns * depth;
+  return {
+    name: 'register block',
+    work: 2 * rows * columns * depth,
+    run: () => {
+      for (let j = 0; j < columns; j += panel) {
+        calls.rows_f32?.(a, b + 4 * j * depth, c + 4 * j, 4 * columns, depth, rows, 1);
+      }
+    },
+  };
+}
+
+/** Bytes of each array that is passed over: more than caches hold. */
+const arrayBytes = 32 << 20;
+
+function passes(): { readonly copy: Limit; readonly sum: Limit } {
+  const builder = new ModuleBuilder({ initial: pages });
+  builder.function({ parameters: ['i32', 'i32', 'i32'], name: 'copy' }, ([to, from, bytes]) =>
+    memoryCopy(local.get(to), local.get(from), local.get(bytes)),
+  );
+  builder.function({ parameters: ['i32', 'i32'], result: 'f32', name: 'sum' }, ([from, end], scope) => {
+    const sums: Local<'v128'>[] = Array.from({ length: 8 }, () => scope.local('v128'));
+    const [first, ...others] = sums as [Local<'v128'>, ...Local<'v128'>[]];
+    const total = others.reduce((sum, next) => f32x4.add(sum, local.get(next)), local.get(first));
+    const all = scope.local('v128');
+    const lanes = [0, 1, 2, 3].map((i) => f32x4.extractLane(local.get(all), i));
+    return [
+      countUp(
+        from,
+        local.get(end),
+        128,
+        ...sums.map((sum, i) => local.set(sum, f32x4.add(local.get(sum), v128.load(local.get(from), 16 * i)))),
+      ),
+      local.set(all, total),
+      returnValue(lanes.reduce((a, b) => f32.add(a, b))),
+    ];
+  });
+  const calls = start(builder.toBytes());
+  const [from, to] = [1 << 20, (1 << 20) + arrayBytes];
+  // Pages that nothing was written to may all be one page of zeros, in the cache.
+  new Float32Array(memory.buffer, from).fill(1);
+  return {
+    copy: { name: 'copy', work: 2 * arrayBytes, run: () => void calls.copy?.(to, from, arrayBytes) },
+    sum: { name: 'sum', work: arrayBytes, run: () => void calls.sum?.(from, from + arrayBytes) },
+  };
+}
+
+export const limits = { block: registerBlock(), ...passes() } as const;
+
+// Once before anything is measured, so that the engine has compiled them well.
+for (const limit of Object.values(limits)) rateOf(limit, 50);
+
+/** The best rate of a few calls, per second. */
+export function rateOf({ work, run }: Limit, calls = 10): number {
+  let best = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < calls; i++) {
+    const from = performance.now();
+    run();
+    best = Math.min(best, performance.now() - from);
+  }
+  return (1000 * work) / best;
+}

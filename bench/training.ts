@@ -1,0 +1,106 @@
+import { valueAndGrad } from 'diffusion-dpo/autograd';
+import {
+  conv2d,
+  crossEntropy,
+  groupNorm,
+  key,
+  mapTree,
+  matmul,
+  ones,
+  random,
+  realize,
+  relu,
+  silu,
+  type Tensor,
+  zeros,
+  zipTrees,
+} from 'diffusion-dpo/tensor';
+
+const drawn = (index: number, shape: readonly number[], scale = 1): Tensor =>
+  random.normal(key(index), shape).mul(scale);
+
+/** Examples, inputs, hidden units and classes of a network with one hidden layer. */
+export type MlpSizes = readonly [examples: number, inputs: number, hidden: number, classes: number];
+
+type Parameters = Readonly<Record<'w1' | 'b1' | 'w2' | 'b2', Tensor>>;
+
+interface TrainingState {
+  readonly params: Parameters;
+  /** The means of gradients and of their squares, for Adam. */
+  readonly first: Parameters;
+  readonly second: Parameters;
+  readonly steps: number;
+}
+
+/** Floating-point operations of a step's matrix products: forward, and the gradients of both weights and of the hidden layer. */
+export const mlpFlop = ([examples, inputs, hidden, classes]: MlpSizes): number =>
+  2 * examples * (2 * inputs * hidden + 3 * hidden * classes);
+
+/** Training steps that update their state in place; each call is one step. */
+export async function mlpTraining(sizes: MlpSizes, optimizer: 'sgd' | 'adam'): Promise<() => Promise<void>> {
+  const [examples, inputs, hidden, classes] = sizes;
+  const [x, target] = await realize([
+    drawn(0, [examples, inputs]),
+    random.randint(key(1), [examples], 0, classes),
+  ] as const);
+  const params = {
+    w1: drawn(2, [inputs, hidden], inputs ** -0.5),
+    b1: zeros([hidden]),
+    w2: drawn(3, [hidden, classes], hidden ** -0.5),
+    b2: zeros([classes]),
+  };
+  const nothing = (): Parameters => mapTree(params, ({ shape }) => zeros(shape));
+  const loss = ({ w1, b1, w2, b2 }: Parameters): Tensor =>
+    crossEntropy(matmul(relu(matmul(x, w1).add(b1)), w2).add(b2), target);
+
+  const step = ({ params, first, second, steps }: TrainingState): TrainingState & { readonly loss: Tensor } => {
+    const [value, gradients] = valueAndGrad(loss)(params);
+    if (optimizer === 'sgd') {
+      const moved = zipTrees((p, g) => p.sub(g.mul(0.1)), params, gradients);
+      return { loss: value, params: moved, first, second, steps: steps + 1 };
+    }
+    const m = zipTrees((old, g) => old.mul(0.9).add(g.mul(0.1)), first, gradients);
+    const v = zipTrees((old, g) => old.mul(0.999).add(g.square().mul(0.001)), second, gradients);
+    const [forM, forV] = [1 - 0.9 ** (steps + 1), 1 - 0.999 ** (steps + 1)];
+    const move = (p: Tensor, mean: Tensor, square: Tensor): Tensor =>
+      p.sub(mean.div(forM).mul(1e-3).div(square.div(forV).sqrt().add(1e-8)));
+    return { loss: value, params: zipTrees(move, params, m, v), first: m, second: v, steps: steps + 1 };
+  };
+  let state: TrainingState = await realize({ params, first: nothing(), second: nothing(), steps: 0 });
+  return async () => {
+    state = await realize(step(state), { donate: state });
+  };
+}
+
+export interface BlockSizes {
+  readonly images: number;
+  readonly channels: number;
+  readonly size: number;
+  readonly groups: number;
+}
+
+/** Floating-point operations of a block's convolutions, forward and backward. */
+export const blockFlop = ({ images, channels, size }: BlockSizes): number =>
+  3 * 2 * 2 * images * channels * channels * 9 * size * size;
+
+/** x + conv(silu(norm(conv(silu(norm(x)))))): the loss mean(y²) and its gradients by everything; each call builds it anew. */
+export async function residualBlock({ images, channels, size, groups }: BlockSizes): Promise<() => unknown> {
+  const kernel = (index: number): Tensor => drawn(index, [channels, channels, 3, 3], (9 * channels) ** -0.5);
+  const norm = () => ({ weight: ones([channels]), bias: zeros([channels]) });
+  const params = await realize({
+    x: drawn(4, [images, channels, size, size]),
+    w1: kernel(5),
+    w2: kernel(6),
+    norm1: norm(),
+    norm2: norm(),
+  });
+  type Block = typeof params;
+  const half = (x: Tensor, weight: Tensor, affine: Block['norm1']): Tensor =>
+    conv2d(silu(groupNorm(x, groups, affine)), weight, { padding: 1 });
+  const loss = ({ x, w1, w2, norm1, norm2 }: Block): Tensor =>
+    x
+      .add(half(half(x, w1, norm1), w2, norm2))
+      .square()
+      .mean();
+  return () => valueAndGrad(loss)(params);
+}
