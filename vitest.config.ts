@@ -17,6 +17,7 @@ export default defineConfig({
       { find: 'diffusion-dpo/autograd', replacement: at('./autograd/index.ts') },
       { find: 'diffusion-dpo/nn', replacement: at('./nn/index.ts') },
       { find: 'diffusion-dpo/diffusion', replacement: at('./diffusion/index.ts') },
+      { find: 'diffusion-dpo/dpo', replacement: at('./dpo/index.ts') },
       { find: 'diffusion-dpo/testing', replacement: at('./autograd/testing/index.ts') },
     ],
   },

@@ -1,0 +1,38 @@
+import { expm1, logSigmoid, ones, type Tensor, where } from '../../tensor/index.ts';
+import { positive } from './margin.ts';
+import type { Objective } from './objective.ts';
+import { policyErrors } from './pairs.ts';
+
+export interface MapoOptions {
+  /** Weight of the comparison; default 0.1. */
+  readonly b?: number;
+  /** How fast φ falls; default ½. */
+  readonly s?: number;
+  /** T, the number of time steps of the training schedule; default 1000. */
+  readonly timesteps?: number;
+}
+
+/** φ(z) = s·z / (e^{s·z} − 1), 1 at 0. */
+export function phi(z: Tensor, s: number): Tensor {
+  const scaled = z.mul(s);
+  const isZero = scaled.equal(0);
+  // What is not taken must be finite as well, or its gradient would be NaN.
+  const safe = where(isZero, ones(scaled.shape, { dtype: scaled.dtype }), scaled);
+  return where(isZero, scaled.mul(-0.5).add(1), safe.div(expm1(safe)));
+}
+
+/** MSE_w − b·log σ(T·[φ(MSE_w) − φ(MSE_l)]): no reference model (Hong et al. 2024). */
+export function mapo({ b = 0.1, s = 0.5, timesteps = 1000 }: MapoOptions = {}): Objective {
+  positive('mapo', 's', s);
+  positive('mapo', 'timesteps', timesteps);
+  return {
+    name: 'mapo',
+    compares: 'nothing',
+    process: 'diffusion',
+    loss: (pairs) => {
+      const { winner, loser } = policyErrors(pairs);
+      const comparison = logSigmoid(phi(winner, s).sub(phi(loser, s)).mul(timesteps));
+      return winner.sub(comparison.mul(b)).mean();
+    },
+  };
+}

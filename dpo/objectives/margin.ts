@@ -1,0 +1,115 @@
+import { logSigmoid, sigmoid, type Tensor, TensorError } from '../../tensor/index.ts';
+import type { Objective, TimestepWeight } from './objective.ts';
+import { type ErrorChanges, errorChanges, meanSquaredError } from './pairs.ts';
+
+/**
+ * The implicit reward margin of each pair: u = −β·W_t·(d_w − d_l), [pairs]; u > 0 where the model ranks the pair as its
+ * label does. β is per mean squared error, as in the authors' code, where W_t = ½; β/D is the same per summed one.
+ */
+export const implicitMargin = ({ winner, loser }: ErrorChanges, beta: number, weight: TimestepWeight = 0.5): Tensor =>
+  winner.sub(loser).mul(weight).mul(-beta);
+
+/** An objective that is a mean over pairs of a function of u. */
+const ofMargin = (name: string, beta: number, loss: (u: Tensor) => Tensor): Objective => {
+  positive(name, 'beta', beta);
+  return {
+    name,
+    compares: 'errors',
+    process: 'diffusion',
+    loss: (pairs, weight) => loss(implicitMargin(errorChanges(pairs), beta, weight)).mean(),
+  };
+};
+
+export interface DpoOptions {
+  /** Strength of the pull towards the reference, per mean squared error; the authors use 2000 to 5000. */
+  readonly beta: number;
+}
+
+/** −log σ(u): Wallace et al. 2023, equation 14, as released (mean errors, shared ε and t). */
+export const dpo = ({ beta }: DpoOptions): Objective => ofMargin('dpo', beta, (u) => logSigmoid(u).neg());
+
+/** −(1 − e)·log σ(u) − e·log σ(−u): labels smoothed by e. */
+export const cdpo = ({ beta, labelSmoothing }: DpoOptions & { readonly labelSmoothing: number }): Objective => {
+  within('cdpo', 'labelSmoothing', labelSmoothing, 0, 1);
+  return ofMargin('cdpo', beta, (u) =>
+    logSigmoid(u)
+      .mul(1 - labelSmoothing)
+      .add(logSigmoid(u.neg()).mul(labelSmoothing))
+      .neg(),
+  );
+};
+
+/** [−(1 − e)·log σ(u) + e·log σ(−u)] / (1 − 2e): unbiased where a share e < ½ of the labels is flipped. */
+export const robust = ({ beta, flipRate }: DpoOptions & { readonly flipRate: number }): Objective => {
+  within('robust', 'flipRate', flipRate, 0, 0.5);
+  return ofMargin('robust', beta, (u) =>
+    logSigmoid(u.neg())
+      .mul(flipRate)
+      .sub(logSigmoid(u).mul(1 - flipRate))
+      .div(1 - 2 * flipRate),
+  );
+};
+
+/** max(0, 1 − u). */
+export const hinge = ({ beta }: DpoOptions): Objective => ofMargin('hinge', beta, (u) => u.neg().add(1).maximum(0));
+
+/** KL( Bernoulli(σ(u)) ‖ Bernoulli(1 − a) ): a is the share of labels that are taken to be wrong. */
+export const dmpo = ({ beta, a }: DpoOptions & { readonly a: number }): Objective => {
+  within('dmpo', 'a', a, 0, 1);
+  return ofMargin('dmpo', beta, (u) => {
+    const win = sigmoid(u).mul(logSigmoid(u).sub(Math.log(1 - a)));
+    const lose = sigmoid(u.neg()).mul(logSigmoid(u.neg()).sub(Math.log(a)));
+    return win.add(lose);
+  });
+};
+
+/** (h − 1/(2τ))² with h = d_l − d_w, without β: the regression of IPO. */
+export const ipo = ({ tau }: { readonly tau: number }): Objective => {
+  positive('ipo', 'tau', tau);
+  return {
+    name: 'ipo',
+    compares: 'errors',
+    process: 'diffusion',
+    loss: (pairs) => {
+      const { winner, loser } = errorChanges(pairs);
+      return loser
+        .sub(winner)
+        .sub(1 / (2 * tau))
+        .square()
+        .mean();
+    },
+  };
+};
+
+/** MSE_θ(w): fine-tuning on the preferred pictures alone. */
+export const sft = (): Objective => ({
+  name: 'sft',
+  compares: 'nothing',
+  process: 'diffusion',
+  loss: ({ winner }) => meanSquaredError(winner.prediction, winner.target).mean(),
+});
+
+/** −log σ(u) + α·MSE_θ(w): the second term holds the preferred pictures' own likelihood up. */
+export const dpoSft = ({ beta, alpha }: DpoOptions & { readonly alpha: number }): Objective => {
+  const preference = dpo({ beta });
+  const supervised = sft();
+  return {
+    ...preference,
+    name: 'dpo+sft',
+    loss: (pairs, weight) => preference.loss(pairs, weight).add(supervised.loss(pairs).mul(alpha)),
+  };
+};
+
+/** `dpo` on the velocities of a flow: x_t = (1 − t)·x_0 + t·ε with the target ε − x_0. */
+export const flowDpo = (options: DpoOptions): Objective => ({ ...dpo(options), name: 'flow-dpo', process: 'flow' });
+
+export function positive(objective: string, option: string, value: number): void {
+  if (!(value > 0 && Number.isFinite(value)))
+    throw new TensorError(`${objective}: ${option} must be a positive number, got ${value}`);
+}
+
+/** Throws unless from ≤ value < to. */
+function within(objective: string, option: string, value: number, from: number, to: number): void {
+  if (!(value >= from && value < to))
+    throw new TensorError(`${objective}: ${option} must be at least ${from} and below ${to}, got ${value}`);
+}

@@ -1,0 +1,39 @@
+import { cast, type Tensor } from '../../tensor/index.ts';
+import { implicitMargin } from './margin.ts';
+import type { TimestepWeight } from './objective.ts';
+import { errorChanges, type PairOutput, policyErrors } from './pairs.ts';
+
+/** What is watched during training, for each pair: [pairs] each. */
+export interface PairMetrics {
+  /** MSE_θ of the preferred pictures, and of the others. */
+  readonly winnerError: Tensor;
+  readonly loserError: Tensor;
+  /** d_w and d_l: how much these have grown over the reference's. Both above 0 is displaced likelihood. */
+  readonly winnerChange: Tensor;
+  readonly loserChange: Tensor;
+  /** u, the implicit reward margin. */
+  readonly margin: Tensor;
+  /** 1 where u > 0, ½ where u = 0, else 0: its mean is the implicit accuracy. */
+  readonly correct: Tensor;
+}
+
+/** 1 where a margin is positive, ½ where it is 0, else 0. */
+export const correctness = (margin: Tensor): Tensor =>
+  cast(margin.greater(0), margin.dtype)
+    .add(cast(margin.greaterEqual(0), margin.dtype))
+    .mul(0.5);
+
+/** Metrics of a batch that is compared with the reference. */
+export function pairMetrics(pairs: PairOutput, beta: number, weight?: TimestepWeight): PairMetrics {
+  const { winner, loser } = policyErrors(pairs);
+  const changes = errorChanges(pairs);
+  const margin = implicitMargin(changes, beta, weight);
+  return {
+    winnerError: winner,
+    loserError: loser,
+    winnerChange: changes.winner,
+    loserChange: changes.loser,
+    margin,
+    correct: correctness(margin),
+  };
+}

@@ -1,0 +1,16 @@
+import type { Tensor } from '../../tensor/index.ts';
+import type { PairOutput } from './pairs.ts';
+
+/** W_t for each pair of a batch: [pairs], or one number for all. The paper and its code have ½. */
+export type TimestepWeight = Tensor | number;
+
+/** What training minimises. */
+export interface Objective {
+  readonly name: string;
+  /** What the two sides of a pair are compared with: the frozen reference's predictions, its errors alone, or nothing. */
+  readonly compares: 'predictions' | 'errors' | 'nothing';
+  /** How pictures are noised and what the network predicts: by a noise schedule, or along straight lines (`flow`). */
+  readonly process: 'diffusion' | 'flow';
+  /** The loss of a batch of pairs, a scalar. `weight` is ignored by objectives without a margin. */
+  readonly loss: (pairs: PairOutput, weight?: TimestepWeight) => Tensor;
+}
