@@ -9,8 +9,9 @@
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { type Device, type DeviceKind, openDevice, setDefaultDevice } from 'diffusion-dpo/tensor';
+import { setDefaultDevice } from 'diffusion-dpo/tensor';
 import { Bench } from 'tinybench';
+import { openNamed } from './devices.ts';
 import { type Item, items } from './items.ts';
 import { type Limit, limits, rateOf } from './limits.ts';
 
@@ -96,18 +97,12 @@ function print({ item, best, median, rate, unit, share, limit }: Result): void {
   console.log(`  ${item.padEnd(47)} ${time.padStart(26)} ${rate.toPrecision(3).padStart(9)} ${unit.padEnd(9)} ${part}`);
 }
 
-/** `wasm2` is WebAssembly with two threads. */
-function open(name: string): Promise<Device> {
-  const [, kind = '', threads = ''] = /^([a-z]+)(\d*)$/.exec(name) ?? [];
-  return openDevice(kind as DeviceKind, threads === '' ? {} : { threads: Number(threads) });
-}
-
 for (let i = 0; i < 20; i++) for (const limit of Object.values(limits)) fastestOf(limit);
 
 const wanted = new RegExp(options.items);
 const results: Result[] = [];
 for (const name of options.devices.split(',')) {
-  const device = await open(name);
+  const device = await openNamed(name);
   setDefaultDevice(device);
   if (!options.json) console.log(`\n${device.description}`);
   for (const item of items) {
