@@ -1,6 +1,38 @@
 /**
  * Layers and optimisers as pure functions over trees of parameters.
  *
- *   layer    what a layer is: parameters from a key, and a function of parameters and inputs
+ *   layer, module          what a layer is: parameters from a key, and a function of parameters and inputs; layers of layers
+ *   linear, conv2d, norms, embedding, dropout, activations    the small ones
+ *   attention, feedForward, transformer                       tokens
+ *   resnet, resample, timesteps                               images, and time
+ *   checkpointed, watch    any layer with less memory; looking inside a model
  */
+export { type ActivationName, activation } from './activations.ts';
+export {
+  type AttentionOptions,
+  attention,
+  fromTokens,
+  type SpatialAttentionOptions,
+  spatialAttention,
+  toTokens,
+} from './attention.ts';
+export { checkpointed } from './checkpointed.ts';
+export { type Conv2dOptions, conv2d } from './conv2d.ts';
+export { dropout } from './dropout.ts';
+export { type EmbeddingParams, embedding } from './embedding.ts';
+export { type FeedForwardActivation, type FeedForwardOptions, feedForward } from './feedForward.ts';
+export { type AffineParams, initAffine } from './initialisers.ts';
 export type { InitOptions, Layer, ParamsOf } from './layer.ts';
+export { linear } from './linear.ts';
+export { type Bound, type ChildParams, module } from './module.ts';
+export { groupNorm, layerNorm, type NormOptions, type NormParams } from './norms.ts';
+export { type DownsampleOptions, downsample2d, upsample2d } from './resample.ts';
+export { type ResnetBlockOptions, resnetBlock } from './resnet.ts';
+export { type TimestepEmbeddingOptions, timestepEmbedding, timestepMlp } from './timesteps.ts';
+export {
+  basicTransformerBlock,
+  type Transformer2dOptions,
+  type TransformerBlockOptions,
+  transformer2d,
+} from './transformer.ts';
+export { watch } from './watch.ts';

@@ -6,13 +6,14 @@ import { runGolden } from './goldenRunner/run.ts';
 
 const folder = fileURLToPath(new URL('./golden', import.meta.url));
 
-test.each(['f32', 'f64'] as const)(
-  'results agree with the golden data in %s on the reference device',
-  async (dtype) => {
-    const report = await runGolden([folder], { device: await openDevice('reference'), dtype });
-    expect(report.cases.filter((one) => !passed(one))).toEqual([]);
-    expect(report.passed).toBeGreaterThan(0);
-    expect(report.failed).toBe(0);
-    expect(report.comparedTensors).toBe(report.expectedTensors);
-  },
-);
+test.each([
+  ['reference', 'f32'],
+  ['reference', 'f64'],
+  ['wasm', 'f32'],
+] as const)('results agree with the golden data on the device %s in %s', async (kind, dtype) => {
+  const report = await runGolden([folder], { device: await openDevice(kind), dtype });
+  expect(report.cases.filter((one) => !passed(one))).toEqual([]);
+  expect(report.passed).toBeGreaterThan(0);
+  expect(report.failed).toBe(0);
+  expect(report.comparedTensors).toBe(report.expectedTensors);
+});

@@ -1,5 +1,7 @@
 import type { Family } from './family.ts';
+import { modules } from './modules.ts';
 import { operators } from './operators.ts';
+import { unets } from './unets.ts';
 
 /** All kinds of golden data, in the order in which they may pick files. */
-export const families: readonly Family[] = [operators];
+export const families: readonly Family[] = [operators, modules, unets];

@@ -1,9 +1,10 @@
 import { vjp } from '../../../autograd/index.ts';
-import { cast, dispose, read, realize, type Tensor } from '../../../tensor/index.ts';
+import { dispose, type Tensor } from '../../../tensor/index.ts';
 import { boundOf, bounds } from '../bounds.ts';
-import { type Comparison, compare, type Values } from '../compare.ts';
+import type { Comparison } from '../compare.ts';
 import { messageOf, type Settings } from '../families/family.ts';
 import { isObject, type JsonObject, Params } from '../params.ts';
+import { compareResults, inDtype } from '../results.ts';
 import { type Adapter, Inputs } from './adapter.ts';
 import { findOperator } from './index.ts';
 
@@ -15,8 +16,6 @@ export interface OperatorCase {
   /** Its tensors, by what follows the name of the case: `in.x`, `out`, `cot`, `grad.x`. */
   readonly tensors: Map<string, Tensor>;
 }
-
-const isFloat = (tensor: Tensor): boolean => !['i32', 'u32', 'bool'].includes(tensor.dtype);
 
 const understood = ['name', 'op', 'params', 'differentiable', 'tensors', 'torch_float32_error', 'note', 'seed'];
 
@@ -40,7 +39,11 @@ export async function checkCase(
       ...params.unread().map((name) => `the parameter '${name}' is not understood`),
       ...unmatched(results, tensors),
     );
-    return { problems, comparisons: await compareAll(spec, results, tensors, settings) };
+    const boundFor = (key: string): number => {
+      const row = key.startsWith('grad.') ? bounds.ops.gradient : bounds.ops.output;
+      return boundOf(settings.dtype, row, float32Error(spec, key));
+    };
+    return { problems, comparisons: await compareResults(results, tensors, boundFor, settings) };
   } catch (error) {
     return { problems: [...problems, messageOf(error)], comparisons: [] };
   } finally {
@@ -95,12 +98,12 @@ function compute(
   params: Params,
   tensors: ReadonlyMap<string, Tensor>,
   differentiable: readonly string[],
-  { dtype }: Settings,
+  settings: Settings,
 ): Computation {
   const load = (key: string): Tensor => {
     const tensor = tensors.get(key);
     if (tensor === undefined) throw new Error(`the tensor '${key}' is missing`);
-    return isFloat(tensor) ? cast(tensor, dtype) : tensor;
+    return inDtype(tensor, settings);
   };
   const names = [...tensors.keys()].filter((key) => key.startsWith('in.')).map((key) => key.slice('in.'.length));
   const given = names.map((name) => [name, load(`in.${name}`)] as const);
@@ -134,34 +137,6 @@ function unmatched(results: ReadonlyMap<string, Tensor>, tensors: ReadonlyMap<st
 }
 
 const isList = (result: Tensor | readonly Tensor[]): result is readonly Tensor[] => Array.isArray(result);
-
-async function compareAll(
-  spec: JsonObject,
-  results: ReadonlyMap<string, Tensor>,
-  tensors: ReadonlyMap<string, Tensor>,
-  { device, dtype }: Settings,
-): Promise<Comparison[]> {
-  const realized = await realize(Object.fromEntries(results), { device });
-  const comparisons: Comparison[] = [];
-  for (const [key, result] of Object.entries(realized)) {
-    const expected = tensors.get(key);
-    if (expected === undefined) continue;
-    const row = key.startsWith('grad.') ? bounds.ops.gradient : bounds.ops.output;
-    const bound = boundOf(dtype, row, float32Error(spec, key));
-    const comparison = compare(key, await valuesOf(result), await valuesOf(expected), bound);
-    const wrongDtype = isFloat(result) && result.dtype !== dtype;
-    const reason = `the result is ${result.dtype}, not ${dtype}`;
-    comparisons.push(wrongDtype ? { ...comparison, passed: false, reason } : comparison);
-  }
-  dispose(realized);
-  return comparisons;
-}
-
-const valuesOf = async (tensor: Tensor): Promise<Values> => ({
-  shape: tensor.shape,
-  values: await read(tensor),
-  exact: !isFloat(tensor),
-});
 
 /** PyTorch's own error in float32, where the case states it. */
 function float32Error(spec: JsonObject, key: string): number | undefined {

@@ -1,0 +1,100 @@
+import { TensorError } from '../tensor/index.ts';
+
+/** How one field of a configuration is read: gives its value, or says what is wrong with it. */
+export type Field<T> = (value: unknown) => { readonly value: T } | { readonly problem: string };
+
+const show = (value: unknown): string => JSON.stringify(value) ?? String(value);
+
+/** A field with a default, for where it is missing; `null` is a value like others. */
+const field =
+  <T>(expected: string, fallback: T, accepts: (value: unknown) => value is T): Field<T> =>
+  (value) =>
+    value === undefined ? { value: fallback } : accepts(value) ? { value } : { problem: `must be ${expected}` };
+
+const isInteger = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0;
+const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
+const isBoolean = (value: unknown): value is boolean => typeof value === 'boolean';
+const isText = (value: unknown): value is string => typeof value === 'string';
+const isListOf =
+  <T>(accepts: (value: unknown) => value is T) =>
+  (value: unknown): value is readonly T[] =>
+    Array.isArray(value) && value.every(accepts);
+const orNull =
+  <T>(accepts: (value: unknown) => value is T) =>
+  (value: unknown): value is T | null =>
+    value === null || accepts(value);
+
+export const integer = (fallback: number): Field<number> => field('a whole number', fallback, isInteger);
+export const integerOrNull = (fallback: number | null): Field<number | null> =>
+  field('a whole number or null', fallback, orNull(isInteger));
+export const number = (fallback: number): Field<number> => field('a number', fallback, isNumber);
+export const numberOrNull = (fallback: number | null): Field<number | null> =>
+  field('a number or null', fallback, orNull(isNumber));
+export const boolean = (fallback: boolean): Field<boolean> => field('true or false', fallback, isBoolean);
+export const text = (fallback: string): Field<string> => field('a text', fallback, isText);
+export const integers = (fallback: readonly number[]): Field<readonly number[]> =>
+  field('a list of whole numbers', fallback, isListOf(isInteger));
+export const numbersOrNull = (fallback: readonly number[] | null): Field<readonly number[] | null> =>
+  field('a list of numbers or null', fallback, orNull(isListOf(isNumber)));
+export const texts = (fallback: readonly string[]): Field<readonly string[]> =>
+  field('a list of texts', fallback, isListOf(isText));
+
+/** A field that must have one of these values; the first is the default. */
+export const oneOf =
+  <const T extends readonly (string | number | boolean | null)[]>(...values: T): Field<T[number]> =>
+  (value) =>
+    value === undefined
+      ? { value: values[0] as T[number] }
+      : values.includes(value as T[number])
+        ? { value: value as T[number] }
+        : { problem: `${values.length === 1 ? 'only' : 'must be one of'} ${values.map(show).join(', ')} is supported` };
+
+/** A field that is known and has no effect here, whatever its value is. */
+export const ignored: Field<undefined> = () => ({ value: undefined });
+
+/** A field that is either of two kinds. */
+export const either =
+  <A, B>(first: Field<A>, second: Field<B>): Field<A | B> =>
+  (value) => {
+    const one = first(value);
+    if ('value' in one) return one;
+    const other = second(value);
+    return 'value' in other ? other : { problem: `${one.problem}, or ${other.problem.replace(/^must be /, '')}` };
+  };
+
+/** The values that fields give. */
+export type ConfigOf<F> = { readonly [Name in keyof F]: F[Name] extends Field<infer T> ? T : never };
+
+/**
+ * Reads the JSON object of a configuration. Throws one error that lists every field that is unknown, is of the wrong kind
+ * or asks for what is not supported. Names that begin with `_` are notes of whoever wrote the file.
+ */
+export function readConfig<const F extends Readonly<Record<string, Field<unknown>>>>(
+  className: string,
+  json: unknown,
+  fields: F,
+): ConfigOf<F> {
+  if (typeof json !== 'object' || json === null || Array.isArray(json))
+    throw new TensorError(`${className}: a configuration is a JSON object, got ${show(json)}`);
+  const given = json as Readonly<Record<string, unknown>>;
+  const problems: string[] = [];
+  const named = given._class_name;
+  if (named !== undefined && named !== className) problems.push(`_class_name: is ${show(named)}, not "${className}"`);
+  for (const name of Object.keys(given)) {
+    if (name.startsWith('_') || Object.hasOwn(fields, name)) continue;
+    problems.push(`${name}: is not known here (its value is ${show(given[name])})`);
+  }
+  const config = Object.fromEntries(
+    Object.entries(fields).map(([name, read]) => {
+      const result = read(Object.hasOwn(given, name) ? given[name] : undefined);
+      if ('value' in result) return [name, result.value];
+      problems.push(`${name}: ${result.problem}, got ${show(given[name])}`);
+      return [name, undefined];
+    }),
+  );
+  if (problems.length > 0)
+    throw new TensorError(
+      `${className}: this configuration cannot be used:\n${problems.map((line) => `  ${line}`).join('\n')}`,
+    );
+  return config as ConfigOf<F>;
+}

@@ -1,0 +1,135 @@
+import { activation, embedding, layerNorm, linear, module } from '../../nn/index.ts';
+import { argMax, cast, iota, oneHot, scaledDotProductAttention, type Tensor, TensorError } from '../../tensor/index.ts';
+import { type ConfigOf, ignored, integer, number, oneOf, readConfig, text } from '../config.ts';
+
+export interface ClipEncoderLayerOptions {
+  readonly width: number;
+  readonly heads: number;
+  /** Of the wide layer. */
+  readonly inner: number;
+  readonly activation: string;
+  readonly eps: number;
+}
+
+/** Causal self-attention and a feed-forward layer, normalised before, with residual connections (CLIPEncoderLayer). */
+export function clipEncoderLayer({ width, heads, inner, activation: name, eps }: ClipEncoderLayerOptions) {
+  const act = activation(name);
+  const square = () => linear(width, width);
+  const attention = module(
+    { q_proj: square(), k_proj: square(), v_proj: square(), out_proj: square() },
+    ({ q_proj, k_proj, v_proj, out_proj }, x: Tensor): Tensor => {
+      const [batch, tokens] = x.shape as readonly [number, number, number];
+      const split = (y: Tensor) => y.reshape([batch, tokens, heads, width / heads]).permute([0, 2, 1, 3]);
+      const seen = scaledDotProductAttention(split(q_proj(x)), split(k_proj(x)), split(v_proj(x)), { causal: true });
+      return out_proj(seen.permute([0, 2, 1, 3]).reshape([batch, tokens, width]));
+    },
+  );
+  const mlp = module({ fc1: linear(width, inner), fc2: linear(inner, width) }, ({ fc1, fc2 }, x: Tensor) =>
+    fc2(act(fc1(x))),
+  );
+  return module(
+    { self_attn: attention, layer_norm1: layerNorm(width, { eps }), mlp, layer_norm2: layerNorm(width, { eps }) },
+    ({ self_attn, layer_norm1, mlp, layer_norm2 }, x: Tensor): Tensor => {
+      const h = x.add(self_attn(layer_norm1(x)));
+      return h.add(mlp(layer_norm2(h)));
+    },
+  );
+}
+
+const fields = {
+  vocab_size: integer(49408),
+  hidden_size: integer(512),
+  intermediate_size: integer(2048),
+  projection_dim: integer(512),
+  num_hidden_layers: integer(12),
+  num_attention_heads: integer(8),
+  max_position_embeddings: integer(77),
+  hidden_act: text('quick_gelu'),
+  layer_norm_eps: number(1e-5),
+  model_type: oneOf('clip_text_model'),
+  attention_dropout: oneOf(0),
+  dropout: ignored,
+  initializer_factor: ignored,
+  initializer_range: ignored,
+  bos_token_id: ignored,
+  eos_token_id: ignored,
+  pad_token_id: ignored,
+  architectures: ignored,
+  torch_dtype: ignored,
+  transformers_version: ignored,
+} as const;
+
+/** What a `config.json` of transformers' CLIPTextModel says, with its defaults filled in. */
+export type ClipTextModelConfig = ConfigOf<typeof fields>;
+
+/** What a text encoder makes of prompts. */
+export interface EncodedText {
+  /** The embedded tokens, and what each layer gives: [N, tokens, width] each. */
+  readonly hiddenStates: readonly Tensor[];
+  /** The last of them, normalised: what Stable Diffusion 1 and 2 look at. */
+  readonly lastHiddenState: Tensor;
+  /** The last hidden state at the end token, [N, width]. */
+  readonly pooled: Tensor;
+  /** `pooled`, projected, where the model has a projection: [N, projection]. */
+  readonly textEmbeds: Tensor | undefined;
+}
+
+/**
+ * The text encoder of CLIP (Radford et al. 2021; transformers' CLIPTextModel and CLIPTextModelWithProjection) from its
+ * `config.json`: token ids i32[N, tokens] → hidden states.
+ */
+export function clipTextModel(json: unknown) {
+  const config = readConfig('CLIPTextModel', json, fields);
+  const { hidden_size: width, layer_norm_eps: eps } = config;
+  const { architectures } = json as { readonly architectures?: readonly string[] };
+  const projects = architectures?.includes('CLIPTextModelWithProjection') ?? false;
+  const embeddings = module(
+    {
+      token_embedding: embedding(config.vocab_size, width),
+      position_embedding: embedding(config.max_position_embeddings, width),
+    },
+    ({ token_embedding, position_embedding }, ids: Tensor): Tensor => {
+      const tokens = ids.shape[1] as number;
+      if (tokens > config.max_position_embeddings)
+        throw new TensorError(
+          `clipTextModel: ${tokens} tokens are too many: the model has ${config.max_position_embeddings} places`,
+        );
+      return token_embedding(ids).add(position_embedding(iota([tokens], 0, 'i32')));
+    },
+  );
+  const layers = Array.from({ length: config.num_hidden_layers }, () =>
+    clipEncoderLayer({
+      width,
+      heads: config.num_attention_heads,
+      inner: config.intermediate_size,
+      activation: config.hidden_act,
+      eps,
+    }),
+  );
+  const encoder = module({ layers }, ({ layers }, x: Tensor): readonly Tensor[] => {
+    const states = [x];
+    for (const layer of layers) states.push(layer(states.at(-1) as Tensor));
+    return states;
+  });
+  const textModel = module(
+    { embeddings, encoder, final_layer_norm: layerNorm(width, { eps }) },
+    ({ embeddings, encoder, final_layer_norm }, ids: Tensor) => {
+      const hiddenStates = encoder(embeddings(ids));
+      return { hiddenStates, lastHiddenState: final_layer_norm(hiddenStates.at(-1) as Tensor) };
+    },
+  );
+  return module(
+    {
+      text_model: textModel,
+      text_projection: projects ? linear(width, config.projection_dim, { bias: false }) : undefined,
+    },
+    ({ text_model, text_projection }, ids: Tensor): EncodedText => {
+      const { hiddenStates, lastHiddenState } = text_model(ids);
+      // The end token has the largest id; of several, the first counts.
+      const [batch, tokens] = ids.shape as readonly [number, number];
+      const isEnd = cast(oneHot(argMax(ids, 1), tokens), lastHiddenState.dtype).reshape([batch, tokens, 1]);
+      const pooled = lastHiddenState.mul(isEnd).sum(1);
+      return { hiddenStates, lastHiddenState, pooled, textEmbeds: text_projection?.(pooled) };
+    },
+  );
+}

@@ -1,0 +1,126 @@
+import { TensorError } from '../../tensor/index.ts';
+import { bytesToSymbols, symbolsToBytes } from './byteSymbols.ts';
+
+/** The files `vocab.json` and `merges.txt` of a tokenizer, and what its configuration says. */
+export interface ClipTokenizerFiles {
+  /** Token → id. */
+  readonly vocabulary: Readonly<Record<string, number>>;
+  /** Pairs of symbols, the first to be merged first: the lines of `merges.txt` behind its version. */
+  readonly merges: readonly string[];
+  /** Tokens in all, with those for start and end; default 77. */
+  readonly maxLength?: number;
+  /** The token that fills up; default the end token. SDXL's second tokenizer has `!`. */
+  readonly padToken?: string;
+}
+
+export interface ClipTokenizer {
+  /** Ids of a prompt with start and end, cut to the length that the model takes, with the end token last. */
+  encode(prompt: string): number[];
+  /** The same, filled up to that length. */
+  encodePadded(prompt: string): number[];
+  decode(ids: readonly number[]): string;
+  readonly maxLength: number;
+  readonly startId: number;
+  readonly endId: number;
+}
+
+const startToken = '<|startoftext|>';
+const endToken = '<|endoftext|>';
+/** What ends a word in the vocabulary. */
+const wordEnd = '</w>';
+
+/** What byte-pair encoding sees as words: contractions, letters, single digits, and runs of anything else. */
+const words = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/giu;
+
+/** White space collapsed, lower case. Broken Unicode is taken as it is. */
+export const cleanPrompt = (prompt: string): string =>
+  prompt.normalize('NFC').replace(/\s+/gu, ' ').trim().toLowerCase();
+
+const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+
+/**
+ * CLIP's byte-pair encoding (Radford et al. 2021; transformers' CLIPTokenizer). Start, end and pad token are found in
+ * prompts too, as there. Throws where the vocabulary lacks one of them.
+ */
+export function clipTokenizer({
+  vocabulary,
+  merges,
+  maxLength = 77,
+  padToken = endToken,
+}: ClipTokenizerFiles): ClipTokenizer {
+  const idOf = (token: string): number => {
+    const id = Object.hasOwn(vocabulary, token) ? vocabulary[token] : undefined;
+    if (id === undefined) throw new TensorError(`clipTokenizer: the vocabulary has no token '${token}'`);
+    return id;
+  };
+  const [startId, endId, padId] = [idOf(startToken), idOf(endToken), idOf(padToken)];
+  const ranks = new Map(merges.map((pair, rank) => [pair, rank]));
+  const tokens = new Map(Object.entries(vocabulary).map(([token, id]) => [id, token]));
+  const special = [...new Set([startToken, endToken, padToken])];
+  const specialPattern = new RegExp(`(${special.map(escaped).join('|')})`, 'iu');
+  const known = new Map<string, readonly number[]>();
+
+  /** Merges the pair that was learnt first, everywhere, until nothing is left to merge. */
+  const encodeWord = (word: string): readonly number[] => {
+    const cached = known.get(word);
+    if (cached !== undefined) return cached;
+    let symbols = [...bytesToSymbols(word)];
+    symbols.push(`${symbols.pop() ?? ''}${wordEnd}`);
+    for (;;) {
+      let [best, first, second] = [Number.POSITIVE_INFINITY, '', ''];
+      for (let i = 0; i + 1 < symbols.length; i++) {
+        const rank = ranks.get(`${symbols[i]} ${symbols[i + 1]}`) ?? Number.POSITIVE_INFINITY;
+        if (rank < best) [best, first, second] = [rank, symbols[i] as string, symbols[i + 1] as string];
+      }
+      if (best === Number.POSITIVE_INFINITY) break;
+      symbols = merged(symbols, first, second);
+    }
+    // A symbol that the vocabulary lacks is "unknown", for which CLIP has the end token.
+    const ids = symbols.map((symbol) => vocabulary[symbol] ?? endId);
+    known.set(word, ids);
+    return ids;
+  };
+
+  const encode = (prompt: string): number[] => {
+    const ids = cleanPrompt(prompt)
+      .split(specialPattern)
+      .flatMap((part) =>
+        special.includes(part) ? [idOf(part)] : [...part.matchAll(words)].flatMap(([word]) => encodeWord(word)),
+      );
+    return [startId, ...ids.slice(0, maxLength - 2), endId];
+  };
+  return {
+    encode,
+    encodePadded: (prompt) => {
+      const ids = encode(prompt);
+      return [...ids, ...new Array<number>(maxLength - ids.length).fill(padId)];
+    },
+    decode: (ids) =>
+      symbolsToBytes(
+        ids
+          .filter((id) => id !== startId && id !== endId)
+          .map((id) => tokens.get(id) ?? '')
+          .join(''),
+      )
+        .replaceAll(wordEnd, ' ')
+        .trim(),
+    maxLength,
+    startId,
+    endId,
+  };
+}
+
+/** Symbols with every neighbouring (first, second) made one. */
+export function merged(symbols: readonly string[], first: string, second: string): string[] {
+  const result: string[] = [];
+  for (let i = 0; i < symbols.length; i++) {
+    const isPair = symbols[i] === first && symbols[i + 1] === second;
+    result.push(isPair ? first + second : (symbols[i] as string));
+    if (isPair) i++;
+  }
+  return result;
+}
+
+/** The pairs of a `merges.txt`. */
+export const parseMerges = (text: string): string[] =>
+  text.split('\n').filter((line, i) => line !== '' && !(i === 0 && line.startsWith('#version')));

@@ -1,0 +1,123 @@
+import { concat, scaledDotProductAttention, type Tensor } from '../tensor/index.ts';
+import { linear } from './linear.ts';
+import { module } from './module.ts';
+import { groupNorm } from './norms.ts';
+
+export interface AttentionOptions {
+  /** Width of the tokens that ask. */
+  readonly queryDim: number;
+  /** Width of the tokens that are looked at, if those are others. */
+  readonly contextDim?: number | undefined;
+  readonly heads: number;
+  /** Width of a head. */
+  readonly headDim: number;
+  /** Whether queries, keys and values have biases; default false. The projection of the result always has one. */
+  readonly bias?: boolean;
+  /** How many heads are computed at a time: less memory where attention keeps its scores. Default: all. */
+  readonly sliceSize?: number | undefined;
+}
+
+const splitHeads = (x: Tensor, heads: number): Tensor => {
+  const [batch, tokens, width] = x.shape as readonly [number, number, number];
+  return x.reshape([batch, tokens, heads, width / heads]).permute([0, 2, 1, 3]);
+};
+
+const joinHeads = (x: Tensor): Tensor => {
+  const [batch, heads, tokens, width] = x.shape as readonly [number, number, number, number];
+  return x.permute([0, 2, 1, 3]).reshape([batch, tokens, heads * width]);
+};
+
+/** softmax(q·kᵀ/√d)·v of [batch, heads, tokens, d], a few heads at a time. */
+function attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | undefined, sliceSize: number): Tensor {
+  const heads = q.shape[1] as number;
+  if (sliceSize >= heads) return scaledDotProductAttention(q, k, v, { mask });
+  const starts = Array.from({ length: Math.ceil(heads / sliceSize) }, (_, i) => i * sliceSize);
+  const part = (x: Tensor, start: number) => x.sliceAxis(1, start, Math.min(start + sliceSize, heads));
+  return concat(
+    starts.map((start) => scaledDotProductAttention(part(q, start), part(k, start), part(v, start), { mask })),
+    1,
+  );
+}
+
+const projections = ({ queryDim, contextDim = queryDim, heads, headDim, bias = false }: AttentionOptions) => ({
+  to_q: linear(queryDim, heads * headDim, { bias }),
+  to_k: linear(contextDim, heads * headDim, { bias }),
+  to_v: linear(contextDim, heads * headDim, { bias }),
+  to_out: [linear(heads * headDim, queryDim)] as const,
+});
+
+type Projection = (x: Tensor) => Tensor;
+
+function attendTokens(
+  {
+    to_q,
+    to_k,
+    to_v,
+    to_out: [project],
+  }: Readonly<Record<'to_q' | 'to_k' | 'to_v', Projection>> & {
+    readonly to_out: readonly [Projection];
+  },
+  { heads, sliceSize = heads }: AttentionOptions,
+  x: Tensor,
+  context: Tensor,
+  mask?: Tensor,
+): Tensor {
+  const q = splitHeads(to_q(x), heads);
+  const [k, v] = [splitHeads(to_k(context), heads), splitHeads(to_v(context), heads)];
+  return project(joinHeads(attend(q, k, v, mask, sliceSize)));
+}
+
+/**
+ * Multi-head attention of tokens [batch, queries, queryDim] to a context [batch, keys, contextDim], or to themselves
+ * (Vaswani et al. 2017; diffusers' Attention). A mask broadcasts to [batch, heads, queries, keys].
+ */
+export const attention = (options: AttentionOptions) =>
+  module(projections(options), (bound, x: Tensor, context: Tensor = x, mask?: Tensor) =>
+    attendTokens(bound, options, x, context, mask),
+  );
+
+export interface SpatialAttentionOptions {
+  readonly channels: number;
+  readonly heads: number;
+  /** Of the group normalisation. */
+  readonly groups: number;
+  /** Of the group normalisation; default 1e-5. */
+  readonly eps?: number;
+  /** What the sum of input and result is divided by; default 1. */
+  readonly rescaleOutputFactor?: number;
+  readonly sliceSize?: number | undefined;
+}
+
+/**
+ * Self-attention between the places of images [N, C, H, W], behind a group normalisation and with a residual connection
+ * (the attention blocks of DDPM and of autoencoders; diffusers' Attention with `residual_connection`).
+ */
+export function spatialAttention({
+  channels,
+  heads,
+  groups,
+  eps = 1e-5,
+  rescaleOutputFactor = 1,
+  sliceSize,
+}: SpatialAttentionOptions) {
+  const options = { queryDim: channels, heads, headDim: channels / heads, bias: true, sliceSize };
+  return module({ group_norm: groupNorm(groups, channels, { eps }), ...projections(options) }, (bound, x: Tensor) => {
+    const tokens = toTokens(bound.group_norm(x));
+    return fromTokens(attendTokens(bound, options, tokens, tokens), x)
+      .add(x)
+      .div(rescaleOutputFactor);
+  });
+}
+
+/** Images [N, C, H, W] as tokens [N, H·W, C], row by row. */
+export function toTokens(x: Tensor): Tensor {
+  const [batch, channels, height, width] = x.shape as readonly [number, number, number, number];
+  return x.permute([0, 2, 3, 1]).reshape([batch, height * width, channels]);
+}
+
+/** Tokens [N, H·W, C] as images of the height and width of `like`. */
+export function fromTokens(tokens: Tensor, like: Tensor): Tensor {
+  const [batch, , channels] = tokens.shape as readonly [number, number, number];
+  const [height, width] = like.shape.slice(2) as [number, number];
+  return tokens.reshape([batch, height, width, channels]).permute([0, 3, 1, 2]);
+}

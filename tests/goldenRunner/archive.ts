@@ -1,0 +1,18 @@
+import { openSafetensorsFile } from '../../tensor/index.node.ts';
+import type { Tensor } from '../../tensor/index.ts';
+
+/** All tensors of a safetensors file, in the order of their names. */
+export async function readArchive(path: string): Promise<Map<string, Tensor>> {
+  await using archive = await openSafetensorsFile(path);
+  const tensors = new Map<string, Tensor>();
+  for (const name of archive.names) tensors.set(name, await archive.read(name));
+  return tensors;
+}
+
+/** Tensors whose names begin with a prefix, without it. */
+export const withPrefix = (tensors: ReadonlyMap<string, Tensor>, prefix: string): Map<string, Tensor> =>
+  new Map([...tensors].flatMap(([name, x]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), x]] : [])));
+
+/** Tensors whose names differ from those in another list, in words. */
+export const missingFrom = (names: Iterable<string>, have: { has(name: string): boolean }, what: string): string[] =>
+  [...names].filter((name) => !have.has(name)).map((name) => `${what} '${name}'`);

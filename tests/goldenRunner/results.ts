@@ -1,0 +1,44 @@
+import { cast, dispose, read, realize, type Tensor } from '../../tensor/index.ts';
+import { type Comparison, compare, type Values } from './compare.ts';
+import type { Settings } from './families/family.ts';
+
+export const isFloatTensor = (tensor: Tensor): boolean => !['i32', 'u32', 'bool'].includes(tensor.dtype);
+
+/** A stored tensor in the dtype that is checked; integers stay what they are. */
+export const inDtype = (tensor: Tensor, { dtype }: Settings): Tensor =>
+  isFloatTensor(tensor) ? cast(tensor, dtype) : tensor;
+
+export const valuesOf = async (tensor: Tensor): Promise<Values> => ({
+  shape: tensor.shape,
+  values: await read(tensor),
+  exact: !isFloatTensor(tensor),
+});
+
+export interface BoundOptions {
+  readonly bound: number;
+  /** The norm of all tensors of a kind together: one that is nothing beside it is compared absolutely. */
+  readonly total?: number;
+}
+
+/** Runs all results at once and compares each with the expected tensor of its name. */
+export async function compareResults(
+  results: ReadonlyMap<string, Tensor>,
+  expected: ReadonlyMap<string, Tensor>,
+  boundFor: (name: string) => number | BoundOptions,
+  { device, dtype }: Settings,
+): Promise<Comparison[]> {
+  const realized = await realize(Object.fromEntries(results), { device });
+  const comparisons: Comparison[] = [];
+  for (const [name, result] of Object.entries(realized)) {
+    const reference = expected.get(name);
+    if (reference === undefined) continue;
+    const asked = boundFor(name);
+    const { bound, total } = typeof asked === 'number' ? { bound: asked } : asked;
+    const comparison = compare(name, await valuesOf(result), await valuesOf(reference), bound, total);
+    const wrongDtype = isFloatTensor(result) && result.dtype !== dtype;
+    const reason = `the result is ${result.dtype}, not ${dtype}`;
+    comparisons.push(wrongDtype ? { ...comparison, passed: false, reason } : comparison);
+  }
+  dispose(realized);
+  return comparisons;
+}
