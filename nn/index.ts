@@ -19,6 +19,7 @@ export {
 export { checkpointed } from './checkpointed.ts';
 export { type Conv2dOptions, conv2d } from './conv2d.ts';
 export { dropout } from './dropout.ts';
+export { type EmaOptions, emaDecay, emaStep } from './ema.ts';
 export { type EmbeddingParams, embedding } from './embedding.ts';
 export { type FeedForwardActivation, type FeedForwardOptions, feedForward } from './feedForward.ts';
 export { type AffineParams, initAffine } from './initialisers.ts';
@@ -26,6 +27,20 @@ export type { InitOptions, Layer, ParamsOf } from './layer.ts';
 export { linear } from './linear.ts';
 export { type Bound, type ChildParams, module } from './module.ts';
 export { groupNorm, layerNorm, type NormOptions, type NormParams } from './norms.ts';
+export { type AdafactorOptions, type AdafactorState, adafactor } from './optimisers/adafactor.ts';
+export { type AdamOptions, type AdamState, adam, adamW } from './optimisers/adam.ts';
+export { accumulate, clipByGlobalNorm, clipByValue, meanGradients } from './optimisers/gradients.ts';
+export {
+  type LearningRateOptions,
+  type LearningRateSchedule,
+  type LearningRateScheduleName,
+  learningRateSchedule,
+  learningRateSchedules,
+} from './optimisers/learningRate.ts';
+export { type LionOptions, type LionState, lion } from './optimisers/lion.ts';
+export { type MasterWeightsState, withMasterWeights } from './optimisers/masterWeights.ts';
+export type { Optimiser, OptimiserState, StepOptions } from './optimisers/optimiser.ts';
+export { type SgdOptions, type SgdState, sgd } from './optimisers/sgd.ts';
 export { type DownsampleOptions, downsample2d, upsample2d } from './resample.ts';
 export { type ResnetBlockOptions, resnetBlock } from './resnet.ts';
 export { type TimestepEmbeddingOptions, timestepEmbedding, timestepMlp } from './timesteps.ts';
@@ -35,4 +50,15 @@ export {
   type TransformerBlockOptions,
   transformer2d,
 } from './transformer.ts';
+export {
+  combine,
+  countParameters,
+  globalNorm,
+  type Partition,
+  type PathPattern,
+  partition,
+  pathMatcher,
+  type Selected,
+  updateAt,
+} from './trees.ts';
 export { watch } from './watch.ts';

@@ -1,0 +1,42 @@
+import { zipTrees } from '../tensor/index.ts';
+import { widened } from './trees.ts';
+
+export interface EmaOptions {
+  /** The largest decay; default 0.9999. */
+  readonly decay?: number;
+  readonly minDecay?: number;
+  /** Steps before which the average is the parameters themselves; default 0. */
+  readonly updateAfterStep?: number;
+  /** 1 − (1 + step/invGamma)^−power instead of (1 + step)/(10 + step), for how decay grows at first. */
+  readonly warmup?: { readonly invGamma?: number; readonly power?: number } | undefined;
+}
+
+/** The decay at a step, counted from 1 (diffusers' EMAModel). */
+export function emaDecay(
+  step: number,
+  { decay = 0.9999, minDecay = 0, updateAfterStep = 0, warmup }: EmaOptions = {},
+): number {
+  const since = Math.max(0, step - updateAfterStep - 1);
+  if (since <= 0) return 0;
+  const grown = warmup
+    ? 1 - (1 + since / (warmup.invGamma ?? 1)) ** -(warmup.power ?? 2 / 3)
+    : (1 + since) / (10 + since);
+  return Math.max(Math.min(grown, decay), minDecay);
+}
+
+/** An exponential moving average of parameters: average − (1 − decay)·(average − params), in the average's dtype. */
+export const emaStep = <P>(average: P, params: P, step: number, options?: EmaOptions): P => {
+  const decay = emaDecay(step, options);
+  return zipTrees(
+    (a, p) =>
+      widened(a)
+        .sub(
+          widened(a)
+            .sub(widened(p))
+            .mul(1 - decay),
+        )
+        .cast(a.dtype),
+    average,
+    params,
+  );
+};
