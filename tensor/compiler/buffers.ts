@@ -47,6 +47,9 @@ const costs: Readonly<Record<string, number>> = {
   concat: 4,
 };
 
+/** What computing an operator's element costs, in simple operations. */
+export const operatorCost = (primitive: string): number => costs[primitive] ?? 1;
+
 /** An expression above this is stored when it is used twice or repeated by a broadcast, rather than computed again. */
 const cheap = 8;
 /** An expression above this is stored in any case, to bound the size of kernels. */

@@ -1,4 +1,16 @@
-import { f32x4, f64, f64x2, i8x16, i32x4, type Local, local, type Statement, type V128, v128 } from './instructions.ts';
+import {
+  f32x4,
+  f64,
+  f64x2,
+  type I32,
+  i8x16,
+  i32x4,
+  type Local,
+  local,
+  type Statement,
+  type V128,
+  v128,
+} from './instructions.ts';
 import { type Count, firstLane, type LaneDType, literalLanes, upperHalf } from './lanes.ts';
 import type { Scope } from './module.ts';
 
@@ -28,6 +40,20 @@ function withRest(total: Local<'v128'>, rest: V128): Statement {
 function identity(kind: 'sum' | 'max', dtype: LaneDType): number {
   if (kind === 'sum' || dtype === 'u32' || dtype === 'bool') return 0;
   return dtype === 'i32' ? -2147483648 : Number.NEGATIVE_INFINITY;
+}
+
+/** A local of an accumulator, and where in memory it is kept: a plane has elements of `bytes` each, side by side. */
+interface Part {
+  readonly local: Local<'v128'>;
+  readonly plane: number;
+  readonly offset: number;
+  readonly bytes: 4 | 8;
+}
+
+/** Bytes of an element in each plane that a reduction is kept in. */
+export function planesOf(kind: 'sum' | 'max', dtype: LaneDType): readonly number[] {
+  if (kind === 'sum' && dtype === 'f64') return [8, 8];
+  return dtype === 'f64' || (kind === 'sum' && dtype === 'f32') ? [8] : [4];
 }
 
 /**
@@ -80,6 +106,49 @@ export class Accumulator {
       local.set(total, f64x2.add(local.get(total), f64x2.promoteLowF32x4(part)));
     const lower = addTo(this.#total, taken);
     return this.#second === undefined || count === 1 ? lower : [lower, addTo(this.#second, upperHalf(value))];
+  }
+
+  /** Takes in what another accumulator of the same kind has. */
+  addAll(other: Accumulator): Statement {
+    return this.#merge(local.get(other.#total), other.#second === undefined ? undefined : local.get(other.#second));
+  }
+
+  /** Both values are used several times. */
+  #merge(total: V128, second: V128 | undefined): Statement {
+    const add = (a: Local<'v128'>, b: V128): Statement => local.set(a, f64x2.add(local.get(a), b));
+    if (this.#work !== undefined && this.#second !== undefined)
+      return [compensated(this.#total, this.#second, total, this.#work), add(this.#second, second as V128)];
+    if (!this.#isSingleSum) return local.set(this.#total, this.#combine(local.get(this.#total), total));
+    return [add(this.#total, total), this.#second === undefined ? [] : add(this.#second, second as V128)];
+  }
+
+  get #parts(): readonly Part[] {
+    const [bytes] = planesOf(this.#kind, this.#dtype) as readonly [4 | 8];
+    const total = { local: this.#total, plane: 0, offset: 0, bytes };
+    if (this.#second === undefined) return [total];
+    const place = this.#isDoubleSum ? { plane: 1, offset: 0 } : { plane: 0, offset: 16 };
+    return [total, { local: this.#second, bytes, ...place }];
+  }
+
+  /** Keeps `count` elements at the addresses, one for each plane. */
+  save(addresses: readonly I32[], count: Count): Statement {
+    return this.#parts.map(({ local: variable, plane, offset, bytes }) => {
+      const [address, value, size] = [addresses[plane] as I32, local.get(variable), count * bytes - offset];
+      if (size <= 0) return [];
+      if (size >= 16) return v128.store(address, value, offset);
+      return (size === 8 ? v128.store64Lane : v128.store32Lane)(address, value, 0, offset);
+    });
+  }
+
+  /** Takes in `count` elements that were kept at the addresses. */
+  addSaved(addresses: readonly I32[], count: Count): Statement {
+    const [total, second] = this.#parts.map(({ plane, offset, bytes }): V128 => {
+      const [address, size] = [addresses[plane] as I32, count * bytes - offset];
+      if (size <= 0) return f64x2.const(0);
+      if (size >= 16) return v128.load(address, offset);
+      return (size === 8 ? v128.load64Zero : v128.load32Zero)(address, offset);
+    });
+    return this.#merge(total as V128, second);
   }
 
   #combine(a: V128, b: V128): V128 {

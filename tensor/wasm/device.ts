@@ -14,7 +14,8 @@ import { laneDType } from './lanes.ts';
 import type { MemoryImport } from './module.ts';
 import { type Base, compilePlan, type Plan } from './plan.ts';
 import { hasRelaxedSimd } from './relaxed.ts';
-import { canShareMemory, defaultThreadCount, SingleThread, type Threads, WorkerThreads } from './threads.ts';
+import { CallingThread, canShareMemory, defaultThreadCount, type Threads } from './threads.ts';
+import { WorkerThreads } from './workerThreads.ts';
 
 class WasmBuffer implements DeviceBuffer {
   readonly dtype: DType;
@@ -28,6 +29,10 @@ class WasmBuffer implements DeviceBuffer {
     this.byteLength = byteLength;
   }
 }
+
+/** Nanoseconds that go by until workers are awake and have been heard from, and until they have met after a phase. */
+const smallRun = 60_000;
+const smallPhase = 6_000;
 
 interface ReadyPlan {
   readonly id: number;
@@ -82,7 +87,7 @@ export class WasmDevice implements Device {
     const contractions = await WebAssembly.compile(contractionModule({ relaxed: hasRelaxedSimd(), memory: limits }));
     const runner = shared
       ? new WorkerThreads(threads, heap.memory, contractions)
-      : new SingleThread(heap.memory, contractions);
+      : new CallingThread(heap.memory, contractions);
     return new WasmDevice(heap, limits, runner, options);
   }
 
@@ -219,7 +224,9 @@ export class WasmDevice implements Device {
     const plan = compilePlan(program, this.#memoryImport, this.#fuse);
     const ready = { id: this.#compiled++, plan };
     const module = await WebAssembly.compile(plan.module);
-    this.#threads.load({ id: ready.id, module, phases: plan.phases, counters: plan.table.counters });
+    const { phases, table } = plan;
+    const small = plan.nanoseconds < smallRun + smallPhase * phases.length;
+    this.#threads.load({ id: ready.id, module, phases, counters: table.counters, small });
     this.#plans.set(program.key, ready);
     for (const [key, { id }] of this.#plans) {
       if (this.#plans.size <= this.#mostPlans) break;

@@ -14,10 +14,12 @@ import type { ContractionDType, ContractionPlan } from './contractions/plan.ts';
 import { planConv } from './contractions/planConv.ts';
 import { planMatmul } from './contractions/planMatmul.ts';
 import { type I32, i32, type Local, local, type Statement, when } from './instructions.ts';
-import { loopCode, planLoops } from './loopCode.ts';
+import { type LoopPhase, loopPhases } from './loopCode.ts';
+import { planLoops } from './loopPlan.ts';
 import { type MemoryImport, ModuleBuilder, type Scope } from './module.ts';
 import { planStep } from './stepCode.ts';
 import type { Phase } from './threads.ts';
+import { contractionTime, loopTime, stepTime } from './time.ts';
 
 /** A program compiled to a module and the phases that call it. A run copies the table, fills it in and runs the phases. */
 export interface Plan {
@@ -27,6 +29,8 @@ export interface Plan {
   readonly tasks: readonly { readonly report: KernelReport; readonly phases: number }[];
   readonly arenaBytes: number;
   readonly threadScratchBytes: number;
+  /** Roughly how long it takes on one thread. */
+  readonly nanoseconds: number;
   readonly table: TableLayout;
   /** Which leaves' buffers the outputs may be written to. */
   readonly reuse: Reuse;
@@ -63,14 +67,14 @@ interface Task {
   readonly scratchBytes: number;
   readonly description: string;
   readonly flops: number;
+  readonly nanoseconds: number;
   readonly kernel?: LoopKernel;
   readonly work: KernelWork | ContractionWork;
 }
 
 interface KernelWork {
   readonly kind: 'kernel';
-  readonly units: number;
-  readonly code: (context: TaskContext, from: Local<'i32'>, to: Local<'i32'>) => Statement;
+  readonly phases: readonly LoopPhase[];
 }
 
 interface ContractionWork {
@@ -132,7 +136,7 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
   const builder = new ModuleBuilder(memory);
   const blockStart = report / 4 + 2;
 
-  const addKernel = (name: string, { code }: KernelWork, scratchOffset: number, numbers: () => number): void => {
+  const addKernel = (name: string, code: LoopPhase['code'], scratchOffset: number, numbers: () => number): void => {
     builder.function({ parameters: ['i32', 'i32', 'i32'], name }, ([base, from, to], scope) => {
       const known = new Map<Value, Local<'i32'>>();
       const prelude: Statement[] = [];
@@ -182,7 +186,10 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
   const counters = 4 * (blockStart + blocks.length);
   const counterWords = tasks.reduce(
     (sum, { work }) =>
-      sum + (work.kind === 'kernel' ? 2 : work.plan.phases.reduce((n, steps) => n + steps.length + 1, 0)),
+      sum +
+      (work.kind === 'kernel'
+        ? 2 * work.phases.length
+        : work.plan.phases.reduce((n, steps) => n + steps.length + 1, 0)),
     0,
   );
   const numbers = Math.ceil((counters + 4 * counterWords) / 16) * 16;
@@ -191,9 +198,11 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
   let threadScratchBytes = 0;
   tasks.forEach(({ work }, i) => {
     if (work.kind === 'kernel') {
-      const name = `k${i}`;
-      addKernel(name, work, scratch[i] as number, () => numbers);
-      phases.push([{ kind: 'kernel', name, units: work.units }]);
+      work.phases.forEach(({ units, code }, phase) => {
+        const name = `k${i}_${phase}`;
+        addKernel(name, code, scratch[i] as number, () => numbers);
+        phases.push([{ kind: 'kernel', name, units }]);
+      });
       return;
     }
     threadScratchBytes = Math.max(threadScratchBytes, work.plan.threadScratchBytes);
@@ -217,13 +226,14 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
     tasks: tasks.map((task) => ({ report: reportOf(task), phases: phasesOf(task) })),
     arenaBytes,
     threadScratchBytes,
+    nanoseconds: tasks.reduce((sum, task) => sum + task.nanoseconds, 0),
     table,
     reuse: findReuse(program, tasks),
     indexed,
   };
 }
 
-const phasesOf = ({ work }: Task): number => (work.kind === 'kernel' ? 1 : work.plan.phases.length);
+const phasesOf = ({ work }: Task): number => (work.kind === 'kernel' ? work.phases.length : work.plan.phases.length);
 
 const reportOf = ({ description, reads, writes, flops }: Task): KernelReport => ({
   description,
@@ -264,6 +274,7 @@ function flopsOf({ outer, inner, stages }: LoopKernel): number {
 
 function loopTask(kernel: LoopKernel): Task {
   const plan = planLoops(kernel);
+  const { phases, scratchBytes } = loopPhases(plan);
   const { stages } = plan.kernel;
   const operators = stages.flatMap(({ scalar, kind }) => [
     ...[...allParts(scalar)].flatMap((part) => (part.kind === 'apply' ? [part.operator] : [])),
@@ -272,11 +283,12 @@ function loopTask(kernel: LoopKernel): Task {
   return {
     reads: new Set(stages.flatMap(({ scalar }) => loadsOf(scalar).map(({ from }) => from))),
     writes: stages.flatMap(({ store, value }) => (store === undefined ? [] : [value])),
-    scratchBytes: 0,
+    scratchBytes,
     description: operators.join(' ') || 'copy',
     flops: flopsOf(plan.kernel),
+    nanoseconds: loopTime(plan.kernel),
     kernel: plan.kernel,
-    work: { kind: 'kernel', units: plan.units, code: (context, from, to) => loopCode(plan, context, from, to) },
+    work: { kind: 'kernel', phases },
   };
 }
 
@@ -288,7 +300,8 @@ function stepTask(value: Value): Task {
     scratchBytes,
     description: value.primitive,
     flops: 0,
-    work: { kind: 'kernel', units, code },
+    nanoseconds: stepTime(value),
+    work: { kind: 'kernel', phases: [{ units, code }] },
   };
 }
 
@@ -305,14 +318,16 @@ function contractionTask(value: Value, buffers: ReadonlySet<Value>): Task {
     value.primitive === 'matmul'
       ? planMatmul(dtype, { a: x, b: y, out: { shape: value.shape } })
       : planConv(dtype, { x, w: y, out: { shape: value.shape } }, value.attributes as ConvAttributes);
+  // Every element of the result adds up as many products as the second operand has elements behind it.
+  const products = value.primitive === 'matmul' ? (a.shape.at(-1) as number) : sizeOf(b.shape.slice(1));
+  const flops = 2 * sizeOf(value.shape) * products;
   return {
     reads: new Set([x.from, y.from]),
     writes: [value],
     scratchBytes: plan.scratchBytes,
     description: value.primitive,
-    // Every element of the result adds up as many products as the second operand has elements behind it.
-    flops:
-      2 * sizeOf(value.shape) * (value.primitive === 'matmul' ? (a.shape.at(-1) as number) : sizeOf(b.shape.slice(1))),
+    flops,
+    nanoseconds: contractionTime(flops),
     work: { kind: 'contraction', plan, operands: { a: x.from, b: y.from, out: value } },
   };
 }

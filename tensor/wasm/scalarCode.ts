@@ -19,6 +19,7 @@ import {
 } from './instructions.ts';
 import { type Count, laneDType, literalLanes, loadLanes } from './lanes.ts';
 import type { Scope } from './module.ts';
+import { reverseLanes } from './transpose.ts';
 
 /** What the code of a kernel refers to. */
 export interface KernelContext {
@@ -81,7 +82,8 @@ export function strideAlong(position: Position, vector: Variable): number | unde
   return position.terms.find(({ atom }) => atom === vector)?.factor ?? 0;
 }
 
-const elementAddress = (context: KernelContext, value: Value, position: Position): I32 => {
+/** The address of a value's element. */
+export const elementAddress = (context: KernelContext, value: Value, position: Position): I32 => {
   const { constant, terms } = position;
   const size = byteSize[value.dtype];
   const index = positionCode(context, { constant, terms });
@@ -133,6 +135,12 @@ function scalarCode(context: KernelContext, scalar: Scalar, count: Count, comput
       const address = elementAddress(context, scalar.from, scalar.position);
       if (stride === 1 || count === 1) return loadLanes(scalar.from.dtype, count, address);
       if (stride === 0) return splat(scalar.dtype, loadLanes(scalar.from.dtype, 1, address));
+      if (stride === -1) {
+        const lanes = scope.local('v128');
+        const first = i32.sub(address, i32.const((count - 1) * byteSize[scalar.from.dtype]));
+        const reversed = reverseLanes(scalar.dtype === 'f64', context.lanes, local.get(lanes));
+        return [local.set(lanes, loadLanes(scalar.from.dtype, count, first)), reversed];
+      }
       return laneByLane(context, count, scalar.dtype === 'f64', () => ({
         code: [],
         value: loadLanes(scalar.from.dtype, 1, address),

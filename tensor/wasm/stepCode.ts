@@ -3,7 +3,7 @@ import { byteSize, type DType, isFloat } from '../dtype.ts';
 import type { Attributes } from '../primitives.ts';
 import { sizeOf, stridesOf } from '../shape.ts';
 import { castLanes } from './apply.ts';
-import { countFromZero, countUp, minimum } from './control.ts';
+import { countUp, forRange, minimum } from './control.ts';
 import {
   type F64,
   f64,
@@ -91,9 +91,10 @@ function argMax(value: Value): StepPlan {
         1,
         local.set(best, i32.const(0)),
         local.set(largest, loadNumber(scope, x.dtype, elementAt(address(x), x.dtype, first))),
-        countFromZero(
+        forRange(
           i,
           i32.const(length),
+          1,
           local.set(candidate, loadNumber(scope, x.dtype, elementAt(address(x), x.dtype, place))),
           when(better, [local.set(largest, local.get(candidate)), local.set(best, local.get(i))]),
         ),
@@ -122,9 +123,10 @@ function cumsum(value: Value): StepPlan {
           local.get(to),
           1,
           local.set(total, i32.const(0)),
-          countFromZero(
+          forRange(
             i,
             i32.const(length),
+            1,
             local.set(total, i32.add(local.get(total), i32.load(source))),
             i32.store(target, local.get(total)),
           ),
@@ -137,9 +139,10 @@ function cumsum(value: Value): StepPlan {
         local.get(to),
         1,
         local.set(total, f64.const(0)),
-        countFromZero(
+        forRange(
           i,
           i32.const(length),
+          1,
           local.set(total, f64.add(local.get(total), loadNumber(scope, dtype, source))),
           local.set(lanes, castLanes(scope, 'f64', dtype, f64x2.splat(local.get(total)))),
           storeLanes(dtype, 1, target, local.get(lanes)),
@@ -226,17 +229,19 @@ function argSort(value: Value): StepPlan {
         local.set(l.to, local.get(l.a)),
         local.set(l.width, i32.shl(local.get(l.width), i32.const(1))),
       ];
-      return countFromZero(
+      return forRange(
         l.row,
         i32.const(rows),
+        1,
         local.set(l.from, scratch),
         local.set(l.to, i32.add(scratch, i32.const(4 * length))),
-        countFromZero(l.i, i32.const(length), i32.store(word(l.from, local.get(l.i)), local.get(l.i))),
+        forRange(l.i, i32.const(length), 1, i32.store(word(l.from, local.get(l.i)), local.get(l.i))),
         local.set(l.width, i32.const(1)),
         countUp(l.width, i32.const(length), 0, ...pass),
-        countFromZero(
+        forRange(
           l.i,
           i32.const(length),
+          1,
           i32.store(
             elementAt(
               address(value),
@@ -322,7 +327,7 @@ function scatterAdd(value: Value): StepPlan {
       const nest = loops
         .slice(axis)
         .reduceRight<Statement>(
-          (code, loop, i) => countFromZero(loop, i32.const(index.shape[axis + i] as number), code),
+          (code, loop, i) => forRange(loop, i32.const(index.shape[axis + i] as number), 1, code),
           body,
         );
       const start = i32.mul(local.get(from), i32.const(block * byteSize[dtype]));

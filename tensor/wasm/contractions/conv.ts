@@ -1,10 +1,10 @@
+import { get, increase, int, integers, minimum, product, set, sum } from '../control.ts';
 import { brIf, i32, type Local, loop, type Statement, when } from '../instructions.ts';
 import type { ModuleBuilder, Scope } from '../module.ts';
-import { get, increase, int, integers, product, set, sum } from './control.ts';
 import type { Gather, GatherRun } from './convGather.ts';
 import { addColumnTables, listed } from './convTables.ts';
 import type { Element } from './element.ts';
-import { eachItem, minimum, runs, splitDigit } from './items.ts';
+import { eachItem, runs, splitDigit } from './items.ts';
 import { blockColumns, blockRows } from './microKernel.ts';
 import type { DirectLoop, PanelLoop } from './panelLoop.ts';
 import { convWords, wordsAt } from './parameters.ts';
@@ -83,7 +83,8 @@ export function addConv(module: ModuleBuilder, element: Element, parts: Parts, n
           get(parameters),
           get(column),
           get(columns),
-          product(get(panels), int(panel)),
+          // A panel may begin at any column.
+          i32.add(get(columns), int(panel - 1)),
           get(xTable),
           get(outTable),
         ),

@@ -1,6 +1,6 @@
+import { get, increase, int, integers, product, range, repeat, set, sum } from '../control.ts';
 import { i32, type Statement, v128, when } from '../instructions.ts';
 import type { ModuleBuilder, TypedFunction } from '../module.ts';
-import { get, increase, int, integers, product, range, repeat, set, sum } from './control.ts';
 import { blockColumns } from './microKernel.ts';
 import type { Interleave } from './packPanels.ts';
 import type { Storage } from './storage.ts';

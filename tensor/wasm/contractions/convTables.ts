@@ -1,6 +1,6 @@
+import { get, increase, int, integers, product, set, sum } from '../control.ts';
 import { brIf, type I32, i32, type Local, loop, type Statement, when } from '../instructions.ts';
 import type { ModuleBuilder } from '../module.ts';
-import { get, increase, int, integers, product, set, sum } from './control.ts';
 import { carry, splitDigit } from './items.ts';
 import { convWords, wordsAt } from './parameters.ts';
 

@@ -1,8 +1,8 @@
+import { forRange, get, increase, int, integers, minimum, product, range, repeat, set, sum } from '../control.ts';
 import { i32, type Local, type Statement, select, v128, when } from '../instructions.ts';
 import type { ModuleBuilder } from '../module.ts';
-import { forRange, get, increase, int, integers, product, range, repeat, set, sum } from './control.ts';
 import type { Element } from './element.ts';
-import { minimum } from './items.ts';
+
 import type { Storage } from './storage.ts';
 
 /** Columns of B that are multiplied at once: their sums fill the vector registers. */

@@ -1,8 +1,8 @@
+import { get, increase, int, integers, minimum, product, set, sum } from '../control.ts';
 import { brIf, i32, loop, when } from '../instructions.ts';
 import type { ModuleBuilder } from '../module.ts';
-import { get, increase, int, integers, product, set, sum } from './control.ts';
 import type { Element } from './element.ts';
-import { eachItem, minimum, moveToBatch, splitDigit } from './items.ts';
+import { eachItem, moveToBatch, splitDigit } from './items.ts';
 import type { PackPanels } from './packPanels.ts';
 import type { PanelLoop } from './panelLoop.ts';
 import { gemmWords, wordsAt } from './parameters.ts';

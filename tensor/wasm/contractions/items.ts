@@ -1,9 +1,6 @@
-import { type I32, i32, type Local, type Statement, select, when } from '../instructions.ts';
+import { forRange, get, increase, int, minimum, product, repeat, set } from '../control.ts';
+import { type I32, i32, type Local, type Statement, when } from '../instructions.ts';
 import type { Scope } from '../module.ts';
-import { forRange, get, increase, int, product, repeat, set } from './control.ts';
-
-/** The smaller one. */
-export const minimum = (a: I32, b: I32): I32 => select(a, b, i32.ltU(a, b));
 
 /** Runs the body for every item of a unit: item = unit · itemsPerUnit + 0, 1, … while there are items. */
 export function eachItem(

@@ -1,6 +1,6 @@
+import { get, increase, int, range, repeat, set } from '../control.ts';
 import { type I32, i32, type Local, type Statement, type V128, v128, when } from '../instructions.ts';
 import type { ModuleBuilder, Scope, TypedFunction } from '../module.ts';
-import { get, increase, int, range, repeat, set } from './control.ts';
 import type { Element } from './element.ts';
 
 /**
@@ -10,6 +10,9 @@ import type { Element } from './element.ts';
  */
 export const blockRows = 4;
 export const blockVectors = 2;
+/** With three rows, three vectors fit as well: 9 + 3 + 3. Two would leave the additions waiting for each other. */
+export const wideRows = 3;
+export const wideVectors = 3;
 
 /** Columns of a panel of packed B. */
 export const blockColumns = ({ lanes }: Pick<Element, 'lanes'>): number => blockVectors * lanes;
@@ -32,11 +35,17 @@ interface BlockPlaces {
   readonly next: Statement;
 }
 
-/** One block of `rows` rows and one panel. */
-function registerBlock(element: Element, rows: number, scope: Scope, places: BlockPlaces): Statement {
+/** One block of `rows` rows by so many vectors. */
+function registerBlock(
+  element: Element,
+  rows: number,
+  scope: Scope,
+  places: BlockPlaces,
+  vectors = blockVectors,
+): Statement {
   const { a, c, cRow, depth, accumulate, start, vector, next } = places;
-  const sums = range(rows).map(() => range(blockVectors).map(() => scope.local('v128')));
-  const right = range(blockVectors).map(() => scope.local('v128'));
+  const sums = range(rows).map(() => range(vectors).map(() => scope.local('v128')));
+  const right = range(vectors).map(() => scope.local('v128'));
   const left = scope.local('v128');
   const count = scope.local('i32');
   const toC = (value: (sum: Local<'v128'>, v: number) => V128): Statement =>
@@ -115,30 +124,31 @@ export function addRowsKernel(module: ModuleBuilder, element: Element, name: str
   });
 }
 
-const directParameters = ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as const;
+const directParameters = ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as const;
 
 /**
- * (a, x0, x1, offsets, c, cRow, depth, rows, accumulate): the same for at most 4 rows, where vector v of step k of B is
- * read unpacked, at `x${v} + offsets[k]`.
+ * (a, x0, x1, x2, offsets, c, cRow, depth, rows, accumulate): the same for at most 4 rows, where vector v of step k of B
+ * is read unpacked, at `x${v} + offsets[k]`: two vectors, or with `wide`, where there are at most 3 rows, three.
  */
 export type DirectKernel = TypedFunction<typeof directParameters, undefined>;
 
-export function addDirectKernel(module: ModuleBuilder, element: Element): DirectKernel {
+export function addDirectKernel(module: ModuleBuilder, element: Element, wide: boolean): DirectKernel {
   const parameters = directParameters;
-  const blocks = range(blockRows).map((i) =>
-    module.function({ parameters }, ([a, x0, x1, offsets, c, cRow, depth, , accumulate], scope) => {
+  const blocks = range(wide ? wideRows : blockRows).map((i) =>
+    module.function({ parameters }, ([a, x0, x1, x2, offsets, c, cRow, depth, , accumulate], scope) => {
       const from = scope.local('i32');
-      const sources = [x0, x1] as const;
-      return registerBlock(element, i + 1, scope, {
+      const sources = [x0, x1, x2] as const;
+      const places: BlockPlaces = {
         ...{ a, c, cRow, depth, accumulate },
         start: set(from, get(offsets)),
         vector: (v) => v128.load(i32.add(get(sources[v] as I32Local), i32.load(get(from)))),
         next: increase(from, 4),
-      });
+      };
+      return registerBlock(element, i + 1, scope, places, wide ? wideVectors : blockVectors);
     }),
   );
-  return module.function({ parameters }, ([a, x0, x1, offsets, c, cRow, depth, rows, accumulate]) => {
-    const values = [a, x0, x1, offsets, c, cRow, depth, rows, accumulate].map(get);
+  return module.function({ parameters }, ([a, x0, x1, x2, offsets, c, cRow, depth, rows, accumulate]) => {
+    const values = [a, x0, x1, x2, offsets, c, cRow, depth, rows, accumulate].map(get);
     return choose(
       get(rows),
       blocks.map((block) => block.call(...(values as unknown as Parameters<DirectKernel['call']>))),

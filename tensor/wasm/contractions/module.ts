@@ -45,7 +45,7 @@ export function contractionModule(options: {
       if (element.bytes !== bytes) continue;
       const spread = addSpread(module, element);
       const panelLoop = addPanelLoop(module, element, addRowsKernel(module, element, `rows_${element.name}`), spread);
-      const direct = addDirectKernel(module, element);
+      const direct = { narrow: addDirectKernel(module, element, false), wide: addDirectKernel(module, element, true) };
       const directLoop = addDirectLoop(module, element, panelLoop, direct, gather, spread);
       addGemm(module, element, packRows, packColumns, panelLoop, `gemm_${element.name}`);
       addConv(module, element, { gather, gatherRun, panelLoop, directLoop }, `conv_${element.name}`);

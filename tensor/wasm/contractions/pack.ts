@@ -1,7 +1,7 @@
+import { get, increase, int, integers, minimum, product, set, sum } from '../control.ts';
 import { brIf, i32, loop, type Statement } from '../instructions.ts';
 import type { ModuleBuilder } from '../module.ts';
-import { get, increase, int, integers, product, set, sum } from './control.ts';
-import { eachItem, minimum, moveToBatch, runs, splitDigit } from './items.ts';
+import { eachItem, moveToBatch, runs, splitDigit } from './items.ts';
 import type { PackPanels } from './packPanels.ts';
 import { packWords, wordsAt } from './parameters.ts';
 import type { Storage } from './storage.ts';

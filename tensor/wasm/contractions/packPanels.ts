@@ -1,6 +1,6 @@
+import { forRange, get, increase, int, product, range, repeat, set, sum } from '../control.ts';
 import { i32, type Local, type Statement, v128, when } from '../instructions.ts';
 import type { ModuleBuilder, TypedFunction } from '../module.ts';
-import { forRange, get, increase, int, product, range, repeat, set, sum } from './control.ts';
 import type { Storage } from './storage.ts';
 
 /**

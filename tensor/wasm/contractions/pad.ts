@@ -1,7 +1,7 @@
+import { get, increase, int, integers, minimum, product, repeat, set, sum } from '../control.ts';
 import { i32, memoryFill, type Statement, v128, when } from '../instructions.ts';
 import type { ModuleBuilder } from '../module.ts';
-import { get, increase, int, integers, product, repeat, set, sum } from './control.ts';
-import { carry, minimum, splitDigit } from './items.ts';
+import { carry, splitDigit } from './items.ts';
 import { padWords, wordsAt } from './parameters.ts';
 import type { Storage } from './storage.ts';
 

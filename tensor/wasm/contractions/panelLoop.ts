@@ -1,10 +1,10 @@
-import { type I32, i32, type Statement, type V128, when } from '../instructions.ts';
+import { forRange, get, increase, int, integers, minimum, product, range, repeat, set, sum } from '../control.ts';
+import { block, br, brIf, type I32, i32, loop, type Statement, type V128, when } from '../instructions.ts';
 import type { ModuleBuilder, TypedFunction } from '../module.ts';
-import { forRange, get, increase, int, integers, product, repeat, set, sum } from './control.ts';
 import type { Gather } from './convGather.ts';
 import type { Element } from './element.ts';
-import { minimum } from './items.ts';
-import { blockColumns, type DirectKernel, type RowsKernel } from './microKernel.ts';
+
+import { blockColumns, type DirectKernel, type RowsKernel, wideRows, wideVectors } from './microKernel.ts';
 import { contiguous } from './tables.ts';
 
 const parameters = ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as const;
@@ -62,7 +62,7 @@ export function addDirectLoop(
   module: ModuleBuilder,
   element: Element,
   panelLoop: PanelLoop,
-  direct: DirectKernel,
+  direct: { readonly narrow: DirectKernel; readonly wide: DirectKernel },
   gather: Gather,
   spread: Spread,
 ): DirectLoop {
@@ -71,25 +71,45 @@ export function addDirectLoop(
   return module.function(
     { parameters: directParameters },
     ([a, b, c, cRow, table, depth, rows, columns, accumulate, tile, x, xTable, offsets], scope) => {
-      const { column, width, x0, x1, to } = integers(scope, 'column width x0 x1 to');
-      const directly = (target: I32, row: I32, add: I32): Statement =>
-        direct.call(get(a), get(x0), get(x1), get(offsets), target, row, get(depth), get(rows), add);
-      return forRange(
-        column,
-        get(columns),
-        panel,
+      const { column, width, x0, x1, x2, to } = integers(scope, 'column width x0 x1 x2 to');
+      const directly = (kernel: DirectKernel, target: I32, row: I32, add: I32): Statement =>
+        kernel.call(get(a), get(x0), get(x1), get(x2), get(offsets), target, row, get(depth), get(rows), add);
+      const wide = wideVectors * lanes;
+      const entry = (vector: number): I32 => sum(get(x), i32.load(get(xTable), vector * lanes * 4));
+      /** As long as columns are together where they are read and where they are written. */
+      const wideBlocks: Statement = block(
+        loop(
+          brIf(1, i32.gtU(i32.add(get(column), int(wide)), get(columns))),
+          brIf(
+            1,
+            i32.eqz(
+              range(wideVectors).reduce<I32>(
+                (all, v) => i32.and(all, contiguous(xTable, v * lanes, lanes, bytes)),
+                contiguous(table, 0, wide, bytes),
+              ),
+            ),
+          ),
+          [x0, x1, x2].map((place, v) => set(place, entry(v))),
+          directly(direct.wide, i32.add(get(c), i32.load(get(table))), get(cRow), get(accumulate)),
+          increase(table, wide * 4),
+          increase(xTable, wide * 4),
+          increase(column, wide),
+          br(0),
+        ),
+      );
+      const onePanel: Statement = [
         set(width, minimum(int(panel), i32.sub(get(columns), get(column)))),
-        set(x0, sum(get(x), i32.load(get(xTable)))),
-        set(x1, sum(get(x), i32.load(get(xTable), lanes * 4))),
+        set(x0, entry(0)),
+        set(x1, entry(1)),
         set(to, i32.add(get(c), i32.load(get(table)))),
         when(
           i32.and(contiguous(xTable, 0, lanes, bytes), contiguous(xTable, lanes, lanes, bytes)),
           [
             when(
               contiguous(table, 0, panel, bytes),
-              [directly(get(to), get(cRow), get(accumulate))],
+              [directly(direct.narrow, get(to), get(cRow), get(accumulate))],
               [
-                directly(get(tile), int(panel * bytes), int(0)),
+                directly(direct.narrow, get(tile), int(panel * bytes), int(0)),
                 spread.call(get(tile), get(c), get(cRow), get(table), get(rows), get(width), get(accumulate)),
               ],
             ),
@@ -103,6 +123,13 @@ export function addDirectLoop(
             ),
           ],
         ),
+      ];
+      return forRange(
+        column,
+        get(columns),
+        panel,
+        when(i32.leU(get(rows), int(wideRows)), [wideBlocks]),
+        when(i32.ltU(get(column), get(columns)), [onePanel]),
         increase(table, panel * 4),
         increase(xTable, panel * 4),
       );

@@ -1,5 +1,5 @@
+import { get } from '../control.ts';
 import { type I32, i32, type Local } from '../instructions.ts';
-import { get } from './control.ts';
 
 /** What a contraction reads, writes and works in. */
 export type Operand = 'a' | 'b' | 'out' | 'scratch';

@@ -1,3 +1,4 @@
+import { forRange, get, increase, int, integers, minimum, product, range, repeat, set, sum } from '../control.ts';
 import {
   brIf,
   type I32,
@@ -11,10 +12,9 @@ import {
   when,
 } from '../instructions.ts';
 import type { ModuleBuilder, TypedFunction } from '../module.ts';
-import { forRange, get, increase, int, integers, product, range, repeat, set, sum } from './control.ts';
 import { addDotProducts } from './dotProducts.ts';
 import type { Element } from './element.ts';
-import { eachItem, minimum, moveToBatch, splitDigit } from './items.ts';
+import { eachItem, moveToBatch, splitDigit } from './items.ts';
 import { skinnyWords, wordsAt } from './parameters.ts';
 import type { Storage } from './storage.ts';
 

@@ -24,7 +24,7 @@ export interface Order {
   readonly threads?: number;
 }
 
-/** Runs a plan in a memory filled with NaN, and checks that it wrote nowhere but to its output and scratch. */
+/** Runs a plan in a memory filled with what is NaN as a number and nowhere as an address, and checks that it wrote nowhere but to its output and scratch. */
 export function runPlan(
   plan: ContractionPlan,
   dtype: ContractionDType,
@@ -49,7 +49,7 @@ export function runPlan(
   };
   const scratches = Array.from({ length: threads }, () => place(plan.threadScratchBytes));
   if (end > pages * 65536) throw new Error(`the test needs ${end} bytes`);
-  new Uint8Array(memory.buffer, 0, end).fill(0xff);
+  new Int32Array(memory.buffer, 0, Math.ceil(end / 4)).fill(0x7fffffff);
   const put = (address: number, source: Values): void => {
     new Uint8Array(memory.buffer, address, source.byteLength).set(
       new Uint8Array(source.buffer, source.byteOffset, source.byteLength),

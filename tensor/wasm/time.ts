@@ -1,0 +1,35 @@
+import { operatorCost } from '../compiler/buffers.ts';
+import type { LoopKernel } from '../compiler/kernel.ts';
+import type { Value } from '../compiler/program.ts';
+import { allParts } from '../compiler/scalars.ts';
+import { sizeOf } from '../shape.ts';
+
+/**
+ * Nanoseconds that work takes on one thread, as far as its shape tells: right within a factor of two or three, which is
+ * enough to know what is too short to be handed to another thread.
+ */
+const perOperation = 0.1;
+const perLoad = 0.2;
+const perFlop = 0.025;
+
+/** Nanoseconds for an element of a step that walks its input once, and of a sort. */
+const perElement = 3;
+const perSorted = 100;
+
+export function loopTime({ outer, inner, stages }: LoopKernel): number {
+  const count = (loops: readonly { size: number }[]): number => loops.reduce((product, { size }) => product * size, 1);
+  return stages.reduce((sum, { scalar, kind, over }) => {
+    const places = count(outer) * (over === 'outer' && kind === 'map' ? 1 : count(inner));
+    let each = perLoad + perOperation;
+    for (const part of allParts(scalar)) {
+      if (part.kind === 'apply') each += perOperation * operatorCost(part.operator);
+      else if (part.kind === 'load' || part.kind === 'lookup') each += perLoad;
+    }
+    return sum + each * places;
+  }, 0);
+}
+
+export const stepTime = ({ primitive, inputs }: Value): number =>
+  inputs.reduce((sum, { shape }) => sum + sizeOf(shape), 0) * (primitive === 'argSort' ? perSorted : perElement);
+
+export const contractionTime = (flops: number): number => perFlop * flops;
