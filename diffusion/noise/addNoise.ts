@@ -1,0 +1,61 @@
+import { ShapeError, Tensor, TensorError, take, tensor, typeOf } from '../../tensor/index.ts';
+import { alphaBarAt, type NoiseSchedule, type PredictionType } from './schedule.ts';
+
+/** One time step for each picture: numbers, or i32[N] on a device. */
+export type BatchTimesteps = readonly number[] | Tensor;
+
+/** The factors of signal and noise, √ᾱ_t and √(1 − ᾱ_t), shaped to be multiplied with pictures like x. */
+export function noiseFactors(
+  schedule: NoiseSchedule,
+  timesteps: BatchTimesteps,
+  x: Tensor,
+): { readonly signal: Tensor; readonly noise: Tensor } {
+  const count = timesteps instanceof Tensor ? timesteps.size : timesteps.length;
+  if (x.rank === 0 || count !== x.shape[0]) {
+    throw new ShapeError(`there are ${count} time steps for ${typeOf(x)}: give one for each of its first axis`);
+  }
+  const table = (f: (bar: number) => number): Tensor => {
+    const dtype = x.dtype === 'f64' ? 'f64' : 'f32';
+    const factors =
+      timesteps instanceof Tensor
+        ? take(tensor(schedule.alphasCumprod.map(f), { dtype }), timesteps)
+        : tensor(
+            timesteps.map((t) => f(alphaBarAt(schedule, t))),
+            { dtype },
+          );
+    return factors.reshape([count, ...x.shape.slice(1).map(() => 1)]).cast(x.dtype);
+  };
+  return { signal: table(Math.sqrt), noise: table((bar) => Math.sqrt(1 - bar)) };
+}
+
+/** x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε for pictures [N, …] and as much noise (Ho et al. 2020, equation 4). */
+export function addNoise(schedule: NoiseSchedule, original: Tensor, noise: Tensor, timesteps: BatchTimesteps): Tensor {
+  const factors = noiseFactors(schedule, timesteps, original);
+  return original.mul(factors.signal).add(noise.mul(factors.noise));
+}
+
+/** v = √ᾱ_t·ε − √(1 − ᾱ_t)·x_0. */
+export function velocity(schedule: NoiseSchedule, original: Tensor, noise: Tensor, timesteps: BatchTimesteps): Tensor {
+  const factors = noiseFactors(schedule, timesteps, original);
+  return noise.mul(factors.signal).sub(original.mul(factors.noise));
+}
+
+/** What a network with this kind of prediction is to predict. */
+export function predictionTarget(
+  prediction: PredictionType,
+  schedule: NoiseSchedule,
+  original: Tensor,
+  noise: Tensor,
+  timesteps: BatchTimesteps,
+): Tensor {
+  switch (prediction) {
+    case 'epsilon':
+      return noise;
+    case 'sample':
+      return original;
+    case 'v_prediction':
+      return velocity(schedule, original, noise, timesteps);
+    default:
+      throw new TensorError(`predictionTarget: '${String(prediction)}' is not epsilon, v_prediction or sample`);
+  }
+}

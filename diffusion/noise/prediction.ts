@@ -1,0 +1,38 @@
+import type { Tensor } from '../../tensor/index.ts';
+import type { PredictionType } from './schedule.ts';
+
+/** The factors of a noisy picture x = signal·x_0 + noise·ε. */
+export interface Mixture {
+  readonly signal: number;
+  readonly noise: number;
+}
+
+/** √ᾱ and √(1 − ᾱ). */
+export const mixtureOf = (alphaBar: number): Mixture => ({
+  signal: Math.sqrt(alphaBar),
+  noise: Math.sqrt(1 - alphaBar),
+});
+
+/** The picture that a prediction means: x_0. */
+export function toOriginal(prediction: PredictionType, x: Tensor, output: Tensor, { signal, noise }: Mixture): Tensor {
+  switch (prediction) {
+    case 'sample':
+      return output;
+    case 'v_prediction':
+      return x.mul(signal).sub(output.mul(noise));
+    case 'epsilon':
+      return x.sub(output.mul(noise)).div(signal);
+  }
+}
+
+/** The noise that a prediction means: ε. */
+export function toNoise(prediction: PredictionType, x: Tensor, output: Tensor, { signal, noise }: Mixture): Tensor {
+  switch (prediction) {
+    case 'epsilon':
+      return output;
+    case 'v_prediction':
+      return output.mul(signal).add(x.mul(noise));
+    case 'sample':
+      return x.sub(output.mul(signal)).div(noise);
+  }
+}

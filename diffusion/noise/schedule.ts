@@ -1,0 +1,121 @@
+import { TensorError } from '../../tensor/index.ts';
+
+export const betaSchedules = ['linear', 'scaled_linear', 'squaredcos_cap_v2', 'sigmoid'] as const;
+export type BetaScheduleName = (typeof betaSchedules)[number];
+
+export interface NoiseScheduleOptions {
+  /** T; default 1000. */
+  readonly numTrainTimesteps?: number;
+  /** Default `linear`. */
+  readonly betaSchedule?: BetaScheduleName;
+  /** Default 0.0001. */
+  readonly betaStart?: number;
+  /** Default 0.02. */
+  readonly betaEnd?: number;
+  /** The betas themselves, instead of a schedule with a name. */
+  readonly trainedBetas?: readonly number[] | null;
+  /** Whether betas are changed so that nothing of the picture is left at the last step (Lin et al. 2023). */
+  readonly rescaleBetasZeroSnr?: boolean;
+}
+
+/**
+ * How much noise there is at each time step t = 0 … T − 1, in f64 on the host: x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε. (diffusers
+ * keeps these tables in f32, which differ from the exact ones by up to 1e-6.)
+ */
+export interface NoiseSchedule {
+  readonly numTrainTimesteps: number;
+  readonly betas: Float64Array;
+  /** ᾱ_t, the product of 1 − β up to t. */
+  readonly alphasCumprod: Float64Array;
+}
+
+const linspace = (from: number, to: number, count: number): number[] =>
+  Array.from({ length: count }, (_, i) => (count === 1 ? from : from + ((to - from) * i) / (count - 1)));
+
+/** The betas with a name, as diffusers defines them. */
+function namedBetas(name: BetaScheduleName, start: number, end: number, count: number): number[] {
+  switch (name) {
+    case 'linear':
+      return linspace(start, end, count);
+    case 'scaled_linear':
+      return linspace(Math.sqrt(start), Math.sqrt(end), count).map((root) => root ** 2);
+    case 'squaredcos_cap_v2': {
+      // ᾱ(s) = cos²((s + 0.008)/1.008·π/2) (Nichol & Dhariwal 2021), with betas up to 0.999.
+      const alphaBar = (s: number) => Math.cos((((s + 0.008) / 1.008) * Math.PI) / 2) ** 2;
+      return Array.from({ length: count }, (_, i) =>
+        Math.min(1 - alphaBar((i + 1) / count) / alphaBar(i / count), 0.999),
+      );
+    }
+    case 'sigmoid':
+      return linspace(-6, 6, count).map((x) => (end - start) / (1 + Math.exp(-x)) + start);
+    default:
+      throw new TensorError(
+        `noiseSchedule: the beta schedule '${String(name)}' is not known; there are: ${betaSchedules.join(', ')}`,
+      );
+  }
+}
+
+const cumulativeProduct = (betas: ArrayLike<number>): Float64Array => {
+  let product = 1;
+  return Float64Array.from(betas, (beta) => {
+    product *= 1 - beta;
+    return product;
+  });
+};
+
+/** √ᾱ shifted and stretched so that it ends at 0 and begins where it did (Lin et al. 2023, algorithm 1), as betas. */
+function withZeroTerminalSnr(betas: ArrayLike<number>): Float64Array {
+  const roots = cumulativeProduct(betas).map(Math.sqrt);
+  const [first, last] = [roots[0] as number, roots.at(-1) as number];
+  const bars = roots.map((root) => (((root - last) * first) / (first - last)) ** 2);
+  return bars.map((bar, t) => 1 - bar / (t === 0 ? 1 : (bars[t - 1] as number)));
+}
+
+export function noiseSchedule({
+  numTrainTimesteps = 1000,
+  betaSchedule = 'linear',
+  betaStart = 1e-4,
+  betaEnd = 0.02,
+  trainedBetas,
+  rescaleBetasZeroSnr = false,
+}: NoiseScheduleOptions = {}): NoiseSchedule {
+  if (!Number.isInteger(numTrainTimesteps) || numTrainTimesteps < 1)
+    throw new TensorError(`noiseSchedule: numTrainTimesteps must be a whole number from 1, got ${numTrainTimesteps}`);
+  const plain = trainedBetas ?? namedBetas(betaSchedule, betaStart, betaEnd, numTrainTimesteps);
+  if (plain.length !== numTrainTimesteps)
+    throw new TensorError(`noiseSchedule: there are ${plain.length} betas for ${numTrainTimesteps} time steps`);
+  const wrong = plain.findIndex((beta) => !(beta >= 0 && beta <= 1));
+  if (wrong >= 0) throw new TensorError(`noiseSchedule: beta ${wrong} is ${plain[wrong]}, and must lie in [0, 1]`);
+  const betas = rescaleBetasZeroSnr ? withZeroTerminalSnr(plain) : Float64Array.from(plain);
+  return { numTrainTimesteps, betas, alphasCumprod: cumulativeProduct(betas) };
+}
+
+/** Signal to noise at each time step: ᾱ_t / (1 − ᾱ_t). */
+export const signalToNoise = ({ alphasCumprod }: NoiseSchedule): Float64Array =>
+  alphasCumprod.map((bar) => bar / (1 - bar));
+
+/** A time step's ᾱ; throws for a time step that is none. */
+export function alphaBarAt({ alphasCumprod, numTrainTimesteps }: NoiseSchedule, t: number): number {
+  const bar = alphasCumprod[t];
+  if (bar === undefined)
+    throw new TensorError(
+      `time step ${t} is not one of the schedule's: whole numbers from 0 to ${numTrainTimesteps - 1}`,
+    );
+  return bar;
+}
+
+/**
+ * Weights of the error of a prediction that make all signal-to-noise ratios up to γ count alike (Hang et al. 2023,
+ * "Efficient diffusion training via min-SNR weighting strategy"): min(SNR, γ) over SNR for ε, over SNR + 1 for v, and
+ * min(SNR, γ) for x_0.
+ */
+export const minSnrWeights = (schedule: NoiseSchedule, gamma: number, prediction: PredictionType): Float64Array =>
+  signalToNoise(schedule).map((snr) => {
+    const least = Math.min(snr, gamma);
+    if (prediction === 'sample') return least;
+    return least / (prediction === 'epsilon' ? snr : snr + 1);
+  });
+
+/** What a network predicts: the noise ε, the velocity v = √ᾱ·ε − √(1 − ᾱ)·x_0 (Salimans & Ho 2022), or x_0. */
+export type PredictionType = 'epsilon' | 'v_prediction' | 'sample';
+export const predictionTypes = ['epsilon', 'v_prediction', 'sample'] as const satisfies readonly PredictionType[];

@@ -1,0 +1,184 @@
+import { split, type Tensor, TensorError } from '../../tensor/index.ts';
+import { boolean, type Field, number, oneOf } from '../config.ts';
+import { type Mixture, toNoise, toOriginal } from '../noise/prediction.ts';
+import { clipOriginal } from './clipping.ts';
+import {
+  checkSteps,
+  clippingFields,
+  commonFields,
+  readSettings,
+  scheduleOf,
+  spacedTimesteps,
+  spacing,
+} from './settings.ts';
+import { exponentialSigmas, interpolate, karrasSigmas, sigmasOf, timestepOf } from './sigmas.ts';
+import { needNoise, type Sampler } from './trajectory.ts';
+
+/** JSON has no infinity, so files write it as a text, or leave it out. */
+const lambdaMin: Field<number> = (value) =>
+  value === undefined || value === '-Infinity' || value === null
+    ? { value: Number.NEGATIVE_INFINITY }
+    : number(0)(value);
+
+const fields = {
+  ...commonFields,
+  ...clippingFields,
+  clip_sample: oneOf(false),
+  timestep_spacing: spacing('linspace'),
+  solver_order: oneOf(2, 1, 3),
+  algorithm_type: oneOf('dpmsolver++', 'sde-dpmsolver++', 'dpmsolver', 'sde-dpmsolver'),
+  solver_type: oneOf('midpoint', 'heun'),
+  lower_order_final: boolean(true),
+  euler_at_final: boolean(false),
+  use_karras_sigmas: boolean(false),
+  use_lu_lambdas: boolean(false),
+  use_exponential_sigmas: boolean(false),
+  use_beta_sigmas: oneOf(false),
+  use_flow_sigmas: oneOf(false),
+  final_sigmas_type: oneOf('zero', 'sigma_min'),
+  lambda_min_clipped: lambdaMin,
+  variance_type: oneOf(null, 'learned', 'learned_range'),
+} as const;
+
+/** A place on the way from noise to picture: x = signal·x_0 + noise·ε, and λ = log(signal/noise). */
+interface Place extends Mixture {
+  readonly lambda: number;
+}
+
+function placeAt(sigma: number): Place {
+  const signal = 1 / Math.sqrt(sigma ** 2 + 1);
+  return { signal, noise: sigma * signal, lambda: -Math.log(sigma) };
+}
+
+/** Factors of a step: of the sample, of the latest prediction D0, of its differences D1 and D2, and of fresh noise. */
+interface Factors {
+  readonly sample: number;
+  readonly d0: number;
+  readonly d1: number;
+  readonly d2: number;
+  readonly noise: number;
+}
+
+/**
+ * Multistep solvers of the diffusion ODE or SDE in λ (Lu et al. 2022, DPM-Solver and DPM-Solver++; diffusers'
+ * DPMSolverMultistepScheduler). "++" variants predict the picture, the others the noise.
+ */
+export function dpmSolverMultistep(json: unknown = {}): Sampler {
+  const name = 'DPMSolverMultistepScheduler';
+  const settings = readSettings(name, json, fields);
+  const schedule = scheduleOf(settings);
+  const { numTrainTimesteps } = schedule;
+  const { prediction_type: prediction, solver_order: order, algorithm_type: algorithm } = settings;
+  const predictsPicture = algorithm.endsWith('++');
+  const isStochastic = algorithm.startsWith('sde');
+  if (!predictsPicture && settings.final_sigmas_type === 'zero')
+    throw new TensorError(
+      `${name}: algorithm_type "${algorithm}" cannot end at noise 0; set final_sigmas_type to "sigma_min"`,
+    );
+  if (isStochastic && order === 3) throw new TensorError(`${name}: "${algorithm}" has solver_order 1 and 2 only`);
+  const all = sigmasOf(schedule);
+
+  /** How a step from `from` to `to` weighs what it knows; the terms of order 2 and 3 by the way in which D1 is used. */
+  const factorsOf = (from: Place, to: Place, third: boolean): Factors => {
+    const h = to.lambda - from.lambda;
+    const heun = settings.solver_type === 'heun' || third;
+    if (predictsPicture) {
+      const stretch = isStochastic ? 2 : 1;
+      const e = Math.expm1(-stretch * h);
+      const sample = (to.noise / from.noise) * (isStochastic ? Math.exp(-h) : 1);
+      return {
+        sample,
+        d0: -to.signal * e,
+        d1: heun ? to.signal * (e / (stretch * h) + 1) : -0.5 * to.signal * e,
+        d2: -to.signal * ((e + h) / h ** 2 - 0.5),
+        noise: isStochastic ? to.noise * Math.sqrt(-Math.expm1(-2 * h)) : 0,
+      };
+    }
+    const e = Math.expm1(h);
+    const twice = isStochastic ? 2 : 1;
+    return {
+      sample: to.signal / from.signal,
+      d0: -twice * to.noise * e,
+      d1: heun ? -twice * to.noise * (e / h - 1) : -0.5 * twice * to.noise * e,
+      d2: -to.noise * ((e - h) / h ** 2 - 0.5),
+      noise: isStochastic ? to.noise * Math.sqrt(Math.expm1(2 * h)) : 0,
+    };
+  };
+
+  return (steps) => {
+    checkSteps('dpmSolverMultistep', steps, numTrainTimesteps);
+    const { timesteps, inner } = places(steps);
+    const sigmas = [...inner, settings.final_sigmas_type === 'zero' ? 0 : (all[0] as number)];
+    const isFew = steps < 15;
+    /** The order of step `index`, for which `known` predictions are there. */
+    const orderOf = (index: number, known: number): number => {
+      const isLast = index === steps - 1;
+      const first =
+        settings.euler_at_final || (settings.lower_order_final && isFew) || settings.final_sigmas_type === 'zero';
+      if (isLast && first) return 1;
+      const second = index === steps - 2 && settings.lower_order_final && isFew;
+      return Math.min(order, known, second ? 2 : 3);
+    };
+    return {
+      timesteps,
+      sigmas,
+      initNoiseSigma: 1,
+      mixtureAt: (index) => placeAt(sigmas[index] as number),
+      drawsNoise: () => isStochastic,
+      start: (noise) => ({ sample: noise, index: 0, history: [] }),
+      modelInput: ({ sample }) => sample,
+      step: ({ sample, index, history }, modelOutput, noise) => {
+        const [from, to] = [placeAt(sigmas[index] as number), placeAt(sigmas[index + 1] as number)];
+        const output = settings.variance_type === null ? modelOutput : (split(modelOutput, 2, 1)[0] as Tensor);
+        const original = clipOriginal(toOriginal(prediction, sample, output, from), settings);
+        const latest = predictsPicture ? original : toNoise(prediction, sample, output, from);
+        const outputs = [...history, latest].slice(-order);
+        const now = orderOf(index, outputs.length);
+        const factors = factorsOf(from, to, now === 3);
+        let next = sample.mul(factors.sample).add(latest.mul(factors.d0));
+        if (now > 1) {
+          const h = to.lambda - from.lambda;
+          const ratio = (back: number) =>
+            (placeAt(sigmas[index - back + 1] as number).lambda - placeAt(sigmas[index - back] as number).lambda) / h;
+          const slope = (back: number) =>
+            (outputs.at(-back) as Tensor).sub(outputs.at(-back - 1) as Tensor).div(ratio(back));
+          const [r0, near] = [ratio(1), slope(1)];
+          if (now === 2) next = next.add(near.mul(factors.d1));
+          else {
+            const r1 = ratio(2);
+            const change = near.sub(slope(2));
+            const d1 = near.add(change.mul(r0 / (r0 + r1)));
+            next = next.add(d1.mul(factors.d1)).add(change.div(r0 + r1).mul(factors.d2));
+          }
+        }
+        if (isStochastic) next = next.add(needNoise('dpmSolverMultistep', noise).mul(factors.noise));
+        return { sample: next, index: index + 1, history: outputs, original };
+      },
+    };
+  };
+
+  /** Time steps, and the standard deviation of the noise at each. */
+  function places(steps: number): { readonly timesteps: readonly number[]; readonly inner: readonly number[] } {
+    // The last time steps may be left out, where there is hardly any signal.
+    const clipped = all.findLastIndex((sigma) => -Math.log(sigma) >= settings.lambda_min_clipped) + 1;
+    const count = Math.min(clipped, numTrainTimesteps);
+    const spread = settings.timestep_spacing;
+    const timesteps =
+      spread === 'trailing'
+        ? spacedTimesteps({ numTrainTimesteps, steps, spacing: spread, offset: 0 }).map(
+            (t) => t - (numTrainTimesteps - count),
+          )
+        : spread === 'leading'
+          ? Array.from(
+              { length: steps },
+              (_, i) => (steps - i) * Math.floor(count / (steps + 1)) + settings.steps_offset,
+            )
+          : spacedTimesteps({ numTrainTimesteps: count, steps: steps + 1, spacing: spread, offset: 0 }).slice(0, steps);
+    if (settings.use_karras_sigmas || settings.use_lu_lambdas || settings.use_exponential_sigmas) {
+      const spreadSigmas = settings.use_karras_sigmas ? karrasSigmas : exponentialSigmas;
+      const inner = spreadSigmas(all[0] as number, all.at(-1) as number, steps);
+      return { inner, timesteps: inner.map((sigma) => Math.round(timestepOf(sigma, all))) };
+    }
+    return { timesteps, inner: timesteps.map((t) => interpolate(all, t)) };
+  }
+}

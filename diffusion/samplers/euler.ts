@@ -1,0 +1,153 @@
+import type { Tensor } from '../../tensor/index.ts';
+import { boolean, oneOf } from '../config.ts';
+import type { PredictionType } from '../noise/schedule.ts';
+import { checkSteps, commonFields, readSettings, scheduleOf, spacedTimesteps, spacing } from './settings.ts';
+import { exponentialSigmas, interpolate, karrasSigmas, sigmasOf, timestepOf } from './sigmas.ts';
+import { needNoise, type Sampler, type Trajectory } from './trajectory.ts';
+
+const sigmaFields = {
+  ...commonFields,
+  timestep_spacing: spacing('linspace'),
+  // Discrete time steps are all that the schedules here have.
+  timestep_type: oneOf('discrete'),
+  sigma_min: oneOf(null),
+  sigma_max: oneOf(null),
+} as const;
+
+const fields = {
+  ...sigmaFields,
+  interpolation_type: oneOf('linear', 'log_linear'),
+  use_karras_sigmas: boolean(false),
+  use_exponential_sigmas: boolean(false),
+  use_beta_sigmas: oneOf(false),
+  final_sigmas_type: oneOf('zero', 'sigma_min'),
+} as const;
+
+export interface EulerOptions {
+  /** How much noise is added before steps (Karras et al. 2022, algorithm 2); default 0. */
+  readonly churn?: number;
+  /** Between which standard deviations noise is added; default everywhere. */
+  readonly churnRange?: readonly [number, number];
+  /** The standard deviation of that noise; default 1. */
+  readonly churnNoise?: number;
+}
+
+/** x_0 as a prediction means it for x = x_0 + σ·ε, when the network was given x/√(σ² + 1). */
+function originalAt(prediction: PredictionType, x: Tensor, output: Tensor, sigma: number, hat = sigma): Tensor {
+  switch (prediction) {
+    case 'epsilon':
+      return x.sub(output.mul(hat));
+    case 'v_prediction':
+      return output.mul(-sigma / Math.sqrt(sigma ** 2 + 1)).add(x.div(sigma ** 2 + 1));
+    case 'sample':
+      return output;
+  }
+}
+
+/** What Euler samplers have in common: pictures x_0 + σ·ε, given to the network as x/√(σ² + 1). */
+function sigmaTrajectory(
+  timesteps: readonly number[],
+  sigmas: readonly number[],
+  scaledStart: boolean,
+): Pick<Trajectory, 'timesteps' | 'sigmas' | 'initNoiseSigma' | 'mixtureAt' | 'start' | 'modelInput'> {
+  const largest = Math.max(...sigmas);
+  const initNoiseSigma = scaledStart ? Math.sqrt(largest ** 2 + 1) : largest;
+  return {
+    timesteps,
+    sigmas,
+    initNoiseSigma,
+    mixtureAt: (index) => ({ signal: 1, noise: sigmas[index] as number }),
+    start: (noise) => ({ sample: noise.mul(initNoiseSigma), index: 0, history: [] }),
+    modelInput: ({ sample, index }) => sample.div(Math.sqrt((sigmas[index] as number) ** 2 + 1)),
+  };
+}
+
+/** Euler's method on dx/dσ = (x − x_0)/σ (Karras et al. 2022; diffusers' EulerDiscreteScheduler). */
+export function euler(
+  json: unknown = {},
+  { churn = 0, churnRange: [from, to] = [0, Number.POSITIVE_INFINITY], churnNoise = 1 }: EulerOptions = {},
+): Sampler {
+  const settings = readSettings('EulerDiscreteScheduler', json, fields);
+  const schedule = scheduleOf(settings);
+  const all = zeroSnrLimited(sigmasOf(schedule));
+  const { numTrainTimesteps } = schedule;
+  const { prediction_type: prediction, timestep_spacing: spread } = settings;
+
+  return (steps) => {
+    checkSteps('euler', steps, numTrainTimesteps);
+    let timesteps = spacedTimesteps({
+      numTrainTimesteps,
+      steps,
+      spacing: spread,
+      offset: settings.steps_offset,
+      whole: false,
+    });
+    const [smallest, greatest] = [all[0] as number, all.at(-1) as number];
+    let inner =
+      settings.interpolation_type === 'linear'
+        ? timesteps.map((t) => interpolate(all, t))
+        : exponentialSigmas(smallest, greatest, steps + 1).slice(0, steps);
+    if (settings.use_karras_sigmas || settings.use_exponential_sigmas) {
+      const spreadSigmas = settings.use_karras_sigmas ? karrasSigmas : exponentialSigmas;
+      inner = spreadSigmas(inner.at(-1) as number, inner[0] as number, steps);
+      timesteps = inner.map((sigma) => timestepOf(sigma, all));
+    }
+    const sigmas = [...inner, settings.final_sigmas_type === 'zero' ? 0 : smallest];
+    const gammaAt = (sigma: number) => (sigma >= from && sigma <= to ? Math.min(churn / steps, Math.SQRT2 - 1) : 0);
+    return {
+      ...sigmaTrajectory(timesteps, sigmas, spread === 'leading'),
+      drawsNoise: (index) => gammaAt(sigmas[index] as number) > 0,
+      step: ({ sample, index, history }, output, noise) => {
+        const [sigma, next] = [sigmas[index] as number, sigmas[index + 1] as number];
+        const gamma = gammaAt(sigma);
+        const hat = sigma * (1 + gamma);
+        const x =
+          gamma > 0 ? sample.add(needNoise('euler', noise).mul(churnNoise * Math.sqrt(hat ** 2 - sigma ** 2))) : sample;
+        const original = originalAt(prediction, x, output, sigma, hat);
+        const slope = x.sub(original).div(hat);
+        return { sample: x.add(slope.mul(next - hat)), index: index + 1, history, original };
+      },
+    };
+  };
+}
+
+/** With a zero terminal SNR the last ᾱ is 0 and its σ infinite; diffusers takes 2⁻²⁴ there. */
+const zeroSnrLimited = (sigmas: Float64Array): Float64Array =>
+  sigmas.map((sigma) => (Number.isFinite(sigma) ? sigma : Math.sqrt((1 - 2 ** -24) / 2 ** -24)));
+
+/** Euler's method to less noise than wanted, and noise up to it (k-diffusion; diffusers' EulerAncestralDiscreteScheduler). */
+export function eulerAncestral(json: unknown = {}): Sampler {
+  const settings = readSettings('EulerAncestralDiscreteScheduler', json, {
+    ...sigmaFields,
+    prediction_type: oneOf('epsilon', 'v_prediction'),
+  });
+  const schedule = scheduleOf(settings);
+  const all = zeroSnrLimited(sigmasOf(schedule));
+  const { numTrainTimesteps } = schedule;
+  const { prediction_type: prediction, timestep_spacing: spread } = settings;
+
+  return (steps) => {
+    checkSteps('eulerAncestral', steps, numTrainTimesteps);
+    const timesteps = spacedTimesteps({
+      numTrainTimesteps,
+      steps,
+      spacing: spread,
+      offset: settings.steps_offset,
+      whole: false,
+    });
+    const sigmas = [...timesteps.map((t) => interpolate(all, t)), 0];
+    return {
+      ...sigmaTrajectory(timesteps, sigmas, spread === 'leading'),
+      drawsNoise: () => true,
+      step: ({ sample, index, history }, output, noise) => {
+        const [sigma, next] = [sigmas[index] as number, sigmas[index + 1] as number];
+        const original = originalAt(prediction, sample, output, sigma);
+        const up = Math.sqrt((next ** 2 * (sigma ** 2 - next ** 2)) / sigma ** 2);
+        const down = Math.sqrt(next ** 2 - up ** 2);
+        const slope = sample.sub(original).div(sigma);
+        const moved = sample.add(slope.mul(down - sigma)).add(needNoise('eulerAncestral', noise).mul(up));
+        return { sample: moved, index: index + 1, history, original };
+      },
+    };
+  };
+}

@@ -1,0 +1,39 @@
+import { random, realize, stack, type Tensor } from '../../tensor/index.ts';
+import type { SamplerState, Trajectory } from './trajectory.ts';
+
+export interface SampleOptions {
+  readonly trajectory: Trajectory;
+  /** What the network says of noisy pictures [N, …] at a time step; classifier-free guidance is its business. */
+  readonly model: (x: Tensor, timestep: number, index: number) => Tensor;
+  /** One key for each picture: what becomes of it depends on its key alone, never on the others. */
+  readonly keys: readonly Tensor[];
+  /** The shape of one picture. */
+  readonly shape: readonly number[];
+  /** Told after each step; the state is realized. */
+  readonly onStep?: (state: SamplerState) => void | Promise<void>;
+  readonly signal?: AbortSignal;
+}
+
+/** Keys of pictures `from` to `from + count − 1` of a seed's. */
+export const pictureKeys = (seedKey: Tensor, count: number, from = 0): Tensor[] =>
+  Array.from({ length: count }, (_, i) => random.foldIn(seedKey, from + i));
+
+/** Unit noise for each picture: draw 0 is what it begins with, draw i + 1 is for step i. */
+const unitNoise = (keys: readonly Tensor[], draw: number, shape: readonly number[]): Tensor =>
+  stack(
+    keys.map((key) => random.normal(random.foldIn(key, draw), shape)),
+    0,
+  );
+
+/** Pictures [N, …] from noise, one per key. Each step is computed before the next one is begun. */
+export async function sample({ trajectory, model, keys, shape, onStep, signal }: SampleOptions): Promise<Tensor> {
+  let state = await realize(trajectory.start(unitNoise(keys, 0, shape)));
+  for (const [index, timestep] of trajectory.timesteps.entries()) {
+    signal?.throwIfAborted();
+    const output = model(trajectory.modelInput(state), timestep, index);
+    const noise = trajectory.drawsNoise(index) ? unitNoise(keys, index + 1, shape) : undefined;
+    state = await realize(trajectory.step(state, output, noise), { donate: state });
+    await onStep?.(state);
+  }
+  return state.sample;
+}

@@ -1,0 +1,43 @@
+import { type Tensor, TensorError } from '../../tensor/index.ts';
+import type { Mixture } from '../noise/prediction.ts';
+
+/** Where sampling is: pure data, which `step` makes anew. */
+export interface SamplerState {
+  /** The picture so far, [N, …]. */
+  readonly sample: Tensor;
+  /** How many steps have been made. */
+  readonly index: number;
+  /** What the sampler remembers of former steps, the latest last. */
+  readonly history: readonly Tensor[];
+  /** The picture that the last step took for x_0, where the sampler has one. */
+  readonly original?: Tensor | undefined;
+}
+
+/** A way from noise to a picture in a given number of steps; pure functions. */
+export interface Trajectory {
+  /** What the network is told at each step. */
+  readonly timesteps: readonly number[];
+  /** Standard deviations of the noise, for samplers that think in these; one more than there are steps. */
+  readonly sigmas?: readonly number[];
+  /** What unit noise is multiplied by at first. */
+  readonly initNoiseSigma: number;
+  /** How the sample of step `index` is mixed of picture and noise: with it, sampling can begin from a given picture. */
+  mixtureAt(index: number): Mixture;
+  /** Whether step `index` adds fresh noise. */
+  drawsNoise(index: number): boolean;
+  /** The first state, from unit noise [N, …]. */
+  start(noise: Tensor): SamplerState;
+  /** What the network is given in this state. */
+  modelInput(state: SamplerState): Tensor;
+  /** The next state, from what the network says and, where the step draws it, unit noise. */
+  step(state: SamplerState, modelOutput: Tensor, noise?: Tensor): SamplerState;
+}
+
+/** A sampler: for a number of steps, a trajectory. */
+export type Sampler = (steps: number) => Trajectory;
+
+/** The noise that a step draws; throws where there is none. */
+export function needNoise(sampler: string, noise: Tensor | undefined): Tensor {
+  if (noise === undefined) throw new TensorError(`${sampler}: this step adds noise; give unit noise like the sample`);
+  return noise;
+}

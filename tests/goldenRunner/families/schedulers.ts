@@ -1,0 +1,182 @@
+import {
+  addNoise,
+  type NoiseSchedule,
+  type SamplerState,
+  samplers,
+  scheduleFromConfig,
+  type Trajectory,
+  velocity,
+} from '../../../diffusion/index.ts';
+import { dispose, read, realize, stack, type Tensor, tensor } from '../../../tensor/index.ts';
+import { readArchive, withPrefix } from '../archive.ts';
+import { boundOf, bounds } from '../bounds.ts';
+import { describeComparison } from '../compare.ts';
+import { isObject, type JsonObject } from '../params.ts';
+import { compareResults, inDtype } from '../results.ts';
+import { type CaseReport, type Family, type GoldenFile, messageOf, type Settings, type UnitReport } from './family.ts';
+
+/** Samplers: tables, forward noising, and whole trajectories with a stand-in for the network. */
+export const schedulers: Family = {
+  name: 'schedulers',
+  claim: (files) =>
+    files.filter(describesSchedulers).flatMap((file) => {
+      const tensors = file.path.replace(/\.json$/, '.safetensors');
+      if (!files.some(({ path }) => path === tensors)) return [];
+      return [{ files: [file.path, tensors], check: (settings) => checkFile(file, tensors, settings) }];
+    }),
+};
+
+const casesOf = ({ json }: GoldenFile): readonly JsonObject[] =>
+  isObject(json) && Array.isArray(json.cases) ? json.cases.filter(isObject) : [];
+
+const describesSchedulers = (file: GoldenFile): boolean =>
+  casesOf(file).some((spec) => String(spec.class).endsWith('Scheduler'));
+
+const given = ['x_init', 'E', 'variance_noise', 'add_noise.x0', 'add_noise.noise', 'add_noise.timesteps'];
+
+type Tensors = ReadonlyMap<string, Tensor>;
+
+async function checkFile(file: GoldenFile, path: string, settings: Settings): Promise<UnitReport> {
+  const stored = await readArchive(path);
+  const cases: CaseReport[] = [];
+  let expectedTensors = 0;
+  for (const spec of casesOf(file)) {
+    const name = String(spec.name);
+    const tensors = withPrefix(stored, `${name}.`);
+    expectedTensors += [...tensors.keys()].filter((key) => !given.includes(key)).length;
+    const report = await checkCase(spec, tensors, settings).catch((error: unknown) => ({
+      problems: [messageOf(error)],
+      comparisons: [],
+    }));
+    cases.push({ file: file.path, name, ...report });
+  }
+  dispose([...stored.values()]);
+  return { expectedTensors, cases };
+}
+
+async function checkCase(
+  spec: JsonObject,
+  tensors: Tensors,
+  settings: Settings,
+): Promise<Pick<CaseReport, 'problems' | 'comparisons'>> {
+  const expected = new Map([...tensors].filter(([name]) => !given.includes(name)));
+  const args = isObject(spec.step_arguments) ? spec.step_arguments : {};
+  const sampler = samplers[String(spec.class)];
+  if (sampler === undefined) throw new Error(`the class ${JSON.stringify(spec.class)} is not known`);
+  const options = {
+    eta: Number(args.eta ?? 0),
+    useClippedModelOutput: args.use_clipped_model_output === true,
+  };
+  const trajectory = sampler(spec.config, options)(Number(spec.num_inference_steps));
+  const schedule = scheduleFromConfig(spec.config);
+
+  const errors = isObject(spec.torch_float32_error) ? spec.torch_float32_error : {};
+  const boundFor = (name: string): number => {
+    const entry = errors[name];
+    // The library computes in float32, tables included: so float32's bounds hold for both.
+    return boundOf('f32', bounds.schedulers.value, isObject(entry) ? Number(entry.rel_l2) : 0);
+  };
+  const results = new Map<string, Tensor>([...tables(trajectory, schedule, tensors, settings)]);
+  const free = await run(trajectory, tensors, spec, settings, false);
+  for (const [name, x] of free) if (expected.has(name)) results.set(name, x);
+  for (const [name, x] of await noising(trajectory, schedule, tensors, settings))
+    if (expected.has(name)) results.set(name, x);
+
+  // One step at a time, each from what is stored.
+  const single = new Map(
+    [...(await run(trajectory, tensors, spec, settings, true))].filter(([name]) => expected.has(name)),
+  );
+  const steps = await compareResults(single, expected, boundFor, settings);
+  return {
+    problems: [
+      ...steps.filter(({ passed }) => !passed).map((step) => `single steps: ${describeComparison(step)}`),
+      ...[...expected.keys()].filter((name) => !results.has(name)).map((name) => `nothing was computed for '${name}'`),
+    ],
+    comparisons: await compareResults(results, expected, boundFor, settings),
+  };
+}
+
+const need = (tensors: Tensors, name: string, settings: Settings): Tensor => {
+  const found = tensors.get(name);
+  if (found === undefined) throw new Error(`there is no tensor '${name}'`);
+  return inDtype(found, settings);
+};
+
+function* tables(
+  trajectory: Trajectory,
+  { betas, alphasCumprod }: NoiseSchedule,
+  tensors: Tensors,
+  { dtype }: Settings,
+): Generator<[string, Tensor]> {
+  const table = (values: ArrayLike<number>) => tensor(Array.from(values), { dtype });
+  yield ['alphas_cumprod', table(alphasCumprod)];
+  yield ['betas', table(betas)];
+  const isWhole = tensors.get('timesteps')?.dtype === 'i32';
+  yield ['timesteps', isWhole ? tensor([...trajectory.timesteps], { dtype: 'i32' }) : table(trajectory.timesteps)];
+  yield ['init_noise_sigma', tensor(trajectory.initNoiseSigma, { dtype })];
+  if (trajectory.sigmas !== undefined) yield ['sigmas', table(trajectory.sigmas)];
+}
+
+/** Noising by the table of all time steps and, for samplers that change it, at the steps of the trajectory. */
+async function noising(
+  trajectory: Trajectory,
+  schedule: NoiseSchedule,
+  tensors: Tensors,
+  settings: Settings,
+): Promise<Map<string, Tensor>> {
+  const stored = tensors.get('add_noise.timesteps');
+  if (stored === undefined) return new Map();
+  const timesteps = Array.from(await read(stored));
+  const [x0, noise] = [need(tensors, 'add_noise.x0', settings), need(tensors, 'add_noise.noise', settings)];
+  if (trajectory.sigmas === undefined) {
+    return new Map([
+      ['add_noise.out', addNoise(schedule, x0, noise, timesteps)],
+      ['get_velocity.out', velocity(schedule, x0, noise, timesteps)],
+    ]);
+  }
+  const mixtures = timesteps.map((t) =>
+    trajectory.mixtureAt(trajectory.timesteps.findIndex((one) => Math.abs(one - t) < 1e-3)),
+  );
+  const factor = (name: 'signal' | 'noise') =>
+    tensor(
+      mixtures.map((mixture) => mixture[name]),
+      { dtype: settings.dtype },
+    ).reshape([timesteps.length, 1, 1, 1]);
+  return new Map([['add_noise.out', x0.mul(factor('signal')).add(noise.mul(factor('noise')))]]);
+}
+
+/** The whole way from the first noise, or with every step begun where the stored run was. */
+async function run(
+  trajectory: Trajectory,
+  tensors: Tensors,
+  spec: JsonObject,
+  settings: Settings,
+  fromStored: boolean,
+): Promise<Map<string, Tensor>> {
+  const row = (name: string, i: number) => {
+    const all = need(tensors, name, settings);
+    return all.sliceAxis(0, i, i + 1).reshape(all.shape.slice(1));
+  };
+  const drawn = (spec.noise_at_step as readonly number[]).map(Number);
+  const lists = {
+    samples: [] as Tensor[],
+    model_inputs: [] as Tensor[],
+    model_outputs: [] as Tensor[],
+    pred_original_samples: [] as Tensor[],
+  };
+  let state: SamplerState = trajectory.start(need(tensors, 'x_init', settings));
+  lists.samples.push(state.sample);
+  for (let i = 0; i < trajectory.timesteps.length; i++) {
+    if (fromStored) state = { ...state, sample: row('samples', i) };
+    const input = trajectory.modelInput(state);
+    // The stand-in for the network.
+    const output = fromStored ? row('model_outputs', i) : input.mul(0.6).add(row('E', i).mul(0.5));
+    const noise = drawn.includes(i) ? row('variance_noise', drawn.indexOf(i)) : undefined;
+    state = await realize(trajectory.step(state, output, noise), { device: settings.device });
+    lists.samples.push(state.sample);
+    lists.model_inputs.push(input);
+    lists.model_outputs.push(output);
+    if (state.original !== undefined) lists.pred_original_samples.push(state.original);
+  }
+  return new Map(Object.entries(lists).flatMap(([name, all]) => (all.length === 0 ? [] : [[name, stack(all, 0)]])));
+}
