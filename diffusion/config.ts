@@ -47,7 +47,12 @@ export const oneOf =
       ? { value: values[0] as T[number] }
       : values.includes(value as T[number])
         ? { value: value as T[number] }
-        : { problem: `${values.length === 1 ? 'only' : 'must be one of'} ${values.map(show).join(', ')} is supported` };
+        : {
+            problem:
+              values.length === 1
+                ? `only ${show(values[0])} is supported`
+                : `must be one of ${values.map(show).join(', ')}`,
+          };
 
 /** A field that is known and has no effect here, whatever its value is. */
 export const ignored: Field<undefined> = () => ({ value: undefined });

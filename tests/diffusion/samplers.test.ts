@@ -1,0 +1,231 @@
+import {
+  ddim,
+  ddpm,
+  dpmSolverMultistep,
+  euler,
+  eulerAncestral,
+  guide,
+  noiseSchedule,
+  pictureKeys,
+  pndm,
+  type Sampler,
+  sample,
+  samplerFromConfig,
+} from 'diffusion-dpo/diffusion';
+import { key, openDevice, read, realize, setDefaultDevice, type Tensor, tensor } from 'diffusion-dpo/tensor';
+import { describe, expect, test } from 'vitest';
+
+setDefaultDevice(await openDevice('reference'));
+
+/** Data from N(m, s²), for which the noise in x_t is known: ε(x, t) = b·(x − a·m)/(a²s² + b²). */
+const [m, s] = [0.3, 0.5];
+const gaussianNoise = (x: Tensor, a: number, b: number): Tensor => x.sub(a * m).mul(b / (a ** 2 * s ** 2 + b ** 2));
+
+/**
+ * The mean and variance of what a sampler makes of unit noise with an affine model. Every step is affine then, so the
+ * result is A·x_T + B + Σ c_i·n_i: one batch with one source of noise in each row tells all factors.
+ */
+async function moments(
+  sampler: Sampler,
+  steps: number,
+  model: (x: Tensor, timestep: number, index: number) => Tensor,
+): Promise<{ readonly mean: number; readonly variance: number }> {
+  const trajectory = sampler(steps);
+  const count = trajectory.timesteps.length;
+  const unit = (row: number) =>
+    tensor(
+      Array.from({ length: count + 2 }, (_, i) => [i === row ? 1 : 0]),
+      { dtype: 'f64' },
+    );
+  // From the marginal of the first time step: samplers begin with N(0, 1) instead, which is not quite that.
+  const { signal, noise } = trajectory.mixtureAt(0);
+  const first = unit(1)
+    .mul(Math.hypot(signal * s, noise))
+    .add(signal * m);
+  let state = await realize({ ...trajectory.start(first), sample: first });
+  for (const [i, t] of trajectory.timesteps.entries()) {
+    const output = model(trajectory.modelInput(state), t, i);
+    state = await realize(trajectory.step(state, output, unit(i + 2)));
+  }
+  const [offset = 0, ...others] = await read(state.sample);
+  return { mean: offset, variance: others.reduce((sum, x) => sum + (x - offset) ** 2, 0) };
+}
+
+describe('with the exact noise predictor of a Gaussian, the marginal is that Gaussian', () => {
+  const config = { beta_start: 0.00085, beta_end: 0.012, beta_schedule: 'scaled_linear', clip_sample: false };
+  const { alphasCumprod } = noiseSchedule({ betaSchedule: 'scaled_linear', betaStart: 0.00085, betaEnd: 0.012 });
+  /** ᾱ between time steps, for samplers that ask there. */
+  const barAt = (t: number) => {
+    const below = Math.min(Math.max(Math.floor(t), 0), 998);
+    const log = (i: number) => Math.log(alphasCumprod[i] as number);
+    return Math.exp(log(below) + (log(below + 1) - log(below)) * (t - below));
+  };
+  const model = (x: Tensor, t: number) => gaussianNoise(x, Math.sqrt(barAt(t)), Math.sqrt(1 - barAt(t)));
+  const errorOf = async (sampler: Sampler, steps: number) => {
+    const { mean, variance } = await moments(sampler, steps, model);
+    return Math.abs(mean - m) + Math.abs(Math.sqrt(variance) - s);
+  };
+  const trailing = { ...config, timestep_spacing: 'trailing' };
+  const spread = { ...config, timestep_spacing: 'linspace' };
+
+  // What is left is mostly the last step, which takes the mean of all pictures that the remaining noise may hide.
+  test.each([
+    ['DDPM', ddpm({ ...config, variance_type: 'fixed_small' }), 1000, 0.02],
+    ['DDIM', ddim(trailing), 100, 0.02],
+    ['DDIM, η = 1', ddim(trailing, { eta: 1 }), 200, 0.02],
+    ['Euler', euler(spread), 100, 0.02],
+    ['Euler with churn', euler(spread, { churn: 20 }), 400, 0.02],
+    ['Euler with Karras sigmas', euler({ ...spread, use_karras_sigmas: true }), 100, 0.02],
+    ['Euler ancestral', eulerAncestral(spread), 400, 0.02],
+    ['DPM-Solver++ 2M', dpmSolverMultistep(spread), 200, 0.01],
+    ['DPM-Solver++ 2M Karras', dpmSolverMultistep({ ...spread, use_karras_sigmas: true }), 50, 0.01],
+    ['DPM-Solver++ 3M', dpmSolverMultistep({ ...spread, solver_order: 3 }), 200, 0.01],
+    ['DPM-Solver++ 2M, Heun', dpmSolverMultistep({ ...spread, solver_type: 'heun' }), 200, 0.01],
+    ['SDE-DPM-Solver++ 2M', dpmSolverMultistep({ ...spread, algorithm_type: 'sde-dpmsolver++' }), 100, 0.01],
+    [
+      'DPM-Solver 2M',
+      dpmSolverMultistep({ ...spread, algorithm_type: 'dpmsolver', final_sigmas_type: 'sigma_min' }),
+      50,
+      0.02,
+    ],
+    [
+      'DPM-Solver 3M',
+      dpmSolverMultistep({ ...spread, algorithm_type: 'dpmsolver', final_sigmas_type: 'sigma_min', solver_order: 3 }),
+      50,
+      0.02,
+    ],
+    [
+      'SDE-DPM-Solver 2M',
+      dpmSolverMultistep({ ...spread, algorithm_type: 'sde-dpmsolver', final_sigmas_type: 'sigma_min' }),
+      100,
+      0.02,
+    ],
+    ['PNDM', pndm({ ...trailing, skip_prk_steps: true }), 50, 0.02],
+    ['PNDM with Runge–Kutta steps', pndm(trailing), 50, 0.02],
+  ] as const)('%s', async (_, sampler, steps, bound) => {
+    expect(await errorOf(sampler, steps)).toBeLessThan(bound);
+  });
+
+  test('methods of first order are twice as good with twice the steps, those of second order better', async () => {
+    // Far from the ends, where nothing but the step counts.
+    const ratio = async (sampler: Sampler) => (await errorOf(sampler, 80)) / (await errorOf(sampler, 20));
+    expect(await ratio(ddim(trailing))).toBeLessThan(0.4);
+    expect(await ratio(euler(spread))).toBeLessThan(0.4);
+    expect(await ratio(dpmSolverMultistep(spread))).toBeLessThan(0.25);
+  });
+});
+
+/**
+ * A base N(m, s²) and the reward g·x: the loss of Diffusion-DPO is least at ε_ref + δ_t with
+ * δ_t = −g·v_t/(2β·W_t·a_t·b_t), and the wanted shift of the mean is s²·g/β = 0.375.
+ */
+describe('the known optimum of Diffusion-DPO shifts the mean as computed by hand', () => {
+  const [g, beta] = [3, 2];
+  const weights = {
+    elbo: (T: number, b2: number, betaT: number) => (T * betaT) / (2 * (1 - betaT) * b2),
+    scoreConsistent: (_T: number, b2: number) => ((1 - b2) * s ** 2 + b2) ** 2 / (2 * s ** 2 * (1 - b2) * b2),
+  };
+  test.each([
+    ['elbo', 1000, 0.3755, 2.07],
+    ['scoreConsistent', 1000, 0.375, 0.375],
+    ['elbo', 50, 0.3856, 1.33],
+    ['scoreConsistent', 50, 0.375, 0.3748],
+  ] as const)('%s weights, T = %i', async (weight, T, withDdpm, withDdim) => {
+    const { alphasCumprod, betas } = noiseSchedule({ numTrainTimesteps: T, betaSchedule: 'squaredcos_cap_v2' });
+    const model = (tilt: boolean) => (x: Tensor, t: number) => {
+      const bar = alphasCumprod[t] as number;
+      const [a, b, v] = [Math.sqrt(bar), Math.sqrt(1 - bar), bar * s ** 2 + 1 - bar];
+      const reference = gaussianNoise(x, a, b);
+      // The weights are those of summed errors with T folded in for the ELBO alone.
+      return tilt
+        ? reference.sub((g * v) / (2 * beta * weights[weight](T, 1 - bar, betas[t] as number) * a * b))
+        : reference;
+    };
+    const config = { num_train_timesteps: T, beta_schedule: 'squaredcos_cap_v2', clip_sample: false };
+    const shift = async (sampler: Sampler) =>
+      (await moments(sampler, T, model(true))).mean - (await moments(sampler, T, model(false))).mean;
+    expect(await shift(ddpm(config))).toBeCloseTo(withDdpm, 3);
+    expect(Math.abs((await shift(ddim(config))) / withDdim - 1)).toBeLessThan(0.005);
+  });
+});
+
+test('a picture depends on its key alone, not on the others', async () => {
+  const options = {
+    trajectory: eulerAncestral({ timestep_spacing: 'trailing' })(4),
+    model: (x: Tensor) => x.mul(0.1).tanh(),
+    shape: [1, 2, 2],
+  };
+  const all = await read(await sample({ ...options, keys: pictureKeys(key(5), 3) }));
+  const third = await read(await sample({ ...options, keys: pictureKeys(key(5), 1, 2) }));
+  expect(Array.from(third)).toEqual(Array.from(all.slice(8)));
+  expect(Array.from(all.slice(0, 4))).not.toEqual(Array.from(all.slice(4, 8)));
+});
+
+test('sampling can be stopped', async () => {
+  const control = new AbortController();
+  let steps = 0;
+  const running = sample({
+    trajectory: ddim()(10),
+    model: (x) => x,
+    keys: pictureKeys(key(0), 1),
+    shape: [1],
+    onStep: () => {
+      if (++steps === 3) control.abort(new Error('enough'));
+    },
+    signal: control.signal,
+  });
+  await expect(running).rejects.toThrow('enough');
+  expect(steps).toBe(3);
+});
+
+test('dynamic thresholding divides by a quantile of the absolute values', async () => {
+  // 0 … 10: the quantile 0.95 of 11 values is 9.5.
+  const x = tensor([Array.from({ length: 11 }, (_, i) => i)], { dtype: 'f64' });
+  const sampler = ddpm({
+    prediction_type: 'sample',
+    clip_sample: false,
+    thresholding: true,
+    dynamic_thresholding_ratio: 0.95,
+    sample_max_value: 100,
+  });
+  const trajectory = sampler(1);
+  const { original } = trajectory.step(trajectory.start(x), x);
+  const values = await read(original as Tensor);
+  expect(values[5]).toBeCloseTo(5 / 9.5, 14);
+  expect(values[10]).toBe(1);
+});
+
+test('guidance goes beyond the conditional prediction, and rescaling brings its spread back', async () => {
+  const [conditional, unconditional] = [tensor([[1, 2, 6]], { dtype: 'f64' }), tensor([[0, 2, 3]], { dtype: 'f64' })];
+  expect(Array.from(await read(guide(conditional, unconditional, { scale: 2 })))).toEqual([2, 2, 9]);
+  const rescaled = guide(conditional, unconditional, { scale: 2, rescale: 1 });
+  const spread = await read(rescaled.variance(1));
+  expect(spread[0]).toBeCloseTo((await read(conditional.variance(1)))[0] as number, 12);
+});
+
+describe('configurations', () => {
+  test('name their class, and fields of other samplers are left alone', () => {
+    const sdxl = {
+      _class_name: 'EulerDiscreteScheduler',
+      _diffusers_version: '0.19.0',
+      clip_sample: false,
+      skip_prk_steps: true,
+    };
+    expect(samplerFromConfig(sdxl)(3).timesteps).toHaveLength(3);
+    expect(() => samplerFromConfig({ _class_name: 'HeunDiscreteScheduler' })).toThrow(
+      'samplerFromConfig: _class_name is "HeunDiscreteScheduler"; there are: DDPMScheduler',
+    );
+  });
+
+  test('are refused by every field that is unknown or not supported', () => {
+    expect(() => ddim({ beta_schedual: 'linear', prediction_type: 'flow', clip_sample_range: 'x' })).toThrow(
+      /beta_schedual: is not known here[\s\S]*clip_sample_range: must be a number[\s\S]*prediction_type: must be one of "epsilon"/,
+    );
+    expect(() => ddpm({ variance_type: 'fixed_large_log' })).toThrow('variance_type: must be one of');
+    expect(() => dpmSolverMultistep({ algorithm_type: 'dpmsolver' })).toThrow('cannot end at noise 0');
+  });
+
+  test('give as many steps as there are time steps at most', () => {
+    expect(() => ddim()(1001)).toThrow('ddim: steps must be a whole number from 1 to 1000, got 1001');
+  });
+});
