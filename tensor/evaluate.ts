@@ -1,7 +1,6 @@
 import { type Device, type DeviceBuffer, defaultDevice, type Run } from './device.ts';
 import { type StorageArray, toValues, type ValueArray } from './dtype.ts';
 import { TensorError } from './errors.ts';
-import { topologicalOrder } from './graph.ts';
 import { giveUp, leaf, place } from './placement.ts';
 import { checkUsable, describe, sourceOf, type Tensor, typeOf } from './tensor.ts';
 import { flattenTree, mapTree } from './tree.ts';
@@ -16,28 +15,44 @@ export interface RealizeOptions {
   readonly device?: Device;
 }
 
+const none: readonly Tensor[] = [];
+
 const inputsOf = (tensor: Tensor): readonly Tensor[] => {
   const source = sourceOf(tensor);
-  return source.kind === 'pending' ? source.node.inputs : [];
+  return source.kind === 'pending' ? source.node.inputs : none;
 };
 
-/** Everything that the roots need, inputs before users; throws where something needed has been given up. */
-function traverse(roots: readonly Tensor[]): Tensor[] {
-  // In the order of creation, which puts inputs before users too, a backward pass runs from the last layer to the first,
+const isPending = (tensor: Tensor): boolean => sourceOf(tensor).kind === 'pending';
+
+/** What tensors are computed from, and from what in the end. */
+interface Graph {
+  /** Inputs before users. */
+  readonly pending: readonly Tensor[];
+  readonly leaves: readonly Tensor[];
+}
+
+/** Everything that the roots need; throws where something needed has been given up. */
+function traverse(roots: readonly Tensor[]): Graph {
+  const found = new Set(roots);
+  for (const tensor of found) for (const input of inputsOf(tensor)) found.add(input);
+  const pending: Tensor[] = [];
+  const leaves: Tensor[] = [];
+  for (const tensor of found) (isPending(tensor) ? pending : leaves).push(tensor);
+  // In the order of creation, which puts inputs before users, a backward pass runs from the last layer to the first,
   // whichever gradient is asked for first: so each cotangent lives as short as it can.
-  const order = topologicalOrder(roots, inputsOf).sort((a, b) => a.id - b.id);
-  const gone = order.find((tensor) => sourceOf(tensor).kind === 'gone');
+  pending.sort((a, b) => a.id - b.id);
+  const gone = leaves.find((tensor) => sourceOf(tensor).kind === 'gone');
   if (gone !== undefined) {
-    const user = order.find((tensor) => inputsOf(tensor).includes(gone));
+    const user = pending.find((tensor) => inputsOf(tensor).includes(gone));
     checkUsable(user === undefined ? 'realize' : `realize: ${describe(user)}`, gone);
   }
-  return order;
+  return { pending, leaves };
 }
 
 /** The device that a graph is bound to: the one asked for, else that of its leaves; throws where they differ. */
-function commonDevice(order: readonly Tensor[], asked: Device | undefined): Device | undefined {
+function commonDevice(leaves: readonly Tensor[], asked: Device | undefined): Device | undefined {
   let found: { device: Device; leaf: Tensor } | undefined;
-  for (const leaf of order) {
+  for (const leaf of leaves) {
     const source = sourceOf(leaf);
     if (source.kind !== 'placed') continue;
     found ??= { device: source.device, leaf };
@@ -55,7 +70,7 @@ function commonDevice(order: readonly Tensor[], asked: Device | undefined): Devi
 
 /** The device that the leaves of a tree's graphs are on, if any is on one. */
 export const deviceOf = (tree: unknown): Device | undefined =>
-  commonDevice(traverse(flattenTree(tree).map(({ tensor }) => tensor)), undefined);
+  commonDevice(traverse(flattenTree(tree).map(({ tensor }) => tensor)).leaves, undefined);
 
 const queues = new WeakMap<Device, Promise<unknown>>();
 
@@ -69,25 +84,38 @@ function enqueue<T>(device: Device, job: () => Promise<T>): Promise<T> {
   return result;
 }
 
-/** Brings leaves from the host to the device; throws for dtypes that it does not have. */
-function placeLeaves(device: Device, tensors: readonly Tensor[]): void {
-  for (const tensor of tensors) {
-    if (!device.dtypes.has(tensor.dtype)) {
-      throw new TensorError(
-        `realize: the device '${device.name}' has no ${tensor.dtype}, which ${describe(tensor)} needs`,
-      );
-    }
+function checkDType(device: Device, tensor: Tensor): void {
+  if (!device.dtypes.has(tensor.dtype)) {
+    throw new TensorError(
+      `realize: the device '${device.name}' has no ${tensor.dtype}, which ${describe(tensor)} needs`,
+    );
+  }
+}
+
+/** Brings leaves from the host to the device. */
+function placeLeaves(device: Device, leaves: readonly Tensor[]): void {
+  for (const tensor of leaves) {
     const source = sourceOf(tensor);
     if (source.kind === 'host') place(tensor, device, device.upload(tensor.dtype, source.storage));
   }
 }
 
-/** A run of pending `outputs`, its leaves brought to the device. */
-function runOf(device: Device, outputs: readonly Tensor[], donated: ReadonlySet<DeviceBuffer> = new Set()): Run {
-  const order = traverse(outputs);
-  commonDevice(order, device);
-  placeLeaves(device, order);
-  return { order: order.filter((tensor) => sourceOf(tensor).kind === 'pending'), outputs, donated };
+/**
+ * A run of what is pending of `roots`, its leaves brought to the device; throws for dtypes that it does not have.
+ * `known` is their graph as it was when the run was asked for; runs before this one may have computed parts of it.
+ */
+function runOf(
+  device: Device,
+  roots: readonly Tensor[],
+  known: Graph,
+  donated: ReadonlySet<DeviceBuffer> = new Set(),
+): Run {
+  const isSame = known.pending.every(isPending) && known.leaves.every((leaf) => sourceOf(leaf).kind !== 'gone');
+  const { pending, leaves } = isSame ? known : traverse(roots);
+  commonDevice(leaves, device);
+  for (const tensor of [...leaves, ...pending]) checkDType(device, tensor);
+  placeLeaves(device, leaves);
+  return { order: pending, outputs: roots.filter(isPending), donated };
 }
 
 /** Hands the run that would compute a tree to `job`, in its turn among the runs of the device. */
@@ -97,11 +125,9 @@ export async function withRun<T>(
   job: (device: Device, run: Run) => Promise<T>,
 ): Promise<T> {
   const roots = [...new Set(flattenTree(tree).map(({ tensor }) => tensor))];
-  const device = commonDevice(traverse(roots), asked) ?? (await defaultDevice());
-  return enqueue(device, async () => {
-    const outputs = roots.filter((root) => sourceOf(root).kind === 'pending');
-    return job(device, runOf(device, outputs));
-  });
+  const graph = traverse(roots);
+  const device = commonDevice(graph.leaves, asked) ?? (await defaultDevice());
+  return enqueue(device, async () => job(device, runOf(device, roots, graph)));
 }
 
 /**
@@ -109,10 +135,12 @@ export async function withRun<T>(
  * leaves: their values are on the device and the graph behind them is let go.
  */
 export async function realize<T>(tree: T, options: RealizeOptions = {}): Promise<T> {
-  const roots = [...new Set(flattenTree(tree).map(({ tensor }) => tensor))];
-  const given = flattenTree(options.donate).filter(({ tensor }) => !roots.includes(tensor));
-  const order = traverse([...roots, ...given.map(({ tensor }) => tensor)]);
-  const device = commonDevice(order, options.device) ?? (await defaultDevice());
+  const roots = new Set(flattenTree(tree).map(({ tensor }) => tensor));
+  const given = flattenTree(options.donate).filter(({ tensor }) => !roots.has(tensor));
+  for (const { tensor } of given) checkUsable('realize: donate', tensor);
+  const graph = traverse([...roots]);
+  const device =
+    commonDevice([...graph.leaves, ...given.map(({ tensor }) => tensor)], options.device) ?? (await defaultDevice());
   return enqueue(device, async () => {
     const donated = new Map<Tensor, string>();
     for (const { path, tensor } of given) {
@@ -128,10 +156,9 @@ export async function realize<T>(tree: T, options: RealizeOptions = {}): Promise
         );
       if (source.kind === 'placed') buffers.add(source.buffer);
     }
-    const outputs = roots.filter((tensor) => sourceOf(tensor).kind === 'pending');
-    placeLeaves(device, roots);
-    const results = await device.run(runOf(device, outputs, buffers));
-    outputs.forEach((tensor, i) => {
+    const run = runOf(device, [...roots], graph, buffers);
+    const results = await device.run(run);
+    run.outputs.forEach((tensor, i) => {
       place(tensor, device, results[i] as DeviceBuffer);
     });
     for (const [tensor, path] of donated) {
@@ -150,12 +177,13 @@ const nameOf = (path: string): string => (path === '' ? 'it' : `'${path}'`);
 export async function readStorage(tensor: Tensor): Promise<StorageArray> {
   const early = sourceOf(tensor);
   if (early.kind === 'host') return early.storage.slice();
-  const device = commonDevice(traverse([tensor]), undefined) ?? (await defaultDevice());
+  const graph = traverse([tensor]);
+  const device = commonDevice(graph.leaves, undefined) ?? (await defaultDevice());
   return enqueue(device, async () => {
     checkUsable('read', tensor);
     const source = sourceOf(tensor);
     if (source.kind === 'placed') return source.device.download(source.buffer);
-    const [buffer] = (await device.run(runOf(device, [tensor]))) as [DeviceBuffer];
+    const [buffer] = (await device.run(runOf(device, [tensor], graph))) as [DeviceBuffer];
     const storage = await device.download(buffer);
     device.free(buffer);
     return storage;

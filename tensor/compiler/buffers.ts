@@ -17,8 +17,11 @@ const sources: ReadonlySet<string> = new Set(['constant', 'iota']);
 const steps: ReadonlySet<string> = new Set(['matmul', 'conv', 'argMax', 'cumsum', 'argSort', 'scatterAdd']);
 const reductions: ReadonlySet<string> = new Set(['sum', 'max']);
 
-/** Joining more pieces than this is done piece by piece, each with a kernel of its own, instead of by choosing among all. */
-const fewPieces = 8;
+/**
+ * Joining more pieces than this is done piece by piece, each with a kernel of its own, instead of by choosing among all.
+ * With the result and a report of bad indices these are eight buffers, as many as every GPU lets a kernel have.
+ */
+const fewPieces = 6;
 
 export const joinsMany = ({ primitive, inputs }: Value): boolean => primitive === 'concat' && inputs.length > fewPieces;
 export const isView = ({ primitive }: Value): boolean => views.has(primitive);

@@ -1,7 +1,8 @@
-import { type DType, isHalf } from '../dtype.ts';
+import { type DType, dtypes, isHalf } from '../dtype.ts';
 import type { Attributes, Primitive } from '../primitives.ts';
 import type { Shape } from '../shape.ts';
 import { sourceOf, type Tensor } from '../tensor.ts';
+import { Rows } from './rows.ts';
 
 /** A node of a program: like a pending tensor, but without identities, and equal nodes are one node. */
 export interface Value {
@@ -9,7 +10,9 @@ export interface Value {
   readonly primitive: Exclude<Primitive, 'variable' | 'custom'> | 'leaf';
   readonly inputs: readonly Value[];
   readonly attributes: Attributes[Primitive];
-  /** For a leaf, which leaf; for a constant, which scalar of the run. */
+  /** Equal for values of a program that have the same primitive, attributes, shape and dtype. */
+  readonly form: number;
+  /** For a leaf, which leaf; for a constant, which scalar of the run; else −1. */
   readonly slot: number;
   readonly shape: Shape;
   readonly dtype: DType;
@@ -33,58 +36,107 @@ export interface Program {
 export const attributesOf = <P extends Primitive>(value: Value & { readonly primitive: P | 'leaf' }): Attributes[P] =>
   value.attributes as Attributes[P];
 
-const attributesKey = (attributes: object): string =>
-  Object.keys(attributes).length === 0 ? '' : JSON.stringify(attributes);
+type ValuePrimitive = Value['primitive'];
+
+const primitiveCodes = new Map<ValuePrimitive, number>();
+
+/** A number for a primitive, the same as long as the process runs. */
+function codeOf(primitive: ValuePrimitive): number {
+  const code = primitiveCodes.get(primitive) ?? primitiveCodes.size;
+  primitiveCodes.set(primitive, code);
+  return code;
+}
+
+/** A number for a dtype. */
+export const dtypeCode = (dtype: DType): number => dtypeCodes.get(dtype) as number;
+const dtypeCodes: ReadonlyMap<DType, number> = new Map(dtypes.map((dtype, code) => [dtype, code]));
+
+/** Adds what attributes hold, all of it, such that what follows cannot be taken for a part of it. */
+function addAttribute(row: Rows, attribute: unknown): void {
+  if (typeof attribute === 'number') {
+    row.add(0);
+    row.addFloat(attribute);
+  } else if (typeof attribute === 'boolean') row.add(attribute ? 1 : 2);
+  else if (typeof attribute === 'object' && attribute !== null) {
+    const parts = Object.values(attribute);
+    row.add(3 + parts.length);
+    for (const part of parts) addAttribute(row, part);
+  } else throw new Error(`an attribute is ${String(attribute)}, which plans cannot be known by`);
+}
+
+const noInputs: readonly Value[] = [];
+const noAttributes = {};
 
 /** Reads a graph into a program. `order` holds the pending tensors, inputs before users. */
 export function readProgram(order: readonly Tensor[], outputs: readonly Tensor[]): Program {
   const known = new Map<Tensor, Value>();
-  const shared = new Map<string, Value>();
+  const forms = new Rows();
+  const nodes = new Rows();
   const values: Value[] = [];
   const leaves: Tensor[] = [];
   const scalars: number[] = [];
 
-  const intern = (node: Omit<Value, 'id'>): Value => {
-    const inputs = node.inputs.map(({ id }) => id).join();
-    const key = `${node.primitive}${node.slot < 0 ? '' : node.slot}(${inputs})${attributesKey(node.attributes)}${node.dtype}[${node.shape.join()}]`;
-    const existing = shared.get(key);
+  const intern = (
+    primitive: ValuePrimitive,
+    inputs: readonly Value[],
+    attributes: object,
+    slot: number,
+    shape: Shape,
+    dtype: DType,
+  ): Value => {
+    forms.add(codeOf(primitive));
+    forms.add(dtypeCode(dtype));
+    forms.addAll(shape);
+    addAttribute(forms, attributes);
+    const form = forms.close();
+    nodes.add(form);
+    nodes.add(slot);
+    nodes.add(inputs.length);
+    for (const { id } of inputs) nodes.add(id);
+    const id = nodes.close();
+    const existing = values[id];
     if (existing !== undefined) return existing;
-    const value = { ...node, id: values.length };
-    shared.set(key, value);
+    const value: Value = { id, primitive, inputs, attributes, form, slot, shape, dtype };
     values.push(value);
     return value;
   };
   const read = (tensor: Tensor): Value => {
     const source = sourceOf(tensor);
     const { shape, dtype } = tensor;
-    if (source.kind !== 'pending') {
-      return intern({ primitive: 'leaf', inputs: [], attributes: {}, slot: leaves.push(tensor) - 1, shape, dtype });
-    }
+    if (source.kind !== 'pending') return intern('leaf', noInputs, noAttributes, leaves.push(tensor) - 1, shape, dtype);
     const { primitive, attributes } = source.node;
     const inputs = source.node.inputs.map(valueOf);
     if (primitive === 'variable' || primitive === 'custom') return inputs[0] as Value;
     if (source.node.primitive === 'constant') {
       const slot = scalars.push(source.node.attributes.value) - 1;
-      return intern({ primitive, inputs, attributes: {}, slot, shape, dtype });
+      return intern(primitive, inputs, noAttributes, slot, shape, dtype);
     }
-    const node = { primitive, inputs, attributes, slot: -1, shape, dtype };
-    return (primitive === 'matmul' || primitive === 'conv') && isHalf(dtype) ? widened(node) : intern(node);
+    return (primitive === 'matmul' || primitive === 'conv') && isHalf(dtype)
+      ? widened(primitive, inputs, attributes, shape, dtype)
+      : intern(primitive, inputs, attributes, -1, shape, dtype);
   };
   /** Contractions of halves are contractions in f32, rounded once. */
-  const widened = (node: Omit<Value, 'id'>): Value => {
-    const converted = (value: Value, dtype: DType): Value =>
-      intern({ primitive: 'cast', inputs: [value], attributes: {}, slot: -1, shape: value.shape, dtype });
-    const wide = intern({ ...node, inputs: node.inputs.map((input) => converted(input, 'f32')), dtype: 'f32' });
-    return converted(wide, node.dtype);
+  const widened = (
+    primitive: 'matmul' | 'conv',
+    inputs: readonly Value[],
+    attributes: object,
+    shape: Shape,
+    dtype: DType,
+  ): Value => {
+    const converted = (value: Value, to: DType): Value => intern('cast', [value], noAttributes, -1, value.shape, to);
+    const wide = inputs.map((input) => converted(input, 'f32'));
+    return converted(intern(primitive, wide, attributes, -1, shape, 'f32'), dtype);
   };
   const valueOf = (tensor: Tensor): Value => {
-    const value = known.get(tensor) ?? read(tensor);
+    const existing = known.get(tensor);
+    if (existing !== undefined) return existing;
+    const value = read(tensor);
     known.set(tensor, value);
     return value;
   };
 
   for (const tensor of order) valueOf(tensor);
   const results = outputs.map(valueOf);
-  const key = `${[...shared.keys()].join(';')}→${results.map(({ id }) => id).join()}`;
+  const key = `${forms.count} ${nodes.count} ${results.map(({ id }) => id).join()} ${forms}${nodes}`;
   return { key, values, outputs: results, leaves, scalars };
 }

@@ -67,14 +67,17 @@ export function assignReuse(
   donated: (slot: number) => boolean,
 ): (number | undefined)[] {
   const taken = new Set<number>();
-  return takers.map((slots, output) => {
-    for (const slot of slots) {
+  const slots = takers.map((): number | undefined => undefined);
+  // Those that have the least choice choose first.
+  for (const [output, choice] of [...takers.entries()].sort(([, a], [, b]) => a.size - b.size)) {
+    for (const slot of choice) {
       if (taken.has(slot) || !donated(slot) || leafBytes(slot) !== outputBytes[output]) continue;
       taken.add(slot);
-      return slot;
+      slots[output] = slot;
+      break;
     }
-    return undefined;
-  });
+  }
+  return slots;
 }
 
 /**

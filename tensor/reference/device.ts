@@ -53,7 +53,7 @@ export class ReferenceDevice implements Device {
   #use = { bytes: 0, buffers: 0, peakBytes: 0, peakBuffers: 0 };
 
   upload(dtype: DType, storage: StorageArray): DeviceBuffer {
-    return this.#hold(dtype, storage);
+    return this.#hold(dtype, storage.slice());
   }
 
   async run({ order, outputs }: Run): Promise<readonly DeviceBuffer[]> {

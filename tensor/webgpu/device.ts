@@ -1,14 +1,17 @@
 import { type Program, readProgram, type Value } from '../compiler/program.ts';
+import { assignReuse } from '../compiler/reuse.ts';
 import type { Device, DeviceBuffer, MemoryUse, Run } from '../device.ts';
 import type { DType, StorageArray } from '../dtype.ts';
 import { TensorError } from '../errors.ts';
+import type { PlanReport } from '../explain.ts';
 import type { Attributes } from '../primitives.ts';
-import { formatShape, sizeOf } from '../shape.ts';
+import { formatShape } from '../shape.ts';
 import { sourceOf, type Tensor } from '../tensor.ts';
-import { findAdapter, isSoftware, openAdapter, usage } from './gpu.ts';
-import { type Pipeline, Pipelines } from './pipelines.ts';
-import { compilePlan, numbersOf, type Plan, type Spot } from './plan.ts';
+import { findAdapter, isSoftware, mapForRead, openAdapter, usage } from './gpu.ts';
+import { Pipelines } from './pipelines.ts';
+import { type Draft, draftPlan, numbersOf, type Plan, type Taken } from './plan.ts';
 import { BufferPool } from './pool.ts';
+import { findFault, type ReadyPlan, type RunBuffers, submitRun, timeRun } from './run.ts';
 import { deviceBytes, fromDevice, toDevice } from './transfers.ts';
 
 class WebGpuBuffer implements DeviceBuffer {
@@ -26,10 +29,10 @@ class WebGpuBuffer implements DeviceBuffer {
   }
 }
 
-interface ReadyPlan {
-  readonly plan: Plan;
-  readonly pipelines: readonly Pipeline[];
-  readonly numbers: GPUBuffer | undefined;
+/** A compiled program, and for each way in which it overwrites what it is given its kernels. */
+interface Compiled {
+  readonly draft: Draft;
+  readonly plans: Map<string, ReadyPlan>;
 }
 
 export interface WebGpuOptions {
@@ -55,15 +58,15 @@ export class WebGpuDevice implements Device {
   readonly #fuse: boolean;
   readonly #mostPlans: number;
   readonly #pool: BufferPool;
+  /** Buffers that the host reads. */
+  readonly #readable: BufferPool;
   readonly #pipelines: Pipelines;
-  readonly #plans = new Map<string, ReadyPlan>();
+  readonly #programs = new Map<string, Compiled>();
   #use = { bytes: 0, buffers: 0, peakBytes: 0, peakBuffers: 0 };
   #compiled = 0;
   #lost: TensorError | undefined;
   /** The first error that no call has been told of. */
   #failure: TensorError | undefined;
-  /** Checks of uploads that are under way. */
-  #uploads: Promise<unknown> = Promise.resolve();
   /** The run before the last one: no more than two are under way. */
   #former: Promise<unknown> = Promise.resolve();
 
@@ -73,7 +76,8 @@ export class WebGpuDevice implements Device {
     this.#software = software;
     this.#fuse = fuse;
     this.#mostPlans = plans;
-    this.#pool = new BufferPool(device);
+    this.#pool = new BufferPool(device, usage.storage | usage.copySource | usage.copyTarget);
+    this.#readable = new BufferPool(device, usage.mapRead | usage.copyTarget);
     this.#pipelines = new Pipelines(device);
     const { vendor, architecture, description } = adapter.info;
     this.description = `webgpu: ${[description || vendor, architecture].filter(Boolean).join(', ')}${isSoftware(adapter) ? ' (on the CPU)' : ''}`;
@@ -105,8 +109,9 @@ export class WebGpuDevice implements Device {
 
   upload(dtype: DType, storage: StorageArray): DeviceBuffer {
     this.#checkUsable();
-    this.#checkSizes([deviceBytes(dtype, storage.length)]);
-    const held = this.#guarded(() => this.#hold(dtype, storage.length, 'upload'));
+    const size = deviceBytes(dtype, storage.length);
+    this.#checkSize(size, `${dtype}[${storage.length}] that is uploaded`);
+    const held = this.#hold(dtype, storage.length, 'an upload');
     const bytes = toDevice(dtype, storage);
     if (bytes.length > 0) this.#device.queue.writeBuffer(held.buffer, 0, bytes);
     // Dawn keeps what was written until something is submitted.
@@ -114,37 +119,74 @@ export class WebGpuDevice implements Device {
     return held;
   }
 
-  async run({ order, outputs }: Run): Promise<readonly DeviceBuffer[]> {
+  async run(run: Run): Promise<readonly DeviceBuffer[]> {
+    return (await this.#execute(run, submitRun)).results;
+  }
+
+  async plan(run: Run, timed: boolean): Promise<PlanReport> {
+    const program = readProgram(run.order, run.outputs);
+    const plan = this.#compiledFor(program).draft.plan([]);
+    const workingBytes = plan.slots.reduce((sum, { bytes }) => sum + bytes, 0);
+    if (!timed) return { device: this.description, workingBytes, kernels: plan.reports };
+    const { results, done } = await this.#execute({ ...run, donated: new Set() }, timeRun);
+    for (const buffer of results) this.free(buffer);
+    const spent = plan.reports.map(() => 0);
+    plan.kernels.forEach(({ task }, i) => {
+      spent[task] = (spent[task] as number) + (done[i] as number);
+    });
+    const kernels = plan.reports.map((report, i) => ({ ...report, milliseconds: spent[i] as number }));
+    return { device: this.description, workingBytes, kernels };
+  }
+
+  /** Prepares a run and has it handed to the device by `start`. */
+  async #execute<T>(
+    { order, outputs, donated }: Run,
+    start: (device: GPUDevice, program: Program, ready: ReadyPlan, buffers: RunBuffers) => T,
+  ): Promise<{ readonly results: readonly WebGpuBuffer[]; readonly done: Awaited<T> }> {
     await this.#settle();
     const program = readProgram(order, outputs);
-    const ready = await this.#planFor(program);
-    const leaves = program.leaves.map((tensor) => own(placedBuffer(tensor)).buffer);
+    const compiled = this.#compiledFor(program);
+    const { reuse, indexed } = compiled.draft;
+    const leaves = program.leaves.map((tensor) => own(placedBuffer(tensor)));
+    // A run that may still be refused, for an index out of range, leaves what it was given untouched.
+    const mayTake = (slot: number): boolean => indexed.length === 0 && donated.has(leaves[slot] as WebGpuBuffer);
+    const sizes = outputs.map(({ dtype, size }) => deviceBytes(dtype, size));
+    const taken = assignReuse(reuse, sizes, (slot) => (leaves[slot] as WebGpuBuffer).byteLength, mayTake);
+    const ready = await this.#planFor(compiled, taken);
     await this.#former;
     this.#checkUsable();
-    this.#checkSizes([...ready.plan.slots, ...outputs.map(({ dtype, size }) => deviceBytes(dtype, size))]);
+    this.#checkSize(ready.plan.largest.bytes, ready.plan.largest.owner);
+    const memory = await this.#acquireFor(ready.plan, outputs, taken, 4 * indexed.length);
+    const results = outputs.map(({ dtype, size }, i) => {
+      const leaf = leaves[taken[i] ?? -1];
+      if (leaf === undefined) return memory.results[i] as WebGpuBuffer;
+      leaf.freed = true;
+      return new WebGpuBuffer(dtype, size, leaf.buffer);
+    });
+    const buffers: RunBuffers = {
+      leaves: leaves.map(({ buffer }) => buffer),
+      results: results.map(({ buffer }) => buffer),
+      slots: memory.slots,
+      report: memory.report,
+    };
     const device = this.#device;
+    if (ready.numbers !== undefined) device.queue.writeBuffer(ready.numbers, 0, numbersOf(ready.plan, program.scalars));
     device.pushErrorScope('validation');
     device.pushErrorScope('out-of-memory');
-    const results = outputs.map(({ dtype, size }) => this.#hold(dtype, size, 'output'));
-    const slots = ready.plan.slots.map((bytes) => this.#pool.acquire(bytes, 'intermediate values'));
-    const working = ready.plan.slots.reduce((sum, bytes) => sum + bytes, 0);
-    this.#count(working, 0);
-    const report = ready.plan.indexed.length === 0 ? undefined : this.#reportBuffers(4 * ready.plan.indexed.length);
-    this.#submit(program, ready, { leaves, results: results.map(({ buffer }) => buffer), slots, report });
+    const started = start(device, program, ready, buffers);
     const failed = Promise.all([device.popErrorScope(), device.popErrorScope()]);
     this.#former = device.queue.onSubmittedWorkDone().catch(() => undefined);
     try {
-      await this.#checkScopes(failed, ready.plan);
-      for (const slot of slots) this.#pool.release(slot);
-      if (report !== undefined) await this.#checkIndices(ready.plan, report.copy);
-      return results;
+      await this.#checkScopes(failed, ready, buffers);
+      const done = await started;
+      if (memory.report !== undefined) await this.#checkIndices(indexed, memory.report);
+      return { results, done };
     } catch (error) {
       for (const buffer of results) this.free(buffer);
+      await this.#settle();
       throw error;
     } finally {
-      this.#count(-working, 0);
-      report?.own.destroy();
-      report?.copy.destroy();
+      memory.release();
     }
   }
 
@@ -152,18 +194,15 @@ export class WebGpuDevice implements Device {
     await this.#settle();
     const { dtype, size, byteLength, buffer: from } = own(buffer);
     if (size === 0) return fromDevice(dtype, 0, new ArrayBuffer(0));
-    const copy = this.#device.createBuffer({
-      size: byteLength,
-      usage: usage.mapRead | usage.copyTarget,
-      label: 'download',
-    });
-    const encoder = this.#device.createCommandEncoder();
-    encoder.copyBufferToBuffer(from, 0, copy, 0, byteLength);
-    this.#device.queue.submit([encoder.finish()]);
+    const copy = this.#readable.acquire(byteLength, 'a download');
     try {
-      return fromDevice(dtype, size, await this.#readMapped(copy));
+      await this.#settle();
+      const encoder = this.#device.createCommandEncoder();
+      encoder.copyBufferToBuffer(from, 0, copy, 0, byteLength);
+      this.#device.queue.submit([encoder.finish()]);
+      return fromDevice(dtype, size, await this.#readMapped(copy, byteLength));
     } finally {
-      copy.destroy();
+      this.#readable.release(copy);
     }
   }
 
@@ -172,7 +211,7 @@ export class WebGpuDevice implements Device {
   }
 
   free(buffer: DeviceBuffer): void {
-    const held = own(buffer);
+    const held = ours(buffer);
     if (held.freed) return;
     held.freed = true;
     this.#pool.release(held.buffer);
@@ -188,16 +227,31 @@ export class WebGpuDevice implements Device {
     this.#use.peakBuffers = this.#use.buffers;
   }
 
-  async #planFor(program: Program): Promise<ReadyPlan> {
-    const known = this.#plans.get(program.key);
+  #compiledFor(program: Program): Compiled {
+    const known = this.#programs.get(program.key);
     if (known !== undefined) {
       // Reinserted, so that the first of the map is the one unused for longest.
-      this.#plans.delete(program.key);
-      this.#plans.set(program.key, known);
+      this.#programs.delete(program.key);
+      this.#programs.set(program.key, known);
       return known;
     }
-    const plan = compilePlan(program, { software: this.#software, fuse: this.#fuse });
+    const draft = draftPlan(program, { software: this.#software, fuse: this.#fuse });
+    const compiled = { draft, plans: new Map<string, ReadyPlan>() };
     this.#compiled++;
+    this.#programs.set(program.key, compiled);
+    for (const [key, { plans }] of this.#programs) {
+      if (this.#programs.size <= this.#mostPlans) break;
+      this.#programs.delete(key);
+      for (const { numbers } of plans.values()) numbers?.destroy();
+    }
+    return compiled;
+  }
+
+  async #planFor({ draft, plans }: Compiled, taken: Taken): Promise<ReadyPlan> {
+    const key = draft.inPlace(taken);
+    const known = plans.get(key);
+    if (known !== undefined) return known;
+    const plan = draft.plan(taken);
     const pipelines = await Promise.all(plan.kernels.map(({ kernel }) => this.#pipelines.get(kernel)));
     const numbers =
       plan.numberBytes === 0
@@ -208,74 +262,54 @@ export class WebGpuDevice implements Device {
             label: 'numbers',
           });
     const ready = { plan, pipelines, numbers };
-    this.#plans.set(program.key, ready);
-    for (const [key, old] of this.#plans) {
-      if (this.#plans.size <= this.#mostPlans) break;
-      this.#plans.delete(key);
-      old.numbers?.destroy();
-    }
+    plans.set(key, ready);
     return ready;
   }
 
-  #submit(
-    program: Program,
-    { plan, pipelines, numbers }: ReadyPlan,
-    run: {
-      leaves: readonly GPUBuffer[];
-      results: readonly GPUBuffer[];
-      slots: readonly GPUBuffer[];
-      report: { readonly own: GPUBuffer; readonly copy: GPUBuffer } | undefined;
-    },
-  ): void {
-    const device = this.#device;
-    if (numbers !== undefined) device.queue.writeBuffer(numbers, 0, numbersOf(plan, program.scalars));
-    const bufferAt = (spot: Spot): GPUBuffer => {
-      if (spot.kind === 'report') return run.report?.own as GPUBuffer;
-      const list = spot.kind === 'leaf' ? run.leaves : spot.kind === 'output' ? run.results : run.slots;
-      return list[spot.kind === 'leaf' ? spot.slot : spot.index] as GPUBuffer;
+  /**
+   * The memory of a run: its own, and that of outputs that take over none. Where it is short, tries again after giving
+   * back what is only kept.
+   */
+  async #acquireFor(plan: Plan, outputs: readonly Tensor[], taken: Taken, reportBytes: number) {
+    const acquire = () => {
+      const results = outputs.map(({ dtype, size }, i) =>
+        taken[i] === undefined ? this.#hold(dtype, size, plan.owners[i] as string) : undefined,
+      );
+      const slots = plan.slots.map(({ bytes, owner }) => this.#pool.acquire(bytes, owner));
+      const working = plan.slots.reduce((sum, { bytes }) => sum + bytes, 0);
+      this.#count(working, 0);
+      const report =
+        reportBytes === 0
+          ? undefined
+          : {
+              own: this.#pool.acquire(reportBytes, 'a report'),
+              copy: this.#readable.acquire(reportBytes, 'a report'),
+              bytes: reportBytes,
+            };
+      const release = (): void => {
+        for (const slot of slots) this.#pool.release(slot);
+        this.#count(-working, 0);
+        if (report === undefined) return;
+        this.#pool.release(report.own);
+        this.#readable.release(report.copy);
+      };
+      return { results, slots, report, release };
     };
-    const most = device.limits.maxComputeWorkgroupsPerDimension;
-    const encoder = device.createCommandEncoder();
-    if (plan.kernels.length > 0) {
-      const pass = encoder.beginComputePass();
-      plan.kernels.forEach(({ kernel, spots, numbersAt }, i) => {
-        const { pipeline, layout } = pipelines[i] as Pipeline;
-        const entries = spots.map(
-          (spot, binding): GPUBindGroupEntry => ({ binding: binding + 1, resource: { buffer: bufferAt(spot) } }),
-        );
-        if (kernel.numbers.length > 0) {
-          const size = 16 * Math.ceil(kernel.numbers.length / 4);
-          entries.unshift({ binding: 0, resource: { buffer: numbers as GPUBuffer, offset: numbersAt, size } });
-        }
-        pass.setPipeline(pipeline);
-        pass.setBindGroup(0, device.createBindGroup({ label: kernel.label, layout, entries }));
-        const high = Math.ceil(kernel.workgroups / most);
-        pass.dispatchWorkgroups(Math.ceil(kernel.workgroups / high), high);
-      });
-      pass.end();
+    for (let isLast = false; ; isLast = true) {
+      const memory = acquire();
+      const failure = (await this.#pool.check()) ?? (await this.#readable.check());
+      if (failure === undefined && this.#lost === undefined) return memory;
+      memory.release();
+      for (const buffer of memory.results) if (buffer !== undefined) this.free(buffer);
+      this.#checkUsable();
+      this.#pool.empty();
+      if (isLast) throw failure;
     }
-    if (run.report !== undefined)
-      encoder.copyBufferToBuffer(run.report.own, 0, run.report.copy, 0, run.report.own.size);
-    // What is a leaf, or an output twice, has no kernel to write it.
-    program.outputs.forEach((value, i) => {
-      const source = value.primitive === 'leaf' ? run.leaves[value.slot] : run.results[program.outputs.indexOf(value)];
-      const target = run.results[i] as GPUBuffer;
-      const bytes = deviceBytes(value.dtype, sizeOf(value.shape));
-      if (source !== undefined && source !== target && bytes > 0)
-        encoder.copyBufferToBuffer(source, 0, target, 0, bytes);
-    });
-    device.queue.submit([encoder.finish()]);
-  }
-
-  #reportBuffers(size: number) {
-    const own = this.#device.createBuffer({ size, usage: usage.storage | usage.copySource, label: 'report' });
-    const copy = this.#device.createBuffer({ size, usage: usage.mapRead | usage.copyTarget, label: 'report' });
-    return { own, copy };
   }
 
   /** Reports an index that was out of range: kernels read element 0 instead, so nothing else went wrong. */
-  async #checkIndices({ indexed }: Plan, copy: GPUBuffer): Promise<void> {
-    const report = new Int32Array(await this.#readMapped(copy));
+  async #checkIndices(indexed: readonly Value[], { copy, bytes }: NonNullable<RunBuffers['report']>): Promise<void> {
+    const report = new Int32Array(await this.#readMapped(copy, bytes));
     const at = report.findIndex((index) => index !== 0);
     const value = indexed[at] as Value;
     if (at < 0) return;
@@ -286,46 +320,37 @@ export class WebGpuDevice implements Device {
     );
   }
 
-  /** A copy of what a buffer for reading holds, when the queue has come so far. */
-  async #readMapped(buffer: GPUBuffer): Promise<ArrayBuffer> {
+  /** A copy of what a readable buffer holds, when the queue has come so far. */
+  async #readMapped(buffer: GPUBuffer, bytes: number): Promise<ArrayBuffer> {
     try {
-      await buffer.mapAsync(usage.mapRead);
+      await buffer.mapAsync(mapForRead);
     } catch (error) {
       await this.#settle();
       throw error;
     }
-    return buffer.getMappedRange().slice(0);
+    const copy = buffer.getMappedRange(0, bytes).slice(0);
+    buffer.unmap();
+    return copy;
   }
 
-  /** Does something that may fail for want of memory; the next call that waits for the device reports it. */
-  #guarded<T>(action: () => T): T {
-    this.#device.pushErrorScope('out-of-memory');
-    const result = action();
-    const check = this.#device.popErrorScope().then(
-      (error) => {
-        if (error !== null) this.#failure ??= outOfMemory(error.message);
-      },
-      () => undefined,
-    );
-    this.#uploads = Promise.all([this.#uploads, check]);
-    return result;
-  }
-
-  async #checkScopes(scopes: Promise<readonly (GPUError | null)[]>, { kernels }: Plan): Promise<void> {
+  async #checkScopes(
+    scopes: Promise<readonly (GPUError | null)[]>,
+    ready: ReadyPlan,
+    buffers: RunBuffers,
+  ): Promise<void> {
     const [memory, validation] = await scopes;
     this.#checkUsable();
-    if (memory) {
-      this.#pool.empty();
-      throw outOfMemory(memory.message);
-    }
-    if (validation) throw new TensorError(`webgpu: a run of ${kernels.length} kernels failed: ${validation.message}`);
+    const error = memory ?? validation;
+    if (!error) return;
+    const fault = await findFault(this.#device, ready, buffers);
+    const where = fault === undefined ? `a run of ${ready.plan.kernels.length} kernels` : `the kernel '${fault.label}'`;
+    throw new TensorError(`webgpu: ${where} failed: ${fault?.message ?? error.message}`);
   }
 
   /** Waits for what may have failed, and throws if it has. */
   async #settle(): Promise<void> {
-    await this.#uploads;
+    const failure = (await this.#pool.check()) ?? (await this.#readable.check()) ?? this.#failure;
     this.#checkUsable();
-    const failure = this.#failure;
     this.#failure = undefined;
     if (failure !== undefined) throw failure;
   }
@@ -335,17 +360,17 @@ export class WebGpuDevice implements Device {
   }
 
   /** Throws where something is larger than a kernel can see at once. */
-  #checkSizes(sizes: readonly number[]): void {
-    const most = this.#device.limits.maxStorageBufferBindingSize;
-    const bytes = Math.max(0, ...sizes);
+  #checkSize(bytes: number, owner: string): void {
+    const { maxStorageBufferBindingSize, maxBufferSize } = this.#device.limits;
+    const most = Math.min(maxStorageBufferBindingSize, maxBufferSize);
     if (bytes <= most) return;
     throw new TensorError(
-      `webgpu: a tensor of ${bytes} bytes is too large for this device, where the limit is ${most}`,
+      `webgpu: ${owner} is too large for this device: it has ${bytes} bytes, and a kernel sees at most ${most} at once`,
     );
   }
 
-  #hold(dtype: DType, size: number, label: string): WebGpuBuffer {
-    const held = new WebGpuBuffer(dtype, size, this.#pool.acquire(deviceBytes(dtype, size), label));
+  #hold(dtype: DType, size: number, owner: string): WebGpuBuffer {
+    const held = new WebGpuBuffer(dtype, size, this.#pool.acquire(deviceBytes(dtype, size), owner));
     this.#count(held.byteLength, 1);
     return held;
   }
@@ -359,14 +384,16 @@ export class WebGpuDevice implements Device {
   }
 }
 
-const outOfMemory = (message: string): TensorError =>
-  new TensorError(
-    `webgpu: the device has not enough memory: ${message}; dispose of tensors or compute in smaller parts`,
-  );
-
-function own(buffer: DeviceBuffer): WebGpuBuffer {
+function ours(buffer: DeviceBuffer): WebGpuBuffer {
   if (buffer instanceof WebGpuBuffer) return buffer;
   throw new TensorError('webgpu: this buffer belongs to another device');
+}
+
+/** A buffer that still holds something. */
+function own(buffer: DeviceBuffer): WebGpuBuffer {
+  const held = ours(buffer);
+  if (!held.freed) return held;
+  throw new TensorError('webgpu: this buffer was given to a run that failed, and is lost');
 }
 
 function placedBuffer(tensor: Tensor): DeviceBuffer {

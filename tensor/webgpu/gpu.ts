@@ -1,7 +1,16 @@
 import { TensorError } from '../errors.ts';
 
 /** The flags of WebGPU, which Node has no names for. */
-export const usage = { mapRead: 1, copySource: 4, copyTarget: 8, uniform: 64, storage: 128 } as const;
+export const usage = {
+  mapRead: 1,
+  copySource: 4,
+  copyTarget: 8,
+  uniform: 64,
+  storage: 128,
+  queryResolve: 512,
+} as const;
+/** The mode in which a buffer is mapped that the host reads. */
+export const mapForRead = 1;
 export const computeStage = 4;
 
 let found: Promise<GPU | undefined> | undefined;
@@ -59,17 +68,20 @@ export const isSoftware = ({ info }: GPUAdapter): boolean =>
   info.isFallbackAdapter ||
   /swiftshader|llvmpipe|lavapipe/i.test(`${info.architecture} ${info.description} ${info.device}`);
 
-/** Limits that are asked for in full; what is not asked for stays at WebGPU's cautious defaults. */
+/** Limits that are asked for in full; what is not asked for stays at WebGPU's cautious defaults, which suffice. */
 const wantedLimits = [
   'maxBufferSize',
   'maxStorageBufferBindingSize',
-  'maxStorageBuffersPerShaderStage',
   'maxComputeWorkgroupStorageSize',
   'maxComputeInvocationsPerWorkgroup',
   'maxComputeWorkgroupSizeX',
 ] as const;
 
+/** What is used where it is offered. */
+const wantedFeatures = ['timestamp-query'] as const;
+
 export async function openAdapter(adapter: GPUAdapter): Promise<GPUDevice> {
+  const requiredFeatures = wantedFeatures.filter((name) => adapter.features.has(name));
   const requiredLimits = Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]]));
-  return adapter.requestDevice({ requiredLimits });
+  return adapter.requestDevice({ requiredFeatures, requiredLimits });
 }

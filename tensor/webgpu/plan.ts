@@ -1,12 +1,9 @@
-import { shapeLoops } from '../compiler/loops.ts';
 import type { Program, Value } from '../compiler/program.ts';
-import { schedule } from '../compiler/schedule.ts';
+import { findReuse, type Reuse } from '../compiler/reuse.ts';
 import { roundTo } from '../dtype.ts';
-import { sizeOf } from '../shape.ts';
-import { contractionKernels } from './contractions/index.ts';
-import { stepKernels } from './steps/index.ts';
-import { deviceBytes } from './transfers.ts';
-import { loopKernel } from './wgsl/loopCode.ts';
+import type { KernelReport } from '../explain.ts';
+import { formatShape } from '../shape.ts';
+import { bytesOf, planTasks, type Task, type TaskOptions } from './tasks.ts';
 import type { Kernel, KernelNumber, Place } from './wgsl/shader.ts';
 import { typeOf } from './wgsl/shader.ts';
 
@@ -19,6 +16,8 @@ export type Spot =
 
 export interface PlannedKernel {
   readonly kernel: Kernel;
+  /** Which of the plan's tasks it is part of. */
+  readonly task: number;
   /** Where each of its bindings is. */
   readonly spots: readonly Spot[];
   /** Where its numbers are in the block of all numbers, in bytes. */
@@ -28,56 +27,127 @@ export interface PlannedKernel {
 /** A program as kernels that run one after another, and the memory that they need. */
 export interface Plan {
   readonly kernels: readonly PlannedKernel[];
+  readonly reports: readonly KernelReport[];
   /** Sizes of the buffers that hold what only lives during a run, each several values in turn. */
-  readonly slots: readonly number[];
+  readonly slots: readonly Slot[];
+  /** For errors, what writes each output. */
+  readonly owners: readonly string[];
   readonly numberBytes: number;
-  /** Gathers and scatters that may find an index out of range; each has a word in the report. */
-  readonly indexed: readonly Value[];
+  /** The largest piece of memory that a kernel sees. */
+  readonly largest: { readonly bytes: number; readonly owner: string };
 }
 
-export interface PlanOptions {
-  /** Whether the adapter is a CPU. */
-  readonly software: boolean;
-  readonly fuse: boolean;
+/** A buffer that holds several values in turn, and for errors the kernel that first writes to it. */
+export interface Slot {
+  bytes: number;
+  readonly owner: string;
+}
+
+/** For each output, the slot of the leaf whose buffer it takes over, if it takes one. */
+export type Taken = readonly (number | undefined)[];
+
+/** What is known of a program before it is known which leaves' buffers its outputs take over. */
+export interface Draft {
+  readonly reuse: Reuse;
+  /** Gathers and scatters, which may find an index out of range; each has a word in the report. */
+  readonly indexed: readonly Value[];
+  /**
+   * The outputs that, with these buffers taken over, are written where the kernel that writes them reads; other takeovers
+   * change no kernel. Equal for equal plans.
+   */
+  inPlace(taken: Taken): string;
+  plan(taken: Taken): Plan;
 }
 
 /** Blocks of numbers begin where every adapter allows a binding to begin. */
 const blockAlignment = 256;
 
-const bytesOf = (place: Place): number =>
-  'primitive' in place ? deviceBytes(place.dtype, sizeOf(place.shape)) : place.kind === 'scratch' ? place.bytes : 0;
-
 /** Compiles a program to shaders. */
-export function compilePlan(program: Program, { software, fuse }: PlanOptions): Plan {
-  // With what a kernel writes and the report, this keeps to the eight storage buffers that every adapter has.
-  const { kernels: scheduled, buffers } = schedule(program, { mostLoads: 6, fuse });
-  const indexed: Value[] = [];
-  const reportNumber = (value: Value): number =>
-    indexed.includes(value) ? indexed.indexOf(value) : indexed.push(value) - 1;
-  const kernels = scheduled.flatMap((one) => {
-    if (one.kind === 'loops') return [loopKernel(shapeLoops(one), { software, reportNumber })];
-    return one.value.primitive === 'matmul' || one.value.primitive === 'conv'
-      ? contractionKernels(one.value, buffers, { software })
-      : stepKernels(one.value, { reportNumber });
+export function draftPlan(program: Program, options: TaskOptions): Draft {
+  const indexed = program.values.filter(({ primitive }) => primitive === 'gather' || primitive === 'scatterAdd');
+  const tasks = planTasks(program, indexed, options);
+  const leaves = new Map(program.values.flatMap((value) => (value.primitive === 'leaf' ? [[value.slot, value]] : [])));
+  const reuse = findReuse(program, tasks);
+  const writer = new Map(tasks.flatMap((task) => task.writes.map((value) => [value, task])));
+  /** Whether a takeover makes a kernel write what it reads. */
+  const meet = (slot: number, output: number): boolean =>
+    writer.get(program.outputs[output] as Value)?.reads.has(leaves.get(slot) as Value) ?? false;
+  // A kernel sees a buffer once, so only as elements of one type, and other invocations must not read what one writes.
+  const takers = reuse.takers.map((slots, output) => {
+    const value = program.outputs[output] as Value;
+    const fits = (slot: number): boolean =>
+      !meet(slot, output) || (writer.get(value)?.isMap === true && leaves.get(slot)?.dtype === value.dtype);
+    return new Set([...slots].filter(fits));
   });
+  const meeting = (taken: Taken) =>
+    taken.flatMap((slot, output) => (slot !== undefined && meet(slot, output) ? [{ slot, output }] : []));
+  return {
+    reuse: { takers },
+    indexed,
+    inPlace: (taken) =>
+      meeting(taken)
+        .map(({ slot, output }) => `${slot}>${output}`)
+        .join(),
+    plan: (taken) => {
+      const places = meeting(taken).map(({ slot, output }): [Value, Value] => [
+        leaves.get(slot) as Value,
+        program.outputs[output] as Value,
+      ]);
+      const inPlace = (task: Task): ReadonlyMap<Place, Place> | undefined => {
+        const own = places.filter(([, output]) => writer.get(output) === task);
+        return own.length > 0 ? new Map(own) : undefined;
+      };
+      return assemble(program, tasks, (task) => task.kernels(inPlace(task)));
+    },
+  };
+}
 
+function assemble(program: Program, tasks: readonly Task[], kernelsOf: (task: Task) => readonly Kernel[]): Plan {
+  const ofTask = tasks.flatMap((task, index) => kernelsOf(task).map((kernel) => ({ kernel, task: index })));
+  const kernels = ofTask.map(({ kernel }) => kernel);
   const { slotOf, slots } = placeValues(kernels, new Set(program.outputs));
+  // Of equal outputs, the first is written and copied.
+  const outputAt = new Map<Place, number>([...program.outputs.entries()].reverse().map(([i, output]) => [output, i]));
   const spotOf = (place: Place): Spot => {
     if ('primitive' in place) {
-      const index = program.outputs.indexOf(place);
+      const index = outputAt.get(place);
       if (place.primitive === 'leaf') return { kind: 'leaf', slot: place.slot };
-      if (index >= 0) return { kind: 'output', index };
+      if (index !== undefined) return { kind: 'output', index };
     } else if (place.kind === 'report') return { kind: 'report' };
     return { kind: 'slot', index: slotOf.get(place) as number };
   };
   let numberBytes = 0;
-  const planned = kernels.map((kernel): PlannedKernel => {
+  const writers = new Map<Place, Kernel>();
+  const planned = ofTask.map(({ kernel, task }): PlannedKernel => {
     const numbersAt = numberBytes;
     numberBytes += Math.ceil((4 * kernel.numbers.length) / blockAlignment) * blockAlignment;
-    return { kernel, spots: kernel.bindings.map(({ place }) => spotOf(place)), numbersAt };
+    for (const { place, access } of kernel.bindings) if (access === 'write') writers.set(place, kernel);
+    return { kernel, task, spots: kernel.bindings.map(({ place }) => spotOf(place)), numbersAt };
   });
-  return { kernels: planned, slots, numberBytes, indexed };
+  const owners = program.outputs.map((output) => nameOf(writers.get(output)));
+  const reports = tasks.map(({ report }) => report);
+  return { kernels: planned, reports, slots, owners, numberBytes, largest: largestOf(kernels) };
 }
+
+/** How errors name a kernel. */
+const nameOf = (kernel: Kernel | undefined): string =>
+  kernel === undefined ? 'a copy' : `the kernel '${kernel.label}'`;
+
+function largestOf(kernels: readonly Kernel[]): Plan['largest'] {
+  let largest = { bytes: 0, owner: '' };
+  for (const kernel of kernels) {
+    for (const { place, access } of kernel.bindings) {
+      const bytes = placeBytes(place);
+      if (bytes <= largest.bytes) continue;
+      const what = 'primitive' in place ? `${place.dtype}${formatShape(place.shape)}` : 'memory';
+      largest = { bytes, owner: `${what} that ${nameOf(kernel)} ${access}s` };
+    }
+  }
+  return largest;
+}
+
+const placeBytes = (place: Place): number =>
+  'primitive' in place ? bytesOf(place) : place.kind === 'scratch' ? place.bytes : 0;
 
 /** Gives what lives only during a run a slot; one that is free again is taken by what comes later, and grows if need be. */
 function placeValues(kernels: readonly Kernel[], outputs: ReadonlySet<Place>) {
@@ -85,24 +155,24 @@ function placeValues(kernels: readonly Kernel[], outputs: ReadonlySet<Place>) {
   kernels.forEach(({ bindings }, i) => {
     for (const { place } of bindings) last.set(place, i);
   });
-  const slots: number[] = [];
+  const slots: Slot[] = [];
   const free = new Set<number>();
   const slotOf = new Map<Place, number>();
+  const sizeAt = (slot: number): number => (slots[slot] as Slot).bytes;
   const isOwn = (place: Place): boolean =>
     !outputs.has(place) && ('primitive' in place ? place.primitive !== 'leaf' : place.kind === 'scratch');
-  kernels.forEach(({ bindings }, i) => {
-    for (const { place } of bindings) {
+  kernels.forEach((kernel, i) => {
+    for (const { place } of kernel.bindings) {
       if (!isOwn(place) || slotOf.has(place)) continue;
-      const bytes = bytesOf(place);
-      const fits = [...free].filter((slot) => (slots[slot] as number) >= bytes);
-      const smallest = fits.sort((a, b) => (slots[a] as number) - (slots[b] as number))[0];
-      const largest = [...free].sort((a, b) => (slots[b] as number) - (slots[a] as number))[0];
-      const slot = smallest ?? largest ?? slots.push(0) - 1;
-      slots[slot] = Math.max(slots[slot] as number, bytes);
+      const bytes = placeBytes(place);
+      const bySize = [...free].sort((a, b) => sizeAt(a) - sizeAt(b));
+      const slot =
+        bySize.find((one) => sizeAt(one) >= bytes) ?? bySize.at(-1) ?? slots.push({ bytes, owner: nameOf(kernel) }) - 1;
+      (slots[slot] as Slot).bytes = Math.max(sizeAt(slot), bytes);
       free.delete(slot);
       slotOf.set(place, slot);
     }
-    for (const { place } of bindings) {
+    for (const { place } of kernel.bindings) {
       const slot = slotOf.get(place);
       if (slot !== undefined && last.get(place) === i) free.add(slot);
     }

@@ -19,6 +19,10 @@ export interface ContractionOptions {
   readonly software: boolean;
 }
 
+/** What a matrix product or convolution reads. */
+export const contractionReads = (value: Value, buffers: ReadonlySet<Value>): Value[] =>
+  value.inputs.map((input) => viewOf(input, buffers).from);
+
 /** The kernels of a matrix product or convolution. */
 export function contractionKernels(
   value: Value,

@@ -3,14 +3,19 @@ import type { Attributes } from '../../primitives.ts';
 import { type Kernel, type Place, type Scratch, Shader } from '../wgsl/shader.ts';
 import { eachOf, groupSize, orderCode, rowsAlong } from './rows.ts';
 
-/**
- * A merge sort from the bottom up, a kernel for each doubling of sorted runs. Every element finds its place in the
- * merged run on its own: its place in its run plus the number of elements of the other run that come before it, by
- * binary search. Equal elements keep their order.
- */
+/** Indices that sort along an axis. */
 export function argSort(value: Value): Kernel[] {
   const [x] = value.inputs as readonly [Value];
   const { axis, descending } = value.attributes as Attributes['argSort'];
+  return sortKernels('argSort', x, axis, descending, value);
+}
+
+/**
+ * Writes the indices that sort x along an axis to a place for as many i32: a merge sort from the bottom up, a kernel for
+ * each doubling of sorted runs. Every element finds its place in the merged run on its own: its place in its run plus
+ * the number of elements of the other run that come before it, by binary search. Equal elements keep their order.
+ */
+export function sortKernels(label: string, x: Value, axis: number, descending: boolean, result: Place): Kernel[] {
   const { rows, length, element } = rowsAlong(x, axis);
   const count = rows * length;
   const levels = Math.max(1, Math.ceil(Math.log2(length)));
@@ -19,11 +24,11 @@ export function argSort(value: Value): Kernel[] {
     const shader = new Shader();
     const width = shader.bits(2 ** level);
     // The last kernel writes the result.
-    const [from, to]: [Place, Place] = (levels - level) % 2 === 1 ? [scratch, value] : [value, scratch];
-    const source = level === 0 ? '' : shader.buffer(from, 'read', from === value ? 'i32' : 'u32');
-    const target = shader.buffer(to, 'write', to === value ? 'i32' : 'u32');
-    /** The index that stands at place \`i\` so far. */
-    const indexAt = (i: string): string => (level === 0 ? i : `i32(${source}[${element('row', i)}])`);
+    const [from, to] = (levels - level) % 2 === 1 ? [scratch, result] : [result, scratch];
+    const source = level === 0 ? '' : shader.buffer(from, 'read', 'i32');
+    const target = shader.buffer(to, 'write', 'i32');
+    /** The index that stands at a place so far. */
+    const indexAt = (i: string): string => (level === 0 ? i : `${source}[${element('row', i)}]`);
     const orderAt = (index: string): string => `${descending ? '~' : ''}${orderCode(shader, x, element('row', index))}`;
     const body = `${eachOf(count, 'number')}let width = i32(${width});
 let row = number / ${length};
@@ -44,8 +49,8 @@ let candidate = ${indexAt('probe')};
 let other = ${orderAt('candidate')};
 if (other < order || (!isLeft && other == order)) { low = probe + 1; } else { high = probe; }
 }
-let target = select(start + place - middle, place, isLeft) + low - first;
-${target}[${element('row', 'target')}] = ${to === value ? 'index' : 'u32(index)'};`.replace(/\btarget\b/g, 'goal');
-    return shader.finish('argSort', groupSize, Math.ceil(count / groupSize), body);
+let goal = select(start + place - middle, place, isLeft) + low - first;
+${target}[${element('row', 'goal')}] = index;`;
+    return shader.finish(label, groupSize, Math.ceil(count / groupSize), body);
   });
 }

@@ -60,11 +60,17 @@ const constants: Readonly<Record<string, number>> = {
 
 /** A shader under construction: collects what its code refers to. */
 export class Shader {
+  readonly #places: ReadonlyMap<Place, Place>;
   readonly #bindings: { place: Place; access: Access; element: string }[] = [];
   readonly #numbers: KernelNumber[] = [];
   readonly #numberAt = new Map<string, number>();
   readonly #declarations: string[] = [];
   #names = 0;
+
+  /** `places` has those that lie in the memory of another, so that one buffer serves both. */
+  constructor(places: ReadonlyMap<Place, Place> = new Map()) {
+    this.#places = places;
+  }
 
   /** A new name. */
   name(): string {
@@ -72,7 +78,8 @@ export class Shader {
   }
 
   /** Names the buffer of a place. `element` overrides the type of its elements, as vec4f. */
-  buffer(place: Place, access: Access, element = wordOf(dtypeOf(place))): string {
+  buffer(asked: Place, access: Access, element = wordOf(dtypeOf(asked))): string {
+    const place = this.#places.get(asked) ?? asked;
     const index = this.#bindings.findIndex((other) => other.place === place && other.element === element);
     const known = this.#bindings[index];
     if (known === undefined) return `b${this.#bindings.push({ place, access, element }) - 1}`;
@@ -108,7 +115,8 @@ export class Shader {
     const { dtype } = value;
     const name = this.buffer(value, 'read');
     if (isNarrow(dtype)) {
-      const isAtomic = this.#bindings.find(({ place }) => place === value)?.access === 'atomic';
+      const place = this.#places.get(value) ?? value;
+      const isAtomic = this.#bindings.some((other) => other.place === place && other.access === 'atomic');
       const word = isAtomic ? `atomicLoad(&${name}[(${index}) >> 1u])` : `${name}[(${index}) >> 1u]`;
       return `${dtype === 'f16' ? 'widenF16' : 'widenBf16'}((${word} >> ((u32(${index}) & 1u) << 4u)) & 0xffffu)`;
     }

@@ -1,9 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import * as t from '../../../tensor/index.ts';
 import { WebGpuDevice } from '../../../tensor/webgpu/device.ts';
-import { findGpu } from '../../../tensor/webgpu/gpu.ts';
-
-const available = Boolean(await (await findGpu())?.requestAdapter());
+import { adapter } from './adapters.ts';
 
 /** Whole numbers from −4 to 4, of which every sum here is exact. */
 function whole(shape: readonly number[], seed: number): t.Tensor {
@@ -43,21 +41,42 @@ const contractions: Readonly<Record<string, () => t.Tensor>> = {
 const conv1 = (x: t.Tensor, w: t.Tensor): t.Tensor => t.conv2d(x, w);
 
 /** Rows long and short, few and many. */
-const reductions: Readonly<Record<string, () => t.Tensor>> = {
+const rows: Readonly<Record<string, () => t.Tensor>> = {
   'long rows': () => t.sum(whole([3, 5003], 1), 1),
   'long rows of halves': () => t.cast(t.max(t.cast(whole([3, 1203], 1), 'bf16'), 1), 'f32'),
   columns: () => t.sum(whole([301, 2050], 1), 0),
   'one after another': () => t.sub(whole([5, 2001], 1), t.max(whole([5, 2001], 1), 1, { keepDims: true })),
+  'one long row': () => t.sum(whole([100_003], 1)),
+  'few long rows, reduced twice and joined': () => {
+    const x = whole([3, 20_001], 1);
+    return t.mul(t.sub(t.sum(x, 1), t.max(t.neg(x), 1)), t.sum(x, 1));
+  },
+  'long rows of halves, reduced once': () => t.cast(t.sum(t.cast(whole([2, 9001], 1), 'f16'), 1), 'f32'),
+  'long rows of integers and truth values': () => {
+    const x = t.cast(whole([2, 30_000], 1), 'i32');
+    return t.concat([t.sum(x, 1), t.max(x, 1), t.cast(t.any(t.equal(x, 5), 1), 'i32')]);
+  },
+  'long running sums': () => t.cumsum(whole([2, 5001], 1), 1),
+  'long running sums of integers down the columns': () => t.cumsum(t.cast(whole([4096, 3], 1), 'i32'), 0),
+  'long running sums of halves': () => t.cast(t.cumsum(t.cast(whole([2100], 1), 'bf16'), 0), 'f32'),
+  'many additions to few places': () => {
+    const index = t.cast(t.abs(whole([700, 3], 3)), 'i32');
+    return t.scatterAdd(whole([9, 4], 1), index, whole([700, 3], 2), 0);
+  },
+  'many additions along the last axis': () => {
+    const index = t.cast(t.mul(t.abs(whole([5, 99], 3)), 2), 'i32');
+    return t.scatterAdd(t.cast(whole([6, 11], 1), 'f16'), index, t.cast(whole([5, 99], 2), 'f16'), 1).cast('f32');
+  },
   'halves, odd rows': () => {
     const x = t.cast(whole([5, 101], 1), 'f16');
     return t.cast(t.sub(x, t.max(x, 1, { keepDims: true })), 'f32');
   },
 };
 
-describe.skipIf(!available)('webgpu kernels', () => {
+describe.skipIf(adapter === null)('webgpu kernels', () => {
   for (const software of [true, false]) {
     const kind = software ? 'for CPUs' : 'for GPUs';
-    for (const [name, build] of [...Object.entries(contractions), ...Object.entries(reductions)]) {
+    for (const [name, build] of [...Object.entries(contractions), ...Object.entries(rows)]) {
       test(`${kind}: ${name}`, async () => {
         const device = await WebGpuDevice.open({ software });
         const [expected, actual] = [build(), build()];
@@ -71,4 +90,12 @@ describe.skipIf(!available)('webgpu kernels', () => {
       });
     }
   }
+
+  test('of many indices to add at, one that is out of range is reported', async () => {
+    const device = await WebGpuDevice.open();
+    const index = Int32Array.from({ length: 100 }, (_, i) => (i === 57 ? -3 : i % 5));
+    const sum = t.scatterAdd(t.zeros([5]), t.tensor(index), t.ones([100]), 0);
+    await expect(t.realize(sum, { device })).rejects.toThrow('index -3 is outside axis 0 of f32[5]');
+    device.close();
+  });
 });

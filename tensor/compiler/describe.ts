@@ -1,0 +1,30 @@
+import { sizeOf } from '../shape.ts';
+import type { LoopKernel } from './kernel.ts';
+import type { Value } from './program.ts';
+import { allParts } from './scalars.ts';
+
+/** The operators that a kernel runs, in order. */
+export function describeLoops({ stages }: LoopKernel): string {
+  const operators = stages.flatMap(({ scalar, kind }) => [
+    ...[...allParts(scalar)].flatMap((part) => (part.kind === 'apply' ? [part.operator] : [])),
+    ...(kind === 'map' ? [] : [kind]),
+  ]);
+  return operators.join(' ') || 'copy';
+}
+
+/** Operators and reductions of every place of a kernel's loops. */
+export function loopFlops({ outer, inner, stages }: LoopKernel): number {
+  const count = (loops: readonly { size: number }[]): number => loops.reduce((product, { size }) => product * size, 1);
+  return stages.reduce((sum, { scalar, kind, over }) => {
+    const operators = [...allParts(scalar)].filter((part) => part.kind === 'apply').length + (kind === 'map' ? 0 : 1);
+    return sum + operators * count(outer) * (over === 'outer' && kind === 'map' ? 1 : count(inner));
+  }, 0);
+}
+
+/** Multiplications and additions of a matrix product or convolution. */
+export function contractionFlops({ primitive, inputs, shape }: Value): number {
+  const [a, b] = inputs as readonly [Value, Value];
+  // Every element of the result adds up as many products as the second operand has elements behind it.
+  const products = primitive === 'matmul' ? (a.shape.at(-1) as number) : sizeOf(b.shape.slice(1));
+  return 2 * sizeOf(shape) * products;
+}

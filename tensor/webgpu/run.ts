@@ -1,0 +1,190 @@
+import type { Program } from '../compiler/program.ts';
+import { sizeOf } from '../shape.ts';
+import { mapForRead, usage } from './gpu.ts';
+import type { Pipeline } from './pipelines.ts';
+import type { Plan, Spot } from './plan.ts';
+import { deviceBytes } from './transfers.ts';
+
+/** A plan whose shaders are compiled. */
+export interface ReadyPlan {
+  readonly plan: Plan;
+  readonly pipelines: readonly Pipeline[];
+  readonly numbers: GPUBuffer | undefined;
+}
+
+/** The memory of one run. */
+export interface RunBuffers {
+  readonly leaves: readonly GPUBuffer[];
+  readonly results: readonly GPUBuffer[];
+  readonly slots: readonly GPUBuffer[];
+  /** Where bad indices are reported, and where the host reads that. */
+  readonly report: { readonly own: GPUBuffer; readonly copy: GPUBuffer; readonly bytes: number } | undefined;
+}
+
+/** Adds one kernel to a pass. */
+function addKernel(
+  device: GPUDevice,
+  pass: GPUComputePassEncoder,
+  { plan, pipelines, numbers }: ReadyPlan,
+  index: number,
+  buffers: RunBuffers,
+): void {
+  const bufferAt = (spot: Spot): GPUBuffer => {
+    if (spot.kind === 'report') return buffers.report?.own as GPUBuffer;
+    const list = spot.kind === 'leaf' ? buffers.leaves : spot.kind === 'output' ? buffers.results : buffers.slots;
+    return list[spot.kind === 'leaf' ? spot.slot : spot.index] as GPUBuffer;
+  };
+  const { kernel, spots, numbersAt } = plan.kernels[index] as Plan['kernels'][number];
+  const { pipeline, layout } = pipelines[index] as Pipeline;
+  const entries = spots.map(
+    (spot, binding): GPUBindGroupEntry => ({ binding: binding + 1, resource: { buffer: bufferAt(spot) } }),
+  );
+  if (kernel.numbers.length > 0) {
+    const size = 16 * Math.ceil(kernel.numbers.length / 4);
+    entries.unshift({ binding: 0, resource: { buffer: numbers as GPUBuffer, offset: numbersAt, size } });
+  }
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, device.createBindGroup({ label: kernel.label, layout, entries }));
+  // More groups than fit along one dimension are spread over two; shaders know their number, and how many they are.
+  const high = Math.ceil(kernel.workgroups / device.limits.maxComputeWorkgroupsPerDimension);
+  pass.dispatchWorkgroups(Math.ceil(kernel.workgroups / high), high);
+}
+
+/** What a run does besides its kernels: the report is cleared before and copied after, and some outputs are copies. */
+function addCopies(encoder: GPUCommandEncoder, { outputs }: Program, { leaves, results, report }: RunBuffers): void {
+  if (report !== undefined) encoder.copyBufferToBuffer(report.own, 0, report.copy, 0, report.bytes);
+  // What is a leaf, or an output twice, has no kernel to write it.
+  outputs.forEach((value, i) => {
+    const source = value.primitive === 'leaf' ? leaves[value.slot] : results[outputs.indexOf(value)];
+    const target = results[i] as GPUBuffer;
+    const bytes = deviceBytes(value.dtype, sizeOf(value.shape));
+    if (source !== undefined && source !== target && bytes > 0) encoder.copyBufferToBuffer(source, 0, target, 0, bytes);
+  });
+}
+
+function begin(device: GPUDevice, { report }: RunBuffers): GPUCommandEncoder {
+  const encoder = device.createCommandEncoder();
+  if (report !== undefined) encoder.clearBuffer(report.own, 0, report.bytes);
+  return encoder;
+}
+
+/** Hands a whole run to the device at once. */
+export function submitRun(device: GPUDevice, program: Program, ready: ReadyPlan, buffers: RunBuffers): void {
+  const encoder = begin(device, buffers);
+  if (ready.plan.kernels.length > 0) {
+    const pass = encoder.beginComputePass();
+    ready.plan.kernels.forEach((_, i) => {
+      addKernel(device, pass, ready, i, buffers);
+    });
+    pass.end();
+  }
+  addCopies(encoder, program, buffers);
+  device.queue.submit([encoder.finish()]);
+}
+
+/** The first kernel that cannot even be recorded, with why: after a run has failed, to tell which it was. */
+export async function findFault(
+  device: GPUDevice,
+  ready: ReadyPlan,
+  buffers: RunBuffers,
+): Promise<{ readonly label: string; readonly message: string } | undefined> {
+  const faults = ready.plan.kernels.map(async ({ kernel: { label } }, i) => {
+    device.pushErrorScope('validation');
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    addKernel(device, pass, ready, i, buffers);
+    pass.end();
+    encoder.finish();
+    const error = await device.popErrorScope();
+    return error === null ? [] : [{ label, message: error.message }];
+  });
+  return (await Promise.all(faults)).flat()[0];
+}
+
+/** Most timestamps of a set. */
+const mostTimestamps = 4096;
+
+/** Runs a plan and tells how many milliseconds each kernel took. */
+export async function timeRun(
+  device: GPUDevice,
+  program: Program,
+  ready: ReadyPlan,
+  buffers: RunBuffers,
+): Promise<number[]> {
+  return device.features.has('timestamp-query')
+    ? timeByTimestamps(device, program, ready, buffers)
+    : timeOneByOne(device, program, ready, buffers);
+}
+
+async function timeByTimestamps(
+  device: GPUDevice,
+  program: Program,
+  ready: ReadyPlan,
+  buffers: RunBuffers,
+): Promise<number[]> {
+  const encoder = begin(device, buffers);
+  const count = ready.plan.kernels.length;
+  const parts: { readonly set: GPUQuerySet; readonly from: GPUBuffer; readonly to: GPUBuffer }[] = [];
+  for (let first = 0; first < count; first += mostTimestamps / 2) {
+    const end = Math.min(count, first + mostTimestamps / 2);
+    const queries = 2 * (end - first);
+    const set = device.createQuerySet({ type: 'timestamp', count: queries });
+    const size = 8 * queries;
+    const from = device.createBuffer({ size, usage: usage.queryResolve | usage.copySource, label: 'timestamps' });
+    const to = device.createBuffer({ size, usage: usage.mapRead | usage.copyTarget, label: 'timestamps' });
+    for (let i = first; i < end; i++) {
+      const at = 2 * (i - first);
+      const pass = encoder.beginComputePass({
+        timestampWrites: { querySet: set, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 },
+      });
+      addKernel(device, pass, ready, i, buffers);
+      pass.end();
+    }
+    encoder.resolveQuerySet(set, 0, queries, from, 0);
+    encoder.copyBufferToBuffer(from, 0, to, 0, size);
+    parts.push({ set, from, to });
+  }
+  addCopies(encoder, program, buffers);
+  device.queue.submit([encoder.finish()]);
+  const times: number[] = [];
+  try {
+    for (const { to } of parts) {
+      await to.mapAsync(mapForRead);
+      const stamps = new BigInt64Array(to.getMappedRange());
+      for (let i = 0; i < stamps.length; i += 2)
+        times.push(Math.max(0, Number((stamps[i + 1] as bigint) - (stamps[i] as bigint)) / 1e6));
+    }
+  } finally {
+    for (const { set, from, to } of parts) {
+      set.destroy();
+      from.destroy();
+      to.destroy();
+    }
+  }
+  return times;
+}
+
+async function timeOneByOne(
+  device: GPUDevice,
+  program: Program,
+  ready: ReadyPlan,
+  buffers: RunBuffers,
+): Promise<number[]> {
+  device.queue.submit([begin(device, buffers).finish()]);
+  const times: number[] = [];
+  for (let i = 0; i < ready.plan.kernels.length; i++) {
+    await device.queue.onSubmittedWorkDone();
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    addKernel(device, pass, ready, i, buffers);
+    pass.end();
+    const start = performance.now();
+    device.queue.submit([encoder.finish()]);
+    await device.queue.onSubmittedWorkDone();
+    times.push(performance.now() - start);
+  }
+  const encoder = device.createCommandEncoder();
+  addCopies(encoder, program, buffers);
+  device.queue.submit([encoder.finish()]);
+  return times;
+}

@@ -1,0 +1,112 @@
+import { isContraction } from '../compiler/buffers.ts';
+import { contractionFlops, describeLoops, loopFlops } from '../compiler/describe.ts';
+import type { LoopKernel } from '../compiler/kernel.ts';
+import { shapeLoops } from '../compiler/loops.ts';
+import type { Program, Value } from '../compiler/program.ts';
+import { loadsOf } from '../compiler/scalars.ts';
+import { schedule } from '../compiler/schedule.ts';
+import type { KernelReport } from '../explain.ts';
+import { formatShape, sizeOf } from '../shape.ts';
+import { contractionKernels, contractionReads } from './contractions/index.ts';
+import { stepKernels } from './steps/index.ts';
+import { deviceBytes } from './transfers.ts';
+import { isMap, loopKernels } from './wgsl/loopCode.ts';
+import type { Kernel, Place } from './wgsl/shader.ts';
+
+/** Work of a plan that ends before the next begins, in one kernel or a few. */
+export interface Task {
+  readonly reads: ReadonlySet<Value>;
+  readonly writes: readonly Value[];
+  readonly kernel?: LoopKernel;
+  readonly report: KernelReport;
+  /** Whether each element is made on its own, so that it can be written over one that is read there. */
+  readonly isMap: boolean;
+  /** The kernels; `inPlace` has the leaves that they overwrite, with what is written there. */
+  kernels(inPlace?: ReadonlyMap<Place, Place>): readonly Kernel[];
+}
+
+export interface TaskOptions {
+  /** Whether the adapter is a CPU. */
+  readonly software: boolean;
+  readonly fuse: boolean;
+}
+
+export const bytesOf = ({ dtype, shape }: Value): number => deviceBytes(dtype, sizeOf(shape));
+
+/** Every adapter has this many storage buffers for a kernel, and some have no more. */
+const mostBuffers = 8;
+
+/** What a program does, in order. `indexed` are the gathers and scatters, which report bad indices by their number there. */
+export function planTasks(program: Program, indexed: readonly Value[], { software, fuse }: TaskOptions): Task[] {
+  const reportNumber = (value: Value): number => indexed.indexOf(value);
+  // Loads, what is written and the report. What gets a buffer late may be one load more for what was counted before, so
+  // the kernels have the last word.
+  for (let mostLoads = mostBuffers - 2; ; mostLoads--) {
+    const { kernels, buffers } = schedule(program, { mostLoads, fuse });
+    const tasks = kernels.map((one): Task => {
+      if (one.kind === 'loops') {
+        const kernel = shapeLoops(one);
+        return loopTask(kernel, (inPlace) =>
+          loopKernels(kernel, { software, reportNumber, ...(inPlace && { inPlace }) }),
+        );
+      }
+      const { value } = one;
+      return isContraction(value)
+        ? stepTask(value, contractionReads(value, buffers), contractionFlops(value), () =>
+            contractionKernels(value, buffers, { software }),
+          )
+        : stepTask(value, value.inputs, 0, () => stepKernels(value, { reportNumber }));
+    });
+    if (
+      mostLoads === 1 ||
+      tasks.every((task) => task.kernels().every(({ bindings }) => bindings.length <= mostBuffers))
+    )
+      return tasks;
+  }
+}
+
+const once = (make: () => readonly Kernel[]): (() => readonly Kernel[]) => {
+  let made: readonly Kernel[] | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+};
+
+function loopTask(kernel: LoopKernel, make: (inPlace?: ReadonlyMap<Place, Place>) => readonly Kernel[]): Task {
+  const { stages } = kernel;
+  const reads = new Set(stages.flatMap(({ scalar }) => loadsOf(scalar).map(({ from }) => from)));
+  const writes = stages.flatMap(({ store, value }) => (store === undefined ? [] : [value]));
+  const plain = once(make);
+  return {
+    reads,
+    writes,
+    kernel,
+    report: reportOf(describeLoops(kernel), reads, writes, loopFlops(kernel)),
+    isMap: isMap(kernel),
+    kernels: (inPlace) => (inPlace === undefined ? plain() : make(inPlace)),
+  };
+}
+
+function stepTask(value: Value, inputs: readonly Value[], flops: number, make: () => readonly Kernel[]): Task {
+  const reads = new Set(inputs);
+  return {
+    reads,
+    writes: [value],
+    report: reportOf(value.primitive, reads, [value], flops),
+    isMap: false,
+    kernels: once(make),
+  };
+}
+
+const reportOf = (
+  description: string,
+  reads: ReadonlySet<Value>,
+  writes: readonly Value[],
+  flops: number,
+): KernelReport => ({
+  description,
+  writes: writes.map(({ dtype, shape }) => `${dtype}${formatShape(shape)}`),
+  bytes: [...reads, ...writes].reduce((sum, value) => sum + bytesOf(value), 0),
+  flops,
+});

@@ -1,0 +1,60 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { vjp } from '../../../autograd/index.ts';
+import { programInputs, programs, runProgram } from '../../../autograd/testing/index.ts';
+import { readProgram } from '../../../tensor/compiler/program.ts';
+import { topologicalOrder } from '../../../tensor/graph.ts';
+import * as t from '../../../tensor/index.ts';
+import { sourceOf } from '../../../tensor/tensor.ts';
+import { draftPlan } from '../../../tensor/webgpu/plan.ts';
+
+const pendingInputs = (tensor: t.Tensor): readonly t.Tensor[] => {
+  const source = sourceOf(tensor);
+  return source.kind === 'pending' ? source.node.inputs : [];
+};
+
+const planOf = (outputs: readonly t.Tensor[], options: { fuse?: boolean } = {}) => {
+  const order = topologicalOrder(outputs, pendingInputs).filter((tensor) => sourceOf(tensor).kind === 'pending');
+  return draftPlan(readProgram(order, outputs), { software: true, fuse: true, ...options }).plan([]);
+};
+
+/** Every adapter has eight storage buffers for a kernel, and many have no more. */
+const mostBuffers = 8;
+const buffersOf = (outputs: readonly t.Tensor[], options?: { fuse?: boolean }): number =>
+  Math.max(0, ...planOf(outputs, options).kernels.map(({ kernel }) => kernel.bindings.length));
+
+const leaf = (...shape: readonly number[]): t.Tensor =>
+  t.tensor(new Float32Array(shape.reduce((a, b) => a * b, 1)), { shape });
+const leaves = (count: number): t.Tensor[] => Array.from({ length: count }, () => leaf(5));
+const total = (xs: readonly t.Tensor[]): t.Tensor => xs.reduce((sum, x) => t.add(sum, x));
+
+describe('a kernel has no more buffers than every adapter allows', () => {
+  for (const fuse of [true, false]) {
+    test(`where few or many are joined${fuse ? '' : ', without fusion'}`, () => {
+      for (let count = 2; count < 12; count++) {
+        expect(buffersOf([t.concat(leaves(count))], { fuse })).toBeLessThanOrEqual(mostBuffers);
+        expect(buffersOf([t.neg(t.concat(leaves(count)))], { fuse })).toBeLessThanOrEqual(mostBuffers);
+      }
+    });
+  }
+
+  test('where a value gets a buffer only after another has used it', () => {
+    const [a, b, c, d, e, f, ...others] = leaves(12) as [t.Tensor, t.Tensor, t.Tensor, t.Tensor, t.Tensor, t.Tensor];
+    const [left, right] = [t.add(a, b), t.add(c, d)];
+    const first = t.mul(t.mul(left, right), total([f, a, c, e, d, b]));
+    const later = [t.mul(left, total(others)), t.mul(right, total([...others].reverse()))];
+    expect(buffersOf([first, ...later])).toBeLessThanOrEqual(mostBuffers);
+  });
+
+  test('in random programs and their gradients', () => {
+    fc.assert(
+      fc.property(programs({ smooth: true, dtypes: ['f32'], maxSteps: 14, minSize: 0 }), (program) => {
+        const { value, pullback } = vjp((...xs: t.Tensor[]) => runProgram(program, xs), ...programInputs(program));
+        const outputs = [...value, ...pullback(value.map((x) => t.onesLike(x)))];
+        const pending = [...new Set(outputs)].filter((output) => sourceOf(output).kind === 'pending');
+        expect(buffersOf(pending)).toBeLessThanOrEqual(mostBuffers);
+      }),
+      { numRuns: 200, seed: 20260 },
+    );
+  });
+});
