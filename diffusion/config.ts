@@ -1,9 +1,13 @@
-import { TensorError } from '../tensor/index.ts';
+import { suggestion, TensorError } from '../tensor/index.ts';
 
 /** How one field of a configuration is read: gives its value, or says what is wrong with it. */
 export type Field<T> = (value: unknown) => { readonly value: T } | { readonly problem: string };
 
-const show = (value: unknown): string => JSON.stringify(value) ?? String(value);
+/** A value as messages show it, not longer than a line or two. */
+function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length <= 120 ? text : `${text.slice(0, 120)}…`;
+}
 
 /** A field with a default, for where it is missing; `null` is a value like others. */
 const field =
@@ -71,8 +75,9 @@ export const either =
 export type ConfigOf<F> = { readonly [Name in keyof F]: F[Name] extends Field<infer T> ? T : never };
 
 /**
- * Reads the JSON object of a configuration. Throws one error that lists every field that is unknown, is of the wrong kind
- * or asks for what is not supported. Names that begin with `_` are notes of whoever wrote the file.
+ * Reads the JSON object of a configuration. Throws one error that lists every field that is unknown (with the one that may
+ * be meant), is of the wrong kind or asks for what is not supported. Names that begin with `_` are notes of whoever wrote
+ * the file.
  */
 export function readConfig<const F extends Readonly<Record<string, Field<unknown>>>>(
   className: string,
@@ -85,9 +90,14 @@ export function readConfig<const F extends Readonly<Record<string, Field<unknown
   const problems: string[] = [];
   const named = given._class_name;
   if (named !== undefined && named !== className) problems.push(`_class_name: is ${show(named)}, not "${className}"`);
+  const names = Object.keys(fields);
   for (const name of Object.keys(given)) {
     if (name.startsWith('_') || Object.hasOwn(fields, name)) continue;
-    problems.push(`${name}: is not known here (its value is ${show(given[name])})`);
+    const near = suggestion(
+      name,
+      names.filter((known) => !Object.hasOwn(given, known)),
+    );
+    problems.push(`${name}: is not known here (its value is ${show(given[name])})${near}`);
   }
   const config = Object.fromEntries(
     Object.entries(fields).map(([name, read]) => {

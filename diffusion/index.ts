@@ -4,10 +4,14 @@
  *   config   reading configuration files: every field is known, or refused by name
  *   noise/    how pictures become noise: schedules, noising, what networks predict
  *   samplers/ from noise to pictures: DDPM, DDIM, Euler, DPM-Solver++, PNDM; guidance
+ *   checkpoint/   parameters from and to files and folders, as diffusers has them
  *   text/    CLIP's tokenizer and text encoder
  *   unet/    UNet2DModel and UNet2DConditionModel, from their config.json
  */
 
+export { type LoadOptions, loadParameters } from './checkpoint/loadParameters.ts';
+export { type Manifest, manifestOf } from './checkpoint/manifest.ts';
+export type { AnyModel } from './checkpoint/models.ts';
 export { addNoise, type BatchTimesteps, noiseFactors, predictionTarget, velocity } from './noise/addNoise.ts';
 export { type Mixture, toNoise, toOriginal } from './noise/prediction.ts';
 export {
@@ -21,6 +25,14 @@ export {
   predictionTypes,
   signalToNoise,
 } from './noise/schedule.ts';
+export {
+  type Conditioning,
+  type TextToImage,
+  type TextToImageConfig,
+  type TextToImageParams,
+  textToImage,
+  tokenIds,
+} from './pipeline/textToImage.ts';
 export { type DdimOptions, ddim } from './samplers/ddim.ts';
 export { ddpm } from './samplers/ddpm.ts';
 export { dpmSolverMultistep } from './samplers/dpmSolver.ts';
@@ -45,6 +57,7 @@ export {
   clipTokenizer,
   parseMerges,
 } from './text/clipTokenizer.ts';
+export { learnTokenizer } from './text/learnTokenizer.ts';
 export type { Timesteps, UNetInputs, UNetOptions } from './unet/unet.ts';
 export { type UNet2DConditionModelConfig, unet2dConditionModel } from './unet/unet2dConditionModel.ts';
 export { type UNet2DModelConfig, unet2dModel } from './unet/unet2dModel.ts';

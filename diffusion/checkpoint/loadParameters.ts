@@ -1,16 +1,18 @@
 import { type PathPattern, pathMatcher } from '../../nn/index.ts';
 import {
   type Device,
+  defaultDevice,
   dispose,
   type FloatDType,
   flattenTree,
   isFloat,
-  replaceLeaves,
   realize,
+  replaceLeaves,
   type SafetensorsReader,
   type Shape,
   type StoredDType,
   type Tensor,
+  type TensorEntry,
 } from '../../tensor/index.ts';
 import { differences, throwProblems } from './differences.ts';
 
@@ -23,43 +25,69 @@ export interface LoadOptions {
   readonly ignore?: readonly PathPattern[];
 }
 
-const storedFloats: ReadonlySet<StoredDType> = new Set(['F64', 'F32', 'F16', 'BF16']);
+/** What floats in files become in memory. */
+const floatDtypes: Readonly<Partial<Record<StoredDType, FloatDType>>> = {
+  F64: 'f64',
+  F32: 'f32',
+  F16: 'f16',
+  BF16: 'bf16',
+};
 
 /**
  * Fills a tree of parameters from a file: `template` is what `init` of a layer gives, of which only names, shapes and
- * dtypes are used. Names and shapes are checked before anything is read. Then each tensor is read, brought to the device
- * and let go before the next one is read, so that the host never holds two.
- * @throws FormatError that lists the tensors that are missing, unexpected, or of another shape or kind: up to 20 of each.
+ * dtypes are used. Names and shapes are checked before anything is read. Then tensors are read one by one, all through the
+ * same memory on the host, which is as large as the largest.
+ * @throws FormatError that lists the tensors that are missing, unexpected, of another shape or kind, or of a dtype that the
+ * device does not have: up to 20 of each.
  */
 export async function loadParameters<T>(
   template: T,
   reader: SafetensorsReader,
-  { device, dtype, ignore = [] }: LoadOptions = {},
+  { device: asked, dtype, ignore = [] }: LoadOptions = {},
 ): Promise<T> {
-  const wanted = flattenTree(template);
-  const found = new Map<string, Shape>();
-  const odd: string[] = [];
-  const floats = new Set(wanted.filter(({ tensor }) => isFloat(tensor.dtype)).map(({ path }) => path));
-  for (const name of reader.names) {
-    const { shape, dtype: stored } = await reader.entry(name);
-    found.set(name, shape);
-    if (floats.has(name) && !storedFloats.has(stored)) odd.push(`${name} is ${stored}, the model has numbers with fractions`);
-  }
-  throwProblems(`${reader.name}: these are not the parameters of this model`, {
-    ...differences(new Map(wanted.map(({ path, tensor }) => [path, tensor.shape])), found, pathMatcher(...ignore)),
-    'of another kind': odd,
-  });
+  const device = asked ?? (await defaultDevice());
+  const wanted = new Map(flattenTree(template).map(({ path, tensor }) => [path, tensor]));
+  const found = new Map<string, TensorEntry>();
+  for (const name of reader.names) found.set(name, await reader.entry(name));
+  checkEntries(wanted, found, device, reader.name, pathMatcher(...ignore));
 
+  // No dtype in memory takes more than four bytes for each of the file's: that is U8, which is read as u32.
+  const bytesOf = (name: string) => (found.get(name)?.byteLength ?? 0) * (floatDtypes[dtypeIn(found, name)] ? 1 : 4);
+  const scratch = new ArrayBuffer(Math.max(0, ...[...wanted.keys()].map(bytesOf)));
   const loaded: Tensor[] = [];
   try {
-    for (const { path, tensor } of wanted) {
-      const stored = await reader.read(path);
+    for (const [name, tensor] of wanted) {
+      const stored = await reader.read(name, { device, scratch });
       const kept = dtype === undefined || !isFloat(tensor.dtype) ? stored : stored.cast(dtype);
-      loaded.push(await realize(kept, { donate: stored, ...(device === undefined ? {} : { device }) }));
+      loaded.push(kept === stored ? stored : await realize(kept, { donate: stored, device }));
     }
   } catch (error) {
     dispose(loaded);
     throw error;
   }
   return replaceLeaves(template, loaded);
+}
+
+const dtypeIn = (found: ReadonlyMap<string, TensorEntry>, name: string) => (found.get(name) as TensorEntry).dtype;
+
+function checkEntries(
+  wanted: ReadonlyMap<string, Tensor>,
+  found: ReadonlyMap<string, TensorEntry>,
+  device: Device,
+  file: string,
+  ignores: (name: string) => boolean,
+): void {
+  const shapes = (all: ReadonlyMap<string, { readonly shape: Shape }>) =>
+    new Map([...all].map(([name, { shape }]) => [name, shape]));
+  const floats = [...wanted].flatMap(([name, { dtype }]) => (isFloat(dtype) && found.has(name) ? [name] : []));
+  const isMissing = (dtype: FloatDType | undefined) => dtype !== undefined && !device.dtypes.has(dtype);
+  throwProblems(`${file}: these are not the parameters of this model`, {
+    ...differences(shapes(wanted), shapes(found), ignores),
+    'of another kind': floats
+      .filter((name) => floatDtypes[dtypeIn(found, name)] === undefined)
+      .map((name) => `${name} is ${dtypeIn(found, name)}, the model has numbers with fractions`),
+    [`of a dtype that the device '${device.name}' does not have`]: floats
+      .filter((name) => isMissing(floatDtypes[dtypeIn(found, name)]))
+      .map((name) => `${name} is ${dtypeIn(found, name)}`),
+  });
 }

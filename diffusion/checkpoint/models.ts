@@ -14,17 +14,15 @@ export interface AnyModel {
 /** A model from its configuration. */
 export type ModelOf = (config: JsonObject) => AnyModel;
 
-interface KnownModel {
+export interface KnownModel {
   readonly build: ModelOf;
-  /** What weights are stored in, without the ending. */
-  readonly stem: string;
   /** Tensors that published files have and the model does not need. */
   readonly ignore: readonly string[];
 }
 
-const diffusers = (build: ModelOf): KnownModel => ({ build, stem: 'diffusion_pytorch_model', ignore: [] });
+const diffusers = (build: ModelOf): KnownModel => ({ build, ignore: [] });
 // The numbers 0 to 76, which transformers used to save.
-const clip: KnownModel = { build: clipTextModel, stem: 'model', ignore: ['text_model.embeddings.position_ids'] };
+const clip: KnownModel = { build: clipTextModel, ignore: ['text_model.embeddings.position_ids'] };
 
 const known: ReadonlyMap<unknown, KnownModel> = new Map([
   ['UNet2DModel', diffusers((config) => unet2dModel(config))],

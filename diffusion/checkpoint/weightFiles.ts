@@ -22,7 +22,10 @@ const indexNames = ({ stem, variant }: WeightsName): readonly [string, ...string
 const digits = (number: number): string => String(number).padStart(5, '0');
 
 /** The names of the files that weights are written to: of the shards, of which there may be one, and of their index. */
-export function namesToWrite(name: WeightsName, shards: number): { readonly shards: string[]; readonly index?: string } {
+export function namesToWrite(
+  name: WeightsName,
+  shards: number,
+): { readonly shards: string[]; readonly index?: string } {
   if (shards === 1) return { shards: [singleName(name)] };
   const stem = singleName(name).slice(0, -'.safetensors'.length);
   return {
@@ -40,7 +43,8 @@ export function isWeightsFile(name: WeightsName, file: string): boolean {
 }
 
 /** The endings of files that look like weights, for messages. */
-const looksLikeWeights = (file: string): boolean => /\.(safetensors|bin|ckpt|pt|pth|msgpack|onnx)$|\.index\..*json$/.test(file);
+const looksLikeWeights = (file: string): boolean =>
+  /\.(safetensors|bin|ckpt|pt|pth|msgpack|onnx)$|\.index\..*json$/.test(file);
 
 /**
  * The file to open, an index or a single file, among the files of a folder.
@@ -54,8 +58,10 @@ export function chooseWeights(name: WeightsName, files: readonly string[], folde
   if (first !== undefined)
     throw new FormatError(`${folder}: there are both ${found.join(' and ')}; which of them is right? Remove the other`);
   const weights = files.filter(looksLikeWeights);
-  const shown = weights.length === 0 ? 'no weights' : `only ${weights.slice(0, 20).join(', ')}${weights.length > 20 ? ', …' : ''}`;
-  const pickled = weights.some((file) => /\.(bin|ckpt|pt|pth)$/.test(file)) && !weights.some((file) => /safetensors/.test(file));
+  const shown =
+    weights.length === 0 ? 'no weights' : `only ${weights.slice(0, 20).join(', ')}${weights.length > 20 ? ', …' : ''}`;
+  const pickled =
+    weights.some((file) => /\.(bin|ckpt|pt|pth)$/.test(file)) && !weights.some((file) => /safetensors/.test(file));
   const hint = pickled ? '; files that are not safetensors are not read, since they can hold programs' : '';
   throw new FormatError(`${folder}: there is none of ${wanted.join(', ')}; it holds ${shown}${hint}`);
 }

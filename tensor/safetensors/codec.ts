@@ -1,12 +1,14 @@
-import { allocate, byteSize, type DType, type StorageArray } from '../dtype.ts';
+import { byteSize, type DType, type StorageArray } from '../dtype.ts';
 import { FormatError } from '../errors.ts';
 import type { StoredDType } from './storedDtype.ts';
 
 /** How elements in a file become elements in memory and back. `where` names the file and the tensor in messages. */
 interface Codec {
   readonly dtype: DType;
-  /** Always new storage: it shares nothing with `bytes`. */
-  decode(bytes: Uint8Array, where: string): StorageArray;
+  /** Whether the bytes of a file are those of the storage, so that they can be read right into it. */
+  readonly isSame: boolean;
+  /** Fills `storage` from element `first` on with those that `bytes` holds; shares nothing with `bytes`. */
+  decode(bytes: Uint8Array, storage: StorageArray, first: number, where: string): void;
   /** May share memory with `storage`. */
   encode(storage: StorageArray, where: string): Uint8Array;
 }
@@ -15,50 +17,47 @@ if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1) {
   throw new FormatError('safetensors files are little-endian, and this machine is not: it is not supported');
 }
 
-const bytesOf = (array: ArrayBufferView): Uint8Array =>
+export const bytesOf = (array: ArrayBufferView): Uint8Array =>
   new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 
 /** The same bytes in the file as in memory, so that every bit pattern survives. */
 const same = (dtype: DType): Codec => ({
   dtype,
-  decode(bytes) {
-    const storage = allocate(dtype, bytes.length / byteSize[dtype]);
-    bytesOf(storage).set(bytes);
-    return storage;
-  },
+  isSame: true,
+  decode: (bytes, storage, first) => bytesOf(storage).set(bytes, first * byteSize[dtype]),
   encode: bytesOf,
 });
 
 const bool: Codec = {
   ...same('bool'),
-  decode(bytes, where) {
+  isSame: false,
+  decode(bytes, storage, first, where) {
     const wrong = bytes.findIndex((byte) => byte > 1);
     if (wrong >= 0) {
-      throw new FormatError(`${where}: element ${wrong} is ${bytes[wrong]}, but a BOOL element is 0 or 1`);
+      throw new FormatError(`${where}: element ${first + wrong} is ${bytes[wrong]}, but a BOOL element is 0 or 1`);
     }
-    return bytes.slice();
+    storage.set(bytes, first);
   },
 };
 
 /** Files from PyTorch hold indices and step counts as I64; they are `i32` here. */
 const i64: Codec = {
   dtype: 'i32',
-  decode(bytes, where) {
+  isSame: false,
+  decode(bytes, storage, first, where) {
     const words = new Int32Array(bytes.length / 4);
     bytesOf(words).set(bytes);
-    const storage = new Int32Array(words.length / 2);
-    for (let i = 0; i < storage.length; i++) {
+    for (let i = 0; i < words.length / 2; i++) {
       const low = words[2 * i] as number;
       const high = words[2 * i + 1] as number;
       if (high !== low >> 31) {
         const value = (BigInt(high) << 32n) | BigInt(low >>> 0);
         throw new FormatError(
-          `${where}: element ${i} is ${value}; I64 is read as i32, which goes from -2147483648 to 2147483647`,
+          `${where}: element ${first + i} is ${value}; I64 is read as i32, which goes from -2147483648 to 2147483647`,
         );
       }
-      storage[i] = low;
+      storage[first + i] = low;
     }
-    return storage;
   },
   encode(storage) {
     const words = new Int32Array(storage.length * 2);
@@ -73,7 +72,8 @@ const i64: Codec = {
 
 const u8: Codec = {
   dtype: 'u32',
-  decode: (bytes) => Uint32Array.from(bytes),
+  isSame: false,
+  decode: (bytes, storage, first) => storage.set(bytes, first),
   encode(storage, where) {
     const wrong = storage.findIndex((value) => value > 255);
     if (wrong >= 0) {

@@ -5,4 +5,6 @@ export {
   openSafetensorsIndex,
   openSafetensorsPath,
   saveSafetensors,
+  syncFolder,
 } from './file.node.ts';
+export { attempt } from './systemError.node.ts';

@@ -1,4 +1,5 @@
 import { FormatError } from '../errors.ts';
+import { whereJsonFails } from './jsonGrammar.ts';
 import { quote } from './message.ts';
 
 /** The entries of a JSON object, safe to look names such as `__proto__` up in; `undefined` for any other value. */
@@ -12,6 +13,7 @@ const deepest = 128;
  * Parses JSON more strictly than `JSON.parse`: bytes that are not UTF-8, a name that occurs twice in one object (there
  * the last would silently win), halves of surrogate pairs and deep nesting are refused too. `what` is what messages
  * call the text.
+ * @throws FormatError; for text that is no JSON at all with the line and column where it goes wrong.
  */
 export function parseJson(bytes: Uint8Array, what: string): unknown {
   const text = decodeUtf8(bytes, what);
@@ -20,8 +22,17 @@ export function parseJson(bytes: Uint8Array, what: string): unknown {
     return JSON.parse(text);
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
-    throw new FormatError(`${what} is not valid JSON: ${cause.message}`, { cause });
+    throw new FormatError(`${what} is not valid JSON: ${cause.message}${placeOfError(text)}`, { cause });
   }
+}
+
+/** Nobody writes longer files by hand, and what made them does not look for a line. */
+const longestSearched = 2 ** 20;
+
+function placeOfError(text: string): string {
+  if (text.length > longestSearched) return '';
+  const lines = text.slice(0, whereJsonFails(text)).split('\n');
+  return ` (line ${lines.length}, column ${(lines.at(-1) as string).length + 1})`;
 }
 
 function decodeUtf8(bytes: Uint8Array, what: string): string {

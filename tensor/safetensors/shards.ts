@@ -1,7 +1,7 @@
 import { FormatError, TensorError } from '../errors.ts';
 import { objectEntries, parseJson } from './json.ts';
 import { quote, show } from './message.ts';
-import { derivedMethods, noSuchTensor, type SafetensorsFile, type SafetensorsReader } from './reader.ts';
+import { derivedMethods, noSuchTensor, type SafetensorsFile, type SafetensorsReader, type Through } from './reader.ts';
 import { whereIs } from './source.ts';
 
 /** What a `*.safetensors.index.json` file says: which shard holds which tensor. */
@@ -42,7 +42,7 @@ const isPlainFileName = (value: unknown): boolean =>
 
 /**
  * Reads a sharded set. A shard is opened when a tensor of it is first asked for, and refused unless it holds exactly
- * the tensors that the index places in it.
+ * the tensors that the index places in it. With the last one, the sum of all tensors must be what the index says.
  */
 export function openShards(
   index: ShardIndex,
@@ -51,12 +51,22 @@ export function openShards(
   const { name: indexName, metadata, weightMap } = index;
   const names = [...weightMap.keys()];
   const opened = new Map<string, Promise<SafetensorsFile>>();
+  const unopened = new Set(weightMap.values());
+  let foundSize = 0;
   let closed = false;
 
   async function openChecked(fileName: string): Promise<SafetensorsFile> {
     const shard = await openShard(fileName);
     try {
       checkShard(index, fileName, shard);
+      unopened.delete(fileName);
+      for (const { byteLength } of shard.entries.values()) foundSize += byteLength;
+      const totalSize = metadata.get('total_size');
+      if (unopened.size === 0 && totalSize !== undefined && foundSize !== totalSize) {
+        throw new FormatError(
+          `${indexName}: metadata says that total_size is ${totalSize}, but the tensors of all shards take ${foundSize} bytes`,
+        );
+      }
     } catch (error) {
       await shard.close();
       throw error;
@@ -77,7 +87,7 @@ export function openShards(
   }
 
   const entry = async (name: string) => (await shardOf(name)).entry(name);
-  const read = async (name: string) => (await shardOf(name)).read(name);
+  const read = async (name: string, through?: Through) => (await shardOf(name)).read(name, through);
 
   async function close(): Promise<void> {
     closed = true;

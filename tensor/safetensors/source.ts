@@ -6,8 +6,11 @@ export interface RandomAccess {
   /** What messages call it, such as a file name. */
   readonly name?: string;
   readonly size: number;
-  /** `length` bytes from `offset`; fewer only if the source has become shorter than `size`. */
-  read(offset: number, length: number): Promise<Uint8Array>;
+  /**
+   * `length` bytes from `offset`; fewer only if the source has become shorter than `size`. They may be put into `into`,
+   * which is as long, instead of into new memory.
+   */
+  read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   close?(): Promise<void>;
 }
 
@@ -44,8 +47,14 @@ export function fromBlob(blob: Blob): RandomAccess {
 }
 
 /** Reads `length` bytes or throws; `what` is what messages call them. */
-export async function readExactly(source: RandomAccess, offset: number, length: number, what: string) {
-  const bytes = await source.read(offset, length);
+export async function readExactly(
+  source: RandomAccess,
+  offset: number,
+  length: number,
+  what: string,
+  into?: Uint8Array,
+): Promise<Uint8Array> {
+  const bytes = await source.read(offset, length, into);
   if (bytes.length !== length) {
     throw new FormatError(
       `${nameOf(source)}: ${what} takes ${length} bytes from offset ${offset}, but only ${bytes.length} could be read; ` +

@@ -61,3 +61,6 @@ export const rememberStoredDtype = (tensor: Tensor, dtype: StoredDType): void =>
  * operators are new tensors, which come from no file.
  */
 export const storedDtype = (tensor: Tensor): StoredDType => remembered.get(tensor) ?? natural[tensor.dtype];
+
+/** The bytes that `tensor` takes in a file, unless the writer is told another dtype. */
+export const storedByteLength = (tensor: Tensor): number => (tensor.size * bitSize[storedDtype(tensor)]) / 8;

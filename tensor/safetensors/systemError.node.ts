@@ -11,6 +11,7 @@ const explanations: ReadonlyMap<unknown, string> = new Map([
   ['EDQUOT', 'the disk quota is used up'],
   ['EMFILE', 'too many files are open'],
   ['ENAMETOOLONG', 'the name is too long'],
+  ['ELOOP', 'its symbolic links lead in a circle'],
   ['EBADF', 'it has been closed'],
 ]);
 

@@ -1,4 +1,16 @@
-import { mkdir, mkdtemp, open as openFile, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import {
+  mkdir,
+  mkdtemp,
+  open as openFile,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  type stat,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -12,7 +24,7 @@ import {
   saveSafetensors,
 } from '../../tensor/safetensors/index.node.ts';
 import { toSafetensorsBytes } from '../../tensor/safetensors/index.ts';
-import { f32 } from './safetensorsFixtures.ts';
+import { f32, make } from './safetensorsFixtures.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -135,6 +147,74 @@ describe('a write that fails leaves the old file, and nothing else:', () => {
   });
 });
 
+describe('a write through a symbolic link', () => {
+  const values = async (path: string) => {
+    await using file = await openSafetensorsFile(path);
+    return Array.from(await read(await file.read('a')));
+  };
+
+  test('replaces the file that it leads to, and keeps the link', async () => {
+    await mkdir(at('store'));
+    await saveSafetensors(at('store/blob'), { a: f32(1) });
+    await symlink('store/blob', at('link'));
+    await saveSafetensors(at('link'), { a: f32(2) });
+    expect(await readlink(at('link'))).toBe('store/blob');
+    expect([await values(at('store/blob')), await values(at('link'))]).toEqual([[2], [2]]);
+    expect([(await readdir(folder)).sort(), await readdir(at('store'))]).toEqual([['link', 'store'], ['blob']]);
+  });
+
+  test('makes the file that it leads to where there is none yet', async () => {
+    await mkdir(at('store'));
+    await symlink('store', at('models'));
+    await symlink('../link', at('store/blob'));
+    await symlink('store/new', at('link'));
+    await saveSafetensors(at('models/blob'), { a: f32(3) });
+    expect(await values(at('store/new'))).toEqual([3]);
+    expect((await readdir(folder)).sort()).toEqual(['link', 'models', 'store']);
+  });
+
+  test('that leads in a circle is refused', async () => {
+    await symlink('b', at('a'));
+    await symlink('a', at('b'));
+    await expect(saveSafetensors(at('a'), { a: f32(1) })).rejects.toThrow(
+      `cannot write ${at('a')}: its symbolic links lead in a circle`,
+    );
+  });
+});
+
+test.skipIf(process.platform === 'win32')('a write is kept by the folder, too, before it is done', async () => {
+  const methods = await fileMethods();
+  const sync = methods.sync;
+  const synced: string[] = [];
+  vi.spyOn(methods, 'sync').mockImplementation(async function (this: unknown) {
+    const kind = (await (this as { stat: () => ReturnType<typeof stat> }).stat()).isDirectory() ? 'folder' : 'file';
+    synced.push(
+      `${kind} with ${(await readdir(folder)).some((name) => name === 'x') ? 'the new name' : 'no new name'}`,
+    );
+    return Reflect.apply(sync, this, []);
+  });
+  await saveSafetensors(at('x'), { a: f32(1) });
+  expect(synced).toEqual(['file with no new name', 'folder with the new name']);
+});
+
+test('a tensor larger than the pieces it is read in comes back whole', async () => {
+  const count = 3 * 2 ** 20 + 5;
+  const values = Float32Array.from({ length: count }, (_, i) => i);
+  await saveSafetensors(at('x'), { large: make('f32', values) });
+  await using file = await openSafetensorsFile(at('x'));
+  const largest: number[] = [];
+  const methods = (await fileMethods()) as unknown as { read: (bytes: Uint8Array) => unknown };
+  const readBytes = methods.read;
+  vi.spyOn(methods, 'read').mockImplementation(function (this: unknown, ...args) {
+    largest.push(args[0].length);
+    return Reflect.apply(readBytes, this, args);
+  });
+  const found = (await read(await file.read('large'))) as Float32Array;
+  expect(found.length).toBe(count);
+  expect(found.findIndex((value, i) => value !== i)).toBe(-1);
+  expect(Math.max(...largest)).toBe(2 ** 23);
+});
+
 test('a folder that cannot be written to is reported', async () => {
   await expect(saveSafetensors(at('no/model.safetensors'), {})).rejects.toThrow(
     `cannot write ${at('no/model.safetensors')}: there is no such file or folder`,
@@ -182,6 +262,17 @@ describe('a sharded set', () => {
       ['a', 'b', 'c'],
       ['a', 'c'],
     ]);
+  });
+
+  test('is refused where the index says another size', async () => {
+    await writeIndex({ metadata: { total_size: 12 }, weight_map: weightMap });
+    await using set = await openSafetensorsIndex(indexPath());
+    expect(await read(await set.read('a'))).toEqual(Float32Array.of(1));
+    await expect(set.read('b')).rejects.toThrow(
+      new FormatError(
+        `${indexPath()}: metadata says that total_size is 12, but the tensors of all shards take 16 bytes`,
+      ),
+    );
   });
 
   test('opens shards when they are needed', async () => {
