@@ -1,4 +1,4 @@
-import { concat, scaledDotProductAttention, type Tensor } from '../tensor/index.ts';
+import { concat, ShapeError, scaledDotProductAttention, type Tensor, TensorError, typeOf } from '../tensor/index.ts';
 import { linear } from './linear.ts';
 import { module } from './module.ts';
 import { groupNorm } from './norms.ts';
@@ -27,24 +27,51 @@ const joinHeads = (x: Tensor): Tensor => {
   return x.permute([0, 2, 1, 3]).reshape([batch, tokens, heads * width]);
 };
 
+/** Throws unless `x` is [batch, tokens, width]. */
+function checkTokens(what: string, x: Tensor, batch: number | 'batch', width: number): void {
+  const fits = x.rank === 3 && (batch === 'batch' || x.shape[0] === batch) && x.shape[2] === width;
+  if (!fits) throw new ShapeError(`attention: ${what} must be [${batch}, tokens, ${width}], got ${typeOf(x)}`);
+}
+
+function checkCounts(counts: Readonly<Record<string, number>>): void {
+  for (const [name, count] of Object.entries(counts)) {
+    if (Number.isInteger(count) && count >= 1) continue;
+    throw new TensorError(`attention: ${name} must be a whole number from 1, got ${count}`);
+  }
+}
+
 /** softmax(q·kᵀ/√d)·v of [batch, heads, tokens, d], a few heads at a time. */
 function attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | undefined, sliceSize: number): Tensor {
   const heads = q.shape[1] as number;
   if (sliceSize >= heads) return scaledDotProductAttention(q, k, v, { mask });
   const starts = Array.from({ length: Math.ceil(heads / sliceSize) }, (_, i) => i * sliceSize);
-  const part = (x: Tensor, start: number) => x.sliceAxis(1, start, Math.min(start + sliceSize, heads));
   return concat(
-    starts.map((start) => scaledDotProductAttention(part(q, start), part(k, start), part(v, start), { mask })),
+    starts.map((start) => {
+      const part = (x: Tensor, axis: number) => x.sliceAxis(axis, start, Math.min(start + sliceSize, heads));
+      // A mask that has heads is cut like them; others are the same for all.
+      const own = mask !== undefined && (mask.shape.at(-3) ?? 1) > 1 ? part(mask, mask.rank - 3) : mask;
+      return scaledDotProductAttention(part(q, 1), part(k, 1), part(v, 1), { mask: own });
+    }),
     1,
   );
 }
 
-const projections = ({ queryDim, contextDim = queryDim, heads, headDim, bias = false }: AttentionOptions) => ({
-  to_q: linear(queryDim, heads * headDim, { bias }),
-  to_k: linear(contextDim, heads * headDim, { bias }),
-  to_v: linear(contextDim, heads * headDim, { bias }),
-  to_out: [linear(heads * headDim, queryDim)] as const,
-});
+function projections({
+  queryDim,
+  contextDim = queryDim,
+  heads,
+  headDim,
+  bias = false,
+  sliceSize = 1,
+}: AttentionOptions) {
+  checkCounts({ heads, headDim, sliceSize });
+  return {
+    to_q: linear(queryDim, heads * headDim, { bias }),
+    to_k: linear(contextDim, heads * headDim, { bias }),
+    to_v: linear(contextDim, heads * headDim, { bias }),
+    to_out: [linear(heads * headDim, queryDim)] as const,
+  };
+}
 
 type Projection = (x: Tensor) => Tensor;
 
@@ -57,11 +84,13 @@ function attendTokens(
   }: Readonly<Record<'to_q' | 'to_k' | 'to_v', Projection>> & {
     readonly to_out: readonly [Projection];
   },
-  { heads, sliceSize = heads }: AttentionOptions,
+  { queryDim, contextDim = queryDim, heads, sliceSize = heads }: AttentionOptions,
   x: Tensor,
   context: Tensor,
   mask?: Tensor,
 ): Tensor {
+  checkTokens('tokens', x, 'batch', queryDim);
+  checkTokens('the context', context, x.shape[0] as number, contextDim);
   const q = splitHeads(to_q(x), heads);
   const [k, v] = [splitHeads(to_k(context), heads), splitHeads(to_v(context), heads)];
   return project(joinHeads(attend(q, k, v, mask, sliceSize)));
@@ -79,6 +108,8 @@ export const attention = (options: AttentionOptions) =>
 export interface SpatialAttentionOptions {
   readonly channels: number;
   readonly heads: number;
+  /** Width of a head; default: as wide as fits, channels/heads. */
+  readonly headDim?: number | undefined;
   /** Of the group normalisation. */
   readonly groups: number;
   /** Of the group normalisation; default 1e-5. */
@@ -95,12 +126,13 @@ export interface SpatialAttentionOptions {
 export function spatialAttention({
   channels,
   heads,
+  headDim = channels / heads,
   groups,
   eps = 1e-5,
   rescaleOutputFactor = 1,
   sliceSize,
 }: SpatialAttentionOptions) {
-  const options = { queryDim: channels, heads, headDim: channels / heads, bias: true, sliceSize };
+  const options = { queryDim: channels, heads, headDim, bias: true, sliceSize };
   return module({ group_norm: groupNorm(groups, channels, { eps }), ...projections(options) }, (bound, x: Tensor) => {
     const tokens = toTokens(bound.group_norm(x));
     return fromTokens(attendTokens(bound, options, tokens, tokens), x)

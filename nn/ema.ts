@@ -1,4 +1,4 @@
-import { zipTrees } from '../tensor/index.ts';
+import { type Tensor, zipTrees } from '../tensor/index.ts';
 import { widened } from './trees.ts';
 
 export interface EmaOptions {
@@ -24,19 +24,15 @@ export function emaDecay(
   return Math.max(Math.min(grown, decay), minDecay);
 }
 
-/** An exponential moving average of parameters: average − (1 − decay)·(average − params), in the average's dtype. */
-export const emaStep = <P>(average: P, params: P, step: number, options?: EmaOptions): P => {
-  const decay = emaDecay(step, options);
+/** An exponential moving average of parameters: average − (1 − decay)·(average − params), in the average's dtypes. */
+export function emaStep<P>(average: P, params: P, step: number, options?: EmaOptions): P {
+  const rest = 1 - emaDecay(step, options);
   return zipTrees(
-    (a, p) =>
-      widened(a)
-        .sub(
-          widened(a)
-            .sub(widened(p))
-            .mul(1 - decay),
-        )
-        .cast(a.dtype),
+    (old, p) => {
+      const a = widened(old);
+      return a.sub(a.sub((p as Tensor).cast(a.dtype)).mul(rest)).cast(old.dtype);
+    },
     average,
     params,
   );
-};
+}

@@ -1,4 +1,4 @@
-import { random, type Tensor, take } from '../tensor/index.ts';
+import { random, type Tensor, TensorError, take } from '../tensor/index.ts';
 import type { Layer } from './layer.ts';
 
 export interface EmbeddingParams {
@@ -9,5 +9,8 @@ export interface EmbeddingParams {
 /** Rows of a table: ids i32[…] below `count` → [..., width], in the dtype of the table (PyTorch's Embedding). */
 export const embedding = (count: number, width: number): Layer<EmbeddingParams> => ({
   init: (key, { dtype = 'f32' } = {}) => ({ weight: random.normal(key, [count, width], { dtype }) }),
-  apply: ({ weight }, ids) => take(weight, ids, 0),
+  apply: ({ weight, ...others }, ids) => {
+    if ('lora' in others) throw new TensorError('embedding: adapters are for linear layers and convolutions only');
+    return take(weight, ids, 0);
+  },
 });

@@ -1,10 +1,13 @@
 import type { Tensor } from '../tensor/index.ts';
-import { gelu, geluTanh, split, TensorError } from '../tensor/index.ts';
+import { gelu, geluTanh, quickGelu, split, TensorError } from '../tensor/index.ts';
 import { linear } from './linear.ts';
 import { module } from './module.ts';
 
-/** How the wide layer is activated; `geglu` multiplies values by activated gates (Shazeer 2020). */
-export type FeedForwardActivation = 'geglu' | 'gelu' | 'gelu-approximate';
+/**
+ * How the wide layer is activated: `geglu` multiplies values by activated gates (Shazeer 2020); `geglu-approximate` has
+ * no gates in spite of its name, and is x·σ(1.702·x), as in diffusers.
+ */
+export type FeedForwardActivation = 'geglu' | 'geglu-approximate' | 'gelu' | 'gelu-approximate';
 
 export interface FeedForwardOptions {
   readonly width: number;
@@ -25,6 +28,7 @@ function geglu(projected: Tensor): Tensor {
 export function feedForward({ width, outputs = width, inner = 4 * width, activation = 'geglu' }: FeedForwardOptions) {
   const activations: Readonly<Record<FeedForwardActivation, (x: Tensor) => Tensor>> = {
     geglu,
+    'geglu-approximate': quickGelu,
     gelu,
     'gelu-approximate': geluTanh,
   };

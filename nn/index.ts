@@ -6,7 +6,10 @@
  *   attention, feedForward, transformer                       tokens
  *   resnet, resample, timesteps                               images, and time
  *   checkpointed, watch    any layer with less memory; looking inside a model
+ *   lora/                  adapters of low rank: training a small part beside a frozen model
  */
+
+export { flattenTree, mapTree, treeLeaves, zipTrees } from '../tensor/index.ts';
 export { type ActivationName, activation } from './activations.ts';
 export {
   type AttentionOptions,
@@ -25,6 +28,17 @@ export { type FeedForwardActivation, type FeedForwardOptions, feedForward } from
 export { type AffineParams, initAffine } from './initialisers.ts';
 export type { InitOptions, Layer, ParamsOf } from './layer.ts';
 export { linear } from './linear.ts';
+export type { LoraAdapter, LoraAdapters } from './lora/adapter.ts';
+export { loraTensors, readLora } from './lora/file.ts';
+export {
+  attachLora,
+  attentionProjections,
+  initLora,
+  type LoraOptions,
+  type LoraStrength,
+  mergeLora,
+  unmergeLora,
+} from './lora/lora.ts';
 export { type Bound, type ChildParams, module } from './module.ts';
 export { groupNorm, layerNorm, type NormOptions, type NormParams } from './norms.ts';
 export { type AdafactorOptions, type AdafactorState, adafactor } from './optimisers/adafactor.ts';
@@ -43,7 +57,12 @@ export type { Optimiser, OptimiserState, StepOptions } from './optimisers/optimi
 export { type SgdOptions, type SgdState, sgd } from './optimisers/sgd.ts';
 export { type DownsampleOptions, downsample2d, upsample2d } from './resample.ts';
 export { type ResnetBlockOptions, resnetBlock } from './resnet.ts';
-export { type TimestepEmbeddingOptions, timestepEmbedding, timestepMlp } from './timesteps.ts';
+export {
+  type TimestepEmbeddingOptions,
+  type TimestepMlpOptions,
+  timestepEmbedding,
+  timestepMlp,
+} from './timesteps.ts';
 export {
   basicTransformerBlock,
   type Transformer2dOptions,
@@ -54,6 +73,7 @@ export {
   combine,
   countParameters,
   globalNorm,
+  leafNorms,
   type Partition,
   type PathPattern,
   partition,

@@ -1,5 +1,6 @@
 import { random, type Shape, type Tensor } from '../tensor/index.ts';
 import type { InitOptions } from './layer.ts';
+import type { LoraAdapter } from './lora/adapter.ts';
 
 /** The parameters of linear layers and convolutions. */
 export interface AffineParams {
@@ -7,6 +8,8 @@ export interface AffineParams {
   readonly weight: Tensor;
   /** [outputs] */
   readonly bias?: Tensor;
+  /** Where an adapter is attached. */
+  readonly lora?: LoraAdapter;
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { Tensor } from '../tensor/index.ts';
+import { type Tensor, TensorError } from '../tensor/index.ts';
 import { type AttentionOptions, attention, fromTokens, toTokens } from './attention.ts';
 import { conv2d } from './conv2d.ts';
 import { type FeedForwardActivation, feedForward } from './feedForward.ts';
@@ -39,6 +39,9 @@ export function basicTransformerBlock({
       ff: feedForward({ width, activation: feedForwardActivation }),
     },
     ({ norm1, attn1, norm2, attn2, norm3, ff }, x: Tensor, context?: Tensor, mask?: Tensor): Tensor => {
+      // Without this, attention would take the tokens for the context wherever their widths agree.
+      if (contextDim !== undefined && context === undefined)
+        throw new TensorError(`basicTransformerBlock: this block needs a context [batch, tokens, ${contextDim}]`);
       const first = onlyCrossAttention ? attn1(norm1(x), context, mask) : attn1(norm1(x));
       let h = x.add(first);
       if (norm2 !== undefined && attn2 !== undefined) h = h.add(attn2(norm2(h), context, mask));

@@ -1,4 +1,4 @@
-import { flattenTree, replaceLeaves, sizeOf, type Tensor, TensorError, zeros } from '../tensor/index.ts';
+import { flattenTree, mapTree, replaceLeaves, sizeOf, type Tensor, TensorError, zeros } from '../tensor/index.ts';
 
 /**
  * Which tensors of a tree: by a function of their paths, by a regular expression, or by a pattern in which * is anything
@@ -36,11 +36,16 @@ export const countParameters = (tree: unknown): number =>
 /** A tensor in a dtype in which sums do not lose: halves as f32. */
 export const widened = (x: Tensor): Tensor => (x.dtype === 'f64' ? x : x.cast('f32'));
 
-/** √Σ x² over all tensors of a tree: a scalar, in f32 or f64. */
+const sumOfSquares = (x: Tensor): Tensor => widened(x).square().sum();
+
+/** √Σ x² of each tensor of a tree: a tree of scalars, in f32 or f64. */
+export const leafNorms = <T>(tree: T): T => mapTree(tree, (x) => sumOfSquares(x).sqrt());
+
+/** √Σ x² over all tensors of a tree: a scalar, in f32, or f64 where there is a tensor in f64. */
 export function globalNorm(tree: unknown): Tensor {
-  const squares = flattenTree(tree).map(({ tensor }) => widened(tensor).square().sum());
-  const [first, ...rest] = squares;
-  return first === undefined ? zeros([]) : rest.reduce((sum, square) => sum.add(square), first).sqrt();
+  const squares = flattenTree(tree).map(({ tensor }) => sumOfSquares(tensor));
+  const dtype = squares.some((square) => square.dtype === 'f64') ? 'f64' : 'f32';
+  return squares.reduce((sum, square) => sum.add(square.cast(dtype)), zeros([], { dtype })).sqrt();
 }
 
 /** Tensors by their paths: what a tree's tensors become when it is cut in two. */

@@ -1,4 +1,4 @@
-import { flattenTree, mapTree, replaceLeaves, type Tensor, TensorError, zeros } from '../../tensor/index.ts';
+import { flattenTree, mapTree, replaceLeaves, type Tensor, TensorError, zeros, zipTrees } from '../../tensor/index.ts';
 import { widened } from '../trees.ts';
 import { inDtypeOf, type Optimiser, type OptimiserState, zeroMoment } from './optimiser.ts';
 
@@ -12,26 +12,52 @@ export interface AdafactorOptions {
   /** Decay of the mean of updates; default none. */
   readonly beta1?: number | undefined;
   readonly weightDecay?: number;
-  /** Whether the learning rate is multiplied by the parameter's root mean square; default true, as in transformers. */
+  /** Whether the learning rate is multiplied by the parameter's root mean square; default false. */
   readonly scaleParameter?: boolean;
-  /** Whether the learning rate follows from the step (and the one that is given is ignored); default true, as there. */
+  /** Whether the learning rate follows from the step, and the one that is given is a factor of it; default false. */
   readonly relativeStep?: boolean;
   /** Whether such a learning rate grows from almost nothing. */
   readonly warmupInit?: boolean;
 }
 
+/** Mean squares of a parameter's gradients: of matrices and kernels over the last axis, and over the one before. */
+type MeanSquares = { readonly whole: Tensor } | { readonly rows: Tensor; readonly columns: Tensor };
+
 export interface AdafactorState<P> extends OptimiserState<P> {
-  /** Mean squares: for each parameter of two axes or more, over its last axis and over the one before; else itself. */
-  readonly squares: readonly (readonly Tensor[])[];
+  /** By the parameters' paths. */
+  readonly squares: Readonly<Record<string, MeanSquares>>;
   /** Means of updates, where `beta1` is given. */
   readonly mean: P | undefined;
 }
 
 const rootMeanSquare = (x: Tensor): Tensor => x.square().mean().sqrt();
 
+function zeroSquares(x: Tensor): MeanSquares {
+  const zero = zeroMoment(x);
+  if (x.rank < 2) return { whole: zero };
+  const without = (axis: number) => zeros(x.shape.toSpliced(axis, 1), { dtype: zero.dtype });
+  return { rows: without(-1), columns: without(-2) };
+}
+
+/** Mean squares after one more gradient, and the gradient divided by their root. */
+function divided(g: Tensor, old: MeanSquares, tiny: number, beta2: number): { squares: MeanSquares; update: Tensor } {
+  const squared = g.square().add(tiny);
+  const decayed = (mean: Tensor, now: Tensor) => mean.mul(beta2).add(now.mul(1 - beta2));
+  if ('whole' in old) {
+    const whole = decayed(old.whole, squared);
+    return { squares: { whole }, update: g.div(whole.sqrt()) };
+  }
+  const rows = decayed(old.rows, squared.mean(-1));
+  const columns = decayed(old.columns, squared.mean(-2));
+  // rows ⊗ columns / mean(rows) stands for the squares themselves; its root is divided by in two parts.
+  const byRow = rows.div(rows.mean(-1, { keepDims: true })).sqrt();
+  return { squares: { rows, columns }, update: g.div(byRow.unsqueeze(-1)).div(columns.sqrt().unsqueeze(-2)) };
+}
+
 /**
  * Adam with the second moments of matrices kept as a row and a column (Shazeer & Stern 2018), as transformers' Adafactor
- * has it: convolution kernels are factored over their last two axes.
+ * has it: convolution kernels are factored over their last two axes. Unlike there, scaleParameter and relativeStep are off
+ * unless asked for, as diffusers' trainings have them.
  */
 export function adafactor<P>({
   eps: [tiny, leastScale] = [1e-30, 1e-3],
@@ -39,8 +65,8 @@ export function adafactor<P>({
   decayRate = -0.8,
   beta1,
   weightDecay = 0,
-  scaleParameter = true,
-  relativeStep = true,
+  scaleParameter = false,
+  relativeStep = false,
   warmupInit = false,
 }: AdafactorOptions = {}): Optimiser<P, AdafactorState<P>> {
   if (warmupInit && !relativeStep) throw new TensorError('adafactor: warmupInit needs relativeStep');
@@ -48,68 +74,41 @@ export function adafactor<P>({
     init: (params) => ({
       params,
       steps: 0,
-      squares: flattenTree(params).map(({ tensor }) => {
-        const { shape } = tensor;
-        const { dtype } = zeroMoment(tensor);
-        if (shape.length < 2) return [zeroMoment(tensor)];
-        return [zeros(shape.slice(0, -1), { dtype }), zeros([...shape.slice(0, -2), ...shape.slice(-1)], { dtype })];
-      }),
+      squares: Object.fromEntries(flattenTree(params).map(({ path, tensor }) => [path, zeroSquares(tensor)])),
       mean: beta1 === undefined ? undefined : mapTree(params, zeroMoment),
     }),
     step: (state, gradients, { learningRate }) => {
       const steps = state.steps + 1;
       const beta2 = 1 - steps ** decayRate;
-      const rate = relativeStep ? Math.min(warmupInit ? 1e-6 * steps : 1e-2, 1 / Math.sqrt(steps)) : learningRate;
-      const slopes = flattenTree(gradients).map(({ tensor }) => widened(tensor));
-      const means = state.mean === undefined ? undefined : flattenTree(state.mean);
-      const results = flattenTree(state.params).map(({ tensor }, i) => {
+      const ownRate = Math.min(warmupInit ? 1e-6 * steps : 1e-2, 1 / Math.sqrt(steps));
+      const rate = relativeStep ? learningRate * ownRate : learningRate;
+      const slopes = flattenTree(zipTrees((_, g) => widened(g as Tensor), state.params, gradients));
+      const means = state.mean && flattenTree(state.mean);
+      const results = flattenTree(state.params).map(({ path, tensor }, i) => {
         const p = widened(tensor);
-        const g = slopes[i] as Tensor;
-        const squared = g.square().add(tiny);
-        const decay = (old: Tensor, mean: Tensor) => old.mul(beta2).add(mean.mul(1 - beta2));
-        const [first, second] = state.squares[i] as readonly [Tensor, Tensor?];
-        let squares: readonly Tensor[];
-        let update: Tensor;
-        if (second === undefined) {
-          squares = [decay(first, squared)];
-          update = g.div((squares[0] as Tensor).sqrt());
-        } else {
-          const rows = decay(first, squared.mean(-1));
-          const columns = decay(second, squared.mean(-2));
-          squares = [rows, columns];
-          const byRow = rows.div(rows.mean(-1, { keepDims: true })).sqrt();
-          update = g
-            .div(byRow.reshape([...byRow.shape, 1]))
-            .div(columns.sqrt().reshape([...columns.shape.slice(0, -1), 1, columns.shape.at(-1) as number]));
-        }
-        update = update.div(rootMeanSquare(update).div(clipThreshold).maximum(1));
+        const { squares, update } = divided(
+          slopes[i]?.tensor as Tensor,
+          state.squares[path] as MeanSquares,
+          tiny,
+          beta2,
+        );
         const scale = scaleParameter ? rootMeanSquare(p).maximum(leastScale).mul(rate) : rate;
-        update = update.mul(scale);
-        const mean =
-          means === undefined || beta1 === undefined
-            ? undefined
-            : widened(means[i]?.tensor as Tensor)
-                .mul(beta1)
-                .add(update.mul(1 - beta1));
+        const change = update.div(rootMeanSquare(update).div(clipThreshold).maximum(1)).mul(scale);
+        const old = means?.[i]?.tensor;
+        const mean = old === undefined || beta1 === undefined ? change : old.mul(beta1).add(change.mul(1 - beta1));
         const shrunk = weightDecay === 0 ? p : p.sub(p.mul(weightDecay).mul(scale));
-        return { moved: shrunk.sub(mean ?? update), squares, mean };
+        return { path, squares, mean, moved: shrunk.sub(mean) };
       });
+      const like = (pick: (result: (typeof results)[number]) => Tensor) =>
+        replaceLeaves(state.params, results.map(pick));
       return {
         params: inDtypeOf(
           state.params,
-          replaceLeaves(
-            state.params,
-            results.map(({ moved }) => moved),
-          ),
+          like(({ moved }) => moved),
         ),
         steps,
-        squares: results.map(({ squares }) => squares),
-        mean:
-          state.mean &&
-          replaceLeaves(
-            state.mean,
-            results.map(({ mean }) => mean as Tensor),
-          ),
+        squares: Object.fromEntries(results.map(({ path, squares }) => [path, squares])),
+        mean: state.mean && like(({ mean }) => mean),
       };
     },
   };

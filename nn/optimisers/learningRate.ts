@@ -26,17 +26,17 @@ export const learningRateSchedules = [
 ] as const;
 export type LearningRateScheduleName = (typeof learningRateSchedules)[number];
 
-/** Schedules by the names and formulas of diffusers' `get_scheduler`. */
+/**
+ * Schedules by the names and formulas of diffusers' `get_scheduler`.
+ * @throws TensorError if the name is not known, or a schedule that falls has no `totalSteps`.
+ */
 export function learningRateSchedule(
   name: LearningRateScheduleName,
   { warmupSteps = 0, totalSteps, cycles, power = 1, endFactor = 1e-7 }: LearningRateOptions = {},
 ): LearningRateSchedule {
   /** From 0 after the warm-up to 1 at the end. */
-  const progress = (step: number): number => {
-    if (totalSteps === undefined) throw new TensorError(`learningRateSchedule: '${name}' needs totalSteps`);
-    return (step - warmupSteps) / Math.max(1, totalSteps - warmupSteps);
-  };
-  const falling: Readonly<Record<LearningRateScheduleName, (step: number) => number>> = {
+  const progress = (step: number): number => (step - warmupSteps) / Math.max(1, (totalSteps as number) - warmupSteps);
+  const afterWarmup: Readonly<Record<LearningRateScheduleName, (step: number) => number>> = {
     constant: () => 1,
     constant_with_warmup: () => 1,
     linear: (step) => Math.max(0, 1 - progress(step)),
@@ -45,12 +45,14 @@ export function learningRateSchedule(
       progress(step) >= 1 ? 0 : 0.5 * (1 + Math.cos(Math.PI * (((cycles ?? 1) * progress(step)) % 1))),
     polynomial: (step) => (1 - endFactor) * Math.max(0, 1 - progress(step)) ** power + endFactor,
   };
-  const after = Object.hasOwn(falling, name) ? falling[name] : undefined;
+  const after = Object.hasOwn(afterWarmup, name) ? afterWarmup[name] : undefined;
   if (after === undefined) {
     throw new TensorError(
       `learningRateSchedule: '${name}' is not known; there are: ${learningRateSchedules.join(', ')}`,
     );
   }
+  if (totalSteps === undefined && !name.startsWith('constant'))
+    throw new TensorError(`learningRateSchedule: '${name}' needs totalSteps`);
   const warms = name !== 'constant';
   return (step) => (warms && step < warmupSteps ? step / Math.max(1, warmupSteps) : after(step));
 }

@@ -14,6 +14,7 @@ import {
   layerNorm,
   linear,
   module,
+  type ParamsOf,
   resnetBlock,
   spatialAttention,
   timestepEmbedding,
@@ -23,10 +24,12 @@ import {
   watch,
 } from 'diffusion-dpo/nn';
 import {
+  eye,
   flattenTree,
   item,
   key,
   mapTree,
+  ones,
   openDevice,
   random,
   read,
@@ -52,13 +55,15 @@ describe('gradients', () => {
     await checkGradients(
       (own: unknown, given: I) => layer.apply(own, ...given),
       (await realize([params, inputs])) as [unknown, I],
-      { device },
+      { device, order: 2 },
     );
   };
   const image = normal(2, 2, 4, 3, 5);
   const tokens = normal(3, 2, 3, 4);
   const context = normal(4, 2, 5, 6);
   const heads = { heads: 2, headDim: 2 };
+  const stateless = (apply: (x: Tensor) => Tensor): Layer<unknown> => ({ init: () => ({}), apply: (_, x) => apply(x) });
+  const toSize = (params: ParamsOf<ReturnType<typeof upsample2d>>, x: Tensor) => upsample2d(4).apply(params, x, [3, 5]);
   const cases: readonly (readonly [string, () => Promise<void>])[] = [
     ['linear', () => check(linear(4, 3), tokens)],
     ['conv2d', () => check(conv2d(4, 2, 3, { stride: 2, padding: 1 }), image)],
@@ -66,23 +71,39 @@ describe('gradients', () => {
     ['groupNorm', () => check(groupNorm(2, 4), image)],
     ['layerNorm', () => check(layerNorm(4), tokens)],
     ['feedForward, geglu', () => check(feedForward({ width: 4, inner: 3 }), tokens)],
-    ['feedForward, gelu', () => check(feedForward({ width: 4, inner: 3, activation: 'gelu' }), tokens)],
+    ...(['gelu', 'gelu-approximate', 'geglu-approximate'] as const).map(
+      (name) =>
+        [`feedForward, ${name}`, () => check(feedForward({ width: 4, inner: 3, activation: name }), tokens)] as const,
+    ),
     ['attention to itself', () => check(attention({ queryDim: 4, ...heads }), tokens)],
     ['attention to a context', () => check(attention({ queryDim: 4, contextDim: 6, ...heads }), tokens, context)],
-    ['spatialAttention', () => check(spatialAttention({ channels: 4, heads: 2, groups: 2 }), image)],
+    ['attention, one head at a time', () => check(attention({ queryDim: 4, ...heads, sliceSize: 1 }), tokens)],
+    [
+      'spatialAttention',
+      () => check(spatialAttention({ channels: 4, heads: 2, groups: 2, rescaleOutputFactor: 2 }), image),
+    ],
     [
       'basicTransformerBlock',
       () => check(basicTransformerBlock({ width: 4, contextDim: 6, ...heads }), tokens, context),
     ],
+    ['basicTransformerBlock without context', () => check(basicTransformerBlock({ width: 4, ...heads }), tokens)],
     [
-      'transformer2d',
+      'basicTransformerBlock that looks at the context only',
       () =>
-        check(
-          transformer2d({ channels: 4, layers: 1, groups: 2, linearProjection: true, contextDim: 6, ...heads }),
-          normal(2, 2, 4, 2, 2),
-          context,
-        ),
+        check(basicTransformerBlock({ width: 4, contextDim: 6, onlyCrossAttention: true, ...heads }), tokens, context),
     ],
+    ...[true, false].map(
+      (linearProjection) =>
+        [
+          `transformer2d, projected ${linearProjection ? 'linearly' : 'by convolutions'}`,
+          () =>
+            check(
+              transformer2d({ channels: 4, layers: 1, groups: 2, linearProjection, contextDim: 6, ...heads }),
+              normal(2, 2, 4, 2, 2),
+              context,
+            ),
+        ] as const,
+    ),
     [
       'resnetBlock',
       () =>
@@ -104,10 +125,39 @@ describe('gradients', () => {
           normal(5, 2, 3),
         ),
     ],
+    ['resnetBlock without time', () => check(resnetBlock({ inputs: 4, outputs: 2, groups: 2, eps: 1e-5 }), image)],
+    [
+      'resnetBlock with an activated embedding and dropout',
+      () =>
+        check(
+          resnetBlock({ inputs: 4, embeddingDim: 3, groups: 2, eps: 1e-5, skipTimeActivation: true, dropout: 0.5 }),
+          image,
+          normal(5, 2, 3),
+          key(6),
+        ),
+    ],
     ['downsample2d', () => check(downsample2d(4), image)],
+    ['downsample2d by means', () => check(downsample2d(4, { convolution: false }), image)],
     ['downsample2d with padding at one end', () => check(downsample2d(4, { padding: 0 }), image)],
     ['upsample2d', () => check(upsample2d(4), normal(2, 1, 4, 2, 3))],
+    ['upsample2d to a size', () => check({ ...upsample2d(4), apply: toSize }, normal(2, 1, 4, 2, 3))],
+    ['embedding', () => check(embedding(5, 3), tensor([[0, 4, 4]], { dtype: 'i32' }))],
     ['timestepMlp', () => check(timestepMlp(4, 3), normal(2, 2, 4))],
+    [
+      'timestepMlp with a condition',
+      () => check(timestepMlp(4, 3, { conditionDim: 2 }), normal(2, 2, 4), normal(3, 2, 2)),
+    ],
+    [
+      'timestepEmbedding',
+      () =>
+        check(
+          stateless((t) => timestepEmbedding(t, 6, f64)),
+          tensor([0.3, 7.25], f64),
+        ),
+    ],
+    ...(['mish', 'gelu_new', 'quick_gelu'] as const).map(
+      (name) => [name, () => check(stateless(activation(name)), tokens)] as const,
+    ),
     ['checkpointed', () => check(checkpointed(feedForward({ width: 4, inner: 3 })), tokens)],
   ];
   test.each(cases)('%s', (_, run) => run());
@@ -145,11 +195,16 @@ describe('parameters', () => {
     const { weight } = embedding(100, 50).init(key(4));
     expect(Math.abs(await item(weight.mean()))).toBeLessThan(5 / Math.sqrt(5000));
     expect(Math.abs((await item(weight.square().mean())) - 1)).toBeLessThan(5 * Math.sqrt(2 / 5000));
-    expect(Array.from(await read(layerNorm(2).init(key(0)).weight as Tensor))).toEqual([1, 1]);
+    for (const { weight, bias } of [layerNorm(2).init(key(0)), groupNorm(1, 2).init(key(0))]) {
+      expect(Array.from(await read(weight as Tensor))).toEqual([1, 1]);
+      expect(Array.from(await read(bias as Tensor))).toEqual([0, 0]);
+    }
     expect(groupNorm(1, 2, { affine: false }).init(key(0))).toEqual({});
   });
 
-  test('of siblings differ', async () => {
+  test('of siblings differ, and so do weights and biases', async () => {
+    const { weight, bias } = linear(1, 8).init(key(5));
+    expect(await distance(weight.reshape([8]), bias as Tensor)).toBeGreaterThan(0.1);
     const { a, b } = module({ a: linear(4, 4), b: linear(4, 4) }, () => 0).init(key(5));
     expect(await distance(a.weight, b.weight)).toBeGreaterThan(0.1);
   });
@@ -163,50 +218,31 @@ describe('parameters', () => {
   });
 });
 
-describe('attention', () => {
-  test('a few heads at a time gives the same', async () => {
-    const options = { queryDim: 8, contextDim: 6, heads: 4, headDim: 2 };
-    const params = await realize(attention(options).init(key(0), f64));
-    const [x, context] = [normal(1, 2, 3, 8), normal(2, 2, 5, 6)];
-    const whole = attention(options).apply(params, x, context);
-    for (const sliceSize of [1, 3]) {
-      expect(await distance(attention({ ...options, sliceSize }).apply(params, x, context), whole)).toBeLessThan(1e-14);
-    }
+describe('feedForward', () => {
+  // diffusers' FeedForward, its numbers worked out by hand for one token: the projection gives 2, 1 (and 3, 0 as gates).
+  const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+  const tanhGelu = (x: number) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+  // Φ(1), Φ(2) and Φ(3) of the standard normal distribution, from a table.
+  const [phi1, phi2, phi3] = [0.8413447460685429, 0.9772498680518208, 0.9986501019683699];
+  test.each([
+    ['geglu', [2, 1, 3, 0], 2 * 3 * phi3],
+    ['gelu', [2, 1], 2 * phi2 + phi1],
+    ['gelu-approximate', [2, 1], tanhGelu(2) + tanhGelu(1)],
+    ['geglu-approximate', [2, 1], 2 * sigmoid(1.702 * 2) + sigmoid(1.702)],
+  ] as const)('%s', async (name, projected, expected) => {
+    const weight = tensor(
+      projected.map((x) => [x]),
+      f64,
+    );
+    const params = { net: [{ proj: { weight } }, {}, { weight: tensor([[1, 1]], f64) }] as const };
+    const layer = feedForward({ width: 1, inner: 2, activation: name });
+    expect(await item(layer.apply(params, ones([1, 1, 1], f64)))).toBeCloseTo(expected, 12);
   });
 
-  test('does not see what is masked', async () => {
-    const layer = attention({ queryDim: 4, heads: 2, headDim: 2 });
-    const params = await realize(layer.init(key(0), f64));
-    const [x, context] = [normal(1, 1, 2, 4), normal(2, 1, 3, 4)];
-    const mask = tensor([true, true, false]).reshape([1, 1, 1, 3]);
-    const masked = layer.apply(params, x, context, mask);
-    expect(await distance(masked, layer.apply(params, x, context.slice([0, 0], [1, 2])))).toBeLessThan(1e-14);
-  });
-});
-
-describe('timestepEmbedding', () => {
-  const steps = [0, 1, 2, 10, 77, 500, 993, 999];
-
-  test('numbers are exact in f64', async () => {
-    const values = await read(timestepEmbedding([999], 6, { flipSinToCos: true, downscaleFreqShift: 0, ...f64 }));
-    const angles = [0, 1, 2].map((i) => 999 * Math.exp((-Math.log(10000) * i) / 3));
-    [...angles.map(Math.cos), ...angles.map(Math.sin)].forEach((expected, i) => {
-      expect(values[i]).toBeCloseTo(expected, 11);
-    });
-  });
-
-  test.each([0, 1])('tensors in f32 are near the exact values, with shift %i', async (downscaleFreqShift) => {
-    const options = { flipSinToCos: true, downscaleFreqShift };
-    const exact = timestepEmbedding(steps, 320, { ...options, ...f64 });
-    const onDevice = timestepEmbedding(tensor(steps, { dtype: 'i32' }), 320, options);
-    // Two products and a sum of numbers up to 1, each sine and cosine within 2 units of 2⁻²⁴.
-    expect(await distance(onDevice.cast('f64'), exact)).toBeLessThan(8 * 2 ** -24);
-    expect(await distance(timestepEmbedding(steps, 320, options).cast('f64'), exact)).toBeLessThanOrEqual(2 ** -25);
-  });
-
-  test('an odd width ends with zeros', async () => {
-    const values = await read(timestepEmbedding([3], 5, f64));
-    expect(values[4]).toBe(0);
+  test('refuses activations that are not known', () => {
+    expect(() => feedForward({ width: 1, activation: 'relu' as 'gelu' })).toThrow(
+      "feedForward: activation 'relu' is not known; there are: geglu, geglu-approximate, gelu, gelu-approximate",
+    );
   });
 });
 
@@ -224,6 +260,62 @@ describe('dropout', () => {
   test('does nothing without a key, and refuses rates that are none', () => {
     expect(dropout(x, 0.25, undefined)).toBe(x);
     expect(() => dropout(x, 1, key(0))).toThrow('dropout: rate must be at least 0 and below 1, got 1');
+  });
+});
+
+describe('activation', () => {
+  const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+  const silu = (x: number) => x * sigmoid(x);
+  test.each([
+    ['silu', silu],
+    ['swish', silu],
+    // Φ(1) and Φ(−2) of the standard normal distribution, from a table.
+    ['gelu', (x: number) => (x === 1 ? 0.8413447460685429 : -2 * 0.0227501319481792)],
+    ['gelu_new', (x: number) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))],
+    ['quick_gelu', (x: number) => x * sigmoid(1.702 * x)],
+    ['relu', (x: number) => Math.max(x, 0)],
+    ['mish', (x: number) => x * Math.tanh(Math.log(1 + Math.exp(x)))],
+  ] as const)('%s', async (name, expected) => {
+    const [positive, negative] = await read(activation(name)(tensor([1, -2], f64)));
+    expect(positive).toBeCloseTo(expected(1), 12);
+    expect(negative).toBeCloseTo(expected(-2), 12);
+  });
+});
+
+describe('resnetBlock', () => {
+  const options = { inputs: 4, embeddingDim: 3, groups: 2, eps: 1e-5 };
+  const [x, embedding] = [normal(1, 2, 4, 3, 3), normal(2, 2, 3)];
+
+  test('may be given an embedding that is activated', async () => {
+    const params = await realize(resnetBlock(options).init(key(0), f64));
+    const activated = resnetBlock({ ...options, skipTimeActivation: true }).apply(
+      params,
+      x,
+      activation('silu')(embedding),
+    );
+    expect(await distance(activated, resnetBlock(options).apply(params, x, embedding))).toBeLessThan(1e-14);
+  });
+
+  test('drops what goes into the second convolution where there is a key', async () => {
+    const layer = resnetBlock({ ...options, dropout: 0.5 });
+    const begun = layer.init(key(0), f64);
+    // The second convolution hands each place of each channel on as it is.
+    const weight = eye(4, f64)
+      .reshape([4, 4, 1, 1])
+      .pad([
+        [0, 0],
+        [0, 0],
+        [1, 1],
+        [1, 1],
+      ]);
+    const params = await realize({ ...begun, conv2: { weight } });
+    const branch = async (rng?: Tensor) => Array.from(await read(layer.apply(params, x, embedding, rng).sub(x)));
+    const [whole, dropped] = [await branch(), await branch(key(7))];
+    const factors = dropped.map((value, i) => Math.round(value / (whole[i] as number)));
+    expect(new Set(factors)).toEqual(new Set([0, 2]));
+    dropped.forEach((value, i) => {
+      expect(value).toBeCloseTo((factors[i] as number) * (whole[i] as number), 12);
+    });
   });
 });
 

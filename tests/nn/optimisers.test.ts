@@ -9,6 +9,7 @@ import {
   emaDecay,
   emaStep,
   globalNorm,
+  leafNorms,
   learningRateSchedule,
   lion,
   meanGradients,
@@ -18,8 +19,10 @@ import {
   withMasterWeights,
 } from 'diffusion-dpo/nn';
 import {
+  flattenTree,
   item,
   key,
+  ones,
   openDevice,
   random,
   read,
@@ -106,14 +109,14 @@ describe('steps agree with formulas on plain numbers', () => {
   test.each([
     { scaleParameter: false, relativeStep: false, weightDecay: 0.1 },
     { scaleParameter: true, relativeStep: true, warmupInit: true, beta1: 0.9 },
-    { scaleParameter: true, relativeStep: false, clipThreshold: 0.5 },
+    { scaleParameter: true, relativeStep: false, clipThreshold: 0.5, weightDecay: 0.1 },
   ])('adafactor %o', async (given) => {
     let p = [...start];
     let [rows, columns, mean]: [number[], number[], number[]] = [[0, 0], [0, 0, 0], start.map(() => 0)];
     slopes.forEach((g, index) => {
       const t = index + 1;
       const beta2 = 1 - t ** -0.8;
-      const base = given.relativeStep ? Math.min(1e-6 * t, 1 / Math.sqrt(t)) : (rates[index] as number);
+      const base = (given.relativeStep ? Math.min(1e-6 * t, 1 / Math.sqrt(t)) : 1) * (rates[index] as number);
       const rate = base * (given.scaleParameter ? Math.max(1e-3, rms(p)) : 1);
       const square = (r: number, c: number) => (g[3 * r + c] as number) ** 2 + 1e-30;
       rows = rows.map((old, r) => beta2 * old + (1 - beta2) * meanOf([0, 1, 2].map((c) => square(r, c))));
@@ -132,17 +135,79 @@ describe('steps agree with formulas on plain numbers', () => {
   });
 
   test('adafactor keeps vectors whole, and factors kernels over their last two axes', () => {
-    const params = { bias: tensor([1, 2]), kernel: random.normal(key(0), [4, 5, 3, 2]) };
-    const shapes = adafactor<typeof params>()
-      .init(params)
-      .squares.map((all) => all.map(({ shape }) => shape));
-    expect(shapes).toEqual([
-      [[2]],
-      [
-        [4, 5, 3],
-        [4, 5, 2],
-      ],
+    const params = { bias: tensor([1, 2]), conv: { weight: random.normal(key(0), [4, 5, 3, 2]) } };
+    const { squares } = adafactor<typeof params>().init(params);
+    expect(flattenTree(squares).map(({ path, tensor: { shape } }) => `${path} ${shape.join('×')}`)).toEqual([
+      'bias.whole 2',
+      'conv.weight.rows 4×5×3',
+      'conv.weight.columns 4×5×2',
     ]);
+  });
+
+  test('adafactor steps vectors as Adam without a first moment would', async () => {
+    const optimiser = adafactor<Tensor>({ clipThreshold: 1e9 });
+    let [state, v, p] = [optimiser.init(tensor([1, -2], f64)), [0, 0], [1, -2]];
+    [
+      [0.5, 3],
+      [-1, 2],
+      [4, 0.1],
+    ].forEach((g, index) => {
+      state = optimiser.step(state, tensor(g, f64), { learningRate: 0.1 });
+      const beta2 = 1 - (index + 1) ** -0.8;
+      v = v.map((old, i) => beta2 * old + (1 - beta2) * (g[i] as number) ** 2);
+      p = p.map((x, i) => x - (0.1 * (g[i] as number)) / Math.sqrt(v[i] as number));
+    });
+    close(Array.from(await read(state.params)), p);
+  });
+
+  test('gradients of another tree are refused', () => {
+    const state = { w: tensor([1]) };
+    for (const optimiser of [sgd(), adamW(), adafactor(), lion()] as const)
+      expect(() => optimiser.step(optimiser.init(state) as never, { v: tensor([1]) }, { learningRate: 1 })).toThrow(
+        "zipTrees: the trees differ: the first has 'w' where another has 'v'",
+      );
+  });
+});
+
+describe('first steps by hand', () => {
+  const first = async (optimiser: Optimiser<Tensor, OptimiserState<Tensor>>, p: Numbers, g: Numbers, rate: number) => {
+    const shape = p.length === 4 ? [2, 2] : [p.length];
+    const [params, slope] = [tensor(p, f64).reshape(shape), tensor(g, f64).reshape(shape)];
+    return Array.from(await read(optimiser.step(optimiser.init(params), slope, { learningRate: rate }).params));
+  };
+
+  test('sgd', async () => {
+    close(await first(sgd({ weightDecay: 0.1 }), [1], [0.5], 0.1), [1 - 0.1 * (0.5 + 0.1)]);
+    // v = g, and Nesterov goes on by μ·v.
+    close(await first(sgd({ momentum: 0.9, nesterov: true }), [1], [0.5], 0.1), [1 - 0.1 * (0.5 + 0.45)]);
+  });
+
+  // Corrected for their bias, the first moments are g and g²: so the step is g/(|g| + ε), with ε outside the root. The
+  // parameter shrinks by 1 − 0.1·0.01 before, to 0.999; in Adam, decay is part of g instead, 0.5 + 0.01.
+  test('adam and adamW', async () => {
+    close(await first(adamW({ eps: 0.5 }), [1], [0.5], 0.1), [0.999 - 0.1 * 0.5]);
+    close(await first(adamW({ eps: 0 }), [1, 1], [0.5, -2], 0.1), [0.999 - 0.1, 0.999 + 0.1]);
+    close(await first(adam({ eps: 0.49, weightDecay: 0.01 }), [1], [0.5], 0.1), [1 - 0.1 * 0.51]);
+  });
+
+  test('lion', async () => {
+    close(await first(lion({ weightDecay: 0.1 }), [1, 1, 1], [0.5, -3, 0], 0.1), [0.99 - 0.1, 0.99 + 0.1, 0.99]);
+  });
+
+  // g² has the row means 2.5 and 12.5, whose mean is 7.5, and the column means 5 and 10. So the squares of the updates are
+  // 1/(2.5·5/7.5) = 0.6, 4/(2.5·10/7.5) = 1.2, 9/(12.5·5/7.5) = 1.08 and 16/(12.5·10/7.5) = 0.96; their mean is 0.96.
+  test('adafactor', async () => {
+    const updates = [0.6, 1.2, 1.08, 0.96].map(Math.sqrt);
+    const from = [1, 1, 1, 1];
+    close(
+      await first(adafactor(), from, [1, 2, 3, 4], 0.1),
+      updates.map((u) => 1 - 0.1 * u),
+    );
+    const clipped = await first(adafactor({ clipThreshold: 0.5 }), from, [1, 2, 3, 4], 0.1);
+    close(
+      clipped,
+      updates.map((u) => 1 - (0.1 * 0.5 * u) / Math.sqrt(0.96)),
+    );
   });
 });
 
@@ -170,6 +235,10 @@ describe('gradients', () => {
 
   test('clipped by their global norm', async () => {
     expect(await item(globalNorm(gradients))).toBe(5);
+    const norms = leafNorms(gradients);
+    expect([await item(norms.a), await item(norms.b[0] as Tensor)]).toEqual([3, 4]);
+    expect(await item(globalNorm({ ...gradients, c: tensor([12]) }))).toBe(13);
+    expect(await item(globalNorm({}))).toBe(0);
     const { gradients: clipped, norm } = clipByGlobalNorm(gradients, 1);
     expect(await item(norm)).toBe(5);
     expect((await read(clipped.a))[0]).toBeCloseTo(3 / 5.000001, 14);
@@ -216,32 +285,63 @@ describe('learning rates', () => {
   });
 
   test('need what they need', () => {
-    expect(() => learningRateSchedule('linear')(3)).toThrow("learningRateSchedule: 'linear' needs totalSteps");
+    expect(() => learningRateSchedule('linear', { warmupSteps: 100 })).toThrow(
+      "learningRateSchedule: 'linear' needs totalSteps",
+    );
     expect(() => learningRateSchedule('step' as 'linear')).toThrow("'step' is not known; there are: constant");
   });
 });
 
 test('averages decay as the steps grow', async () => {
   expect([1, 2, 3, 1e9].map((step) => emaDecay(step))).toEqual([0, 2 / 11, 3 / 12, 0.9999]);
+  expect([5, 6, 7].map((step) => emaDecay(step, { updateAfterStep: 5, minDecay: 0.1 }))).toEqual([0, 0, 2 / 11]);
+  expect(emaDecay(3, { decay: 0.2 })).toBe(0.2);
   expect(emaDecay(3, { warmup: { power: 1 } })).toBeCloseTo(1 - 1 / 3, 14);
-  const average = emaStep({ w: tensor([1], f64) }, { w: tensor([2], f64) }, 2);
+  expect(emaDecay(9, { warmup: { invGamma: 2 } })).toBeCloseTo(1 - 5 ** (-2 / 3), 14);
+  const average = emaStep({ w: tensor([1], f64) }, { w: tensor([2]) }, 2);
   expect(await item(average.w)).toBeCloseTo(2 - 2 / 11, 14);
 });
 
-test('steps with changing rates compile once, and hold memory flat where states are donated', async () => {
+// A warm-up from rate 0: numbers that are 0 or 1 at times must not change what is compiled.
+test('1,000 steps of a warm-up compile one plan, and hold memory flat where states are donated', async () => {
   const device = await WasmDevice.open({ threads: 1 });
   const optimiser = adamW<{ w: Tensor; b: Tensor }>();
   const x = await realize(random.normal(key(2), [16, 8]), { device });
   const params = await realize({ w: random.normal(key(3), [8, 4]), b: random.normal(key(4), [4]) }, { device });
   const loss = ({ w, b }: typeof params) => x.matmul(w).add(b).square().mean();
-  const warmup = learningRateSchedule('constant_with_warmup', { warmupSteps: 150 });
+  const warmup = learningRateSchedule('constant_with_warmup', { warmupSteps: 900 });
   let state = await realize(optimiser.init(params), { device });
-  let [plans, bytes] = [0, 0];
-  for (let i = 0; i < 200; i++) {
+  const before = device.plansCompiled;
+  let bytes = 0;
+  for (let i = 0; i < 1000; i++) {
     const { gradients } = clipByGlobalNorm(grad(loss)(state.params), 1);
     state = await realize(optimiser.step(state, gradients, { learningRate: 1e-2 * warmup(i) }), { donate: state });
-    if (i === 1) [plans, bytes] = [device.plansCompiled, device.memory().bytes];
+    if (i === 0) bytes = device.memory().bytes;
   }
-  expect(device.plansCompiled).toBe(plans);
+  expect(device.plansCompiled).toBe(before + 1);
   expect(device.memory().bytes).toBe(bytes);
 });
+
+test.each([
+  ['sgd', sgd<Tensor>({ momentum: 0.9 })],
+  ['lion', lion<Tensor>({ weightDecay: 0.1 })],
+  ['adafactor', adafactor<Tensor>({ beta1: 0.9, weightDecay: 0.1 })],
+  ['adafactor with its own rate', adafactor<Tensor>({ relativeStep: true, warmupInit: true, scaleParameter: true })],
+  ['adamW with precise copies', withMasterWeights(adamW<Tensor>())],
+] as readonly (readonly [string, Optimiser<Tensor, OptimiserState<Tensor>>])[])(
+  'steps of %s share one plan and hold memory flat',
+  async (_, optimiser) => {
+    const device = await WasmDevice.open({ threads: 1 });
+    const [params, slope] = await realize([ones([4, 3], { dtype: 'bf16' }), ones([4, 3], { dtype: 'bf16' })], {
+      device,
+    });
+    let state = await realize(optimiser.init(params), { device });
+    const before = device.plansCompiled;
+    let bytes = 0;
+    for (let i = 0; i < 10; i++) {
+      state = await realize(optimiser.step(state, slope, { learningRate: i / 100 }), { donate: state });
+      if (i === 0) bytes = device.memory().bytes;
+    }
+    expect([device.plansCompiled, device.memory().bytes]).toEqual([before + 1, bytes]);
+  },
+);
