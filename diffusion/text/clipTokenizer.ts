@@ -36,6 +36,9 @@ const words = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/giu;
 export const cleanPrompt = (prompt: string): string =>
   prompt.normalize('NFC').replace(/\s+/gu, ' ').trim().toLowerCase();
 
+/** The words of a text that has been cleaned. */
+export const wordsOf = (text: string): string[] => [...text.matchAll(words)].map(([word]) => word);
+
 const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
 /**
@@ -84,9 +87,7 @@ export function clipTokenizer({
   const encode = (prompt: string): number[] => {
     const ids = cleanPrompt(prompt)
       .split(specialPattern)
-      .flatMap((part) =>
-        special.includes(part) ? [idOf(part)] : [...part.matchAll(words)].flatMap(([word]) => encodeWord(word)),
-      );
+      .flatMap((part) => (special.includes(part) ? [idOf(part)] : wordsOf(part).flatMap(encodeWord)));
     return [startId, ...ids.slice(0, maxLength - 2), endId];
   };
   return {

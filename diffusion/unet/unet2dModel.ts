@@ -75,6 +75,7 @@ export function unet2dModel(json: unknown, options?: UNetOptions) {
     spatialAttention({
       channels: width,
       heads: Math.floor(width / (config.attention_head_dim ?? width)),
+      headDim: config.attention_head_dim ?? width,
       groups: config.attn_norm_num_groups ?? config.norm_num_groups,
       eps: config.norm_eps,
       rescaleOutputFactor,

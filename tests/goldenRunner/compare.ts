@@ -70,6 +70,17 @@ export function compare(tensor: string, actual: Values, expected: Values, bound:
   return { tensor, passed: error <= bound, measure: 'relative L2 error', error, bound };
 }
 
+/** Compares by the largest absolute error: for numbers near 0 that stand for differences of larger ones. */
+export function compareAbsolutely(tensor: string, actual: Values, expected: Values, bound: number): Comparison {
+  const relative = compare(tensor, actual, expected, Number.POSITIVE_INFINITY);
+  if (!relative.passed) return relative;
+  const error = Math.max(
+    0,
+    ...Array.from(expected.values, (value, i) => Math.abs(value - (actual.values[i] as number))),
+  );
+  return { tensor, passed: error <= bound, measure: 'largest absolute error', error, bound };
+}
+
 /** `grad.x: relative L2 error 3.1e-4, bound 1.0e-5`. */
 export function describeComparison({ tensor, measure, error, bound, reason }: Comparison): string {
   const errorText = measure === 'number of different elements' ? `${error}` : error.toExponential(1);

@@ -1,5 +1,5 @@
 import { cast, dispose, read, realize, type Tensor } from '../../tensor/index.ts';
-import { type Comparison, compare, type Values } from './compare.ts';
+import { type Comparison, compare, compareAbsolutely, type Values } from './compare.ts';
 import type { Settings } from './families/family.ts';
 
 export const isFloatTensor = (tensor: Tensor): boolean => !['i32', 'u32', 'bool'].includes(tensor.dtype);
@@ -16,6 +16,8 @@ export const valuesOf = async (tensor: Tensor): Promise<Values> => ({
 
 export interface BoundOptions {
   readonly bound: number;
+  /** Whether the bound is of the largest absolute error, instead of the relative L2 error. */
+  readonly absolute?: boolean;
   /** The norm of all tensors of a kind together: one that is nothing beside it is compared absolutely. */
   readonly total?: number;
 }
@@ -33,8 +35,11 @@ export async function compareResults(
     const reference = expected.get(name);
     if (reference === undefined) continue;
     const asked = boundFor(name);
-    const { bound, total } = typeof asked === 'number' ? { bound: asked } : asked;
-    const comparison = compare(name, await valuesOf(result), await valuesOf(reference), bound, total);
+    const { bound, total, absolute }: BoundOptions = typeof asked === 'number' ? { bound: asked } : asked;
+    const [values, stored] = [await valuesOf(result), await valuesOf(reference)];
+    const comparison = absolute
+      ? compareAbsolutely(name, values, stored, bound)
+      : compare(name, values, stored, bound, total);
     const wrongDtype = isFloatTensor(result) && result.dtype !== dtype;
     const reason = `the result is ${result.dtype}, not ${dtype}`;
     comparisons.push(wrongDtype ? { ...comparison, passed: false, reason } : comparison);

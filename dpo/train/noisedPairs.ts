@@ -1,0 +1,59 @@
+import {
+  addNoise,
+  type BatchTimesteps,
+  type NoiseSchedule,
+  type PredictionType,
+  predictionTarget,
+} from '../../diffusion/index.ts';
+import { concat, split, Tensor } from '../../tensor/index.ts';
+import type { PairOutput } from '../objectives/index.ts';
+
+/** Pairs of pictures, or of their latents: [pairs, channels, height, width] each. */
+export interface Pairs {
+  /** The preferred ones. */
+  readonly winner: Tensor;
+  readonly loser: Tensor;
+}
+
+/** Noisy pairs for a network, all winners before all losers: the two sides of a pair have one noise and one time step. */
+export interface NoisedPairs {
+  /** [2·pairs, …] */
+  readonly noisy: Tensor;
+  /** What the network is to predict. */
+  readonly target: Tensor;
+  /** [2·pairs] */
+  readonly timesteps: BatchTimesteps;
+}
+
+/** Something of each pair, for both sides: [pairs, …] → [2·pairs, …]. */
+export const forBothSides = (x: Tensor): Tensor => concat([x, x], 0);
+
+/** Adds noise [pairs, …] at time steps [pairs] to both sides of pairs. */
+export function noisePairs(
+  schedule: NoiseSchedule,
+  prediction: PredictionType,
+  { winner, loser }: Pairs,
+  noise: Tensor,
+  timesteps: BatchTimesteps,
+): NoisedPairs {
+  const pictures = concat([winner, loser], 0);
+  const both = forBothSides(noise);
+  const twice = timesteps instanceof Tensor ? forBothSides(timesteps) : [...timesteps, ...timesteps];
+  return {
+    noisy: addNoise(schedule, pictures, both, twice),
+    target: predictionTarget(prediction, schedule, pictures, both, twice),
+    timesteps: twice,
+  };
+}
+
+const sides = (x: Tensor): readonly [Tensor, Tensor] => split(x, 2, 0) as [Tensor, Tensor];
+
+/** What policy and reference predicted for noisy pairs, [2·pairs, …] each, as objectives take it. */
+export function pairOutput(target: Tensor, prediction: Tensor, reference?: Tensor): PairOutput {
+  const [targets, predictions] = [sides(target), sides(prediction)];
+  const references = reference && sides(reference);
+  return {
+    winner: { target: targets[0], prediction: predictions[0], reference: references?.[0] },
+    loser: { target: targets[1], prediction: predictions[1], reference: references?.[1] },
+  };
+}

@@ -1,0 +1,89 @@
+import { valueAndGrad } from '../../autograd/index.ts';
+import {
+  addNoise,
+  type NoiseSchedule,
+  type PredictionType,
+  predictionTarget,
+  type TextToImage,
+  type TextToImageParams,
+} from '../../diffusion/index.ts';
+import { adamW, clipByGlobalNorm, emaStep, type LearningRateSchedule } from '../../nn/index.ts';
+import { copy, random, realize, type Tensor, take, where } from '../../tensor/index.ts';
+
+/** Pictures with captions, on the device. */
+export interface CaptionedPictures {
+  /** [count, channels, height, width], from −1 to 1. */
+  readonly pictures: Tensor;
+  /** Token ids of the captions: i32[count, tokens]. */
+  readonly ids: Tensor;
+  /** Token ids of the empty caption: i32[1, tokens]. */
+  readonly emptyIds: Tensor;
+}
+
+export interface PretrainOptions {
+  readonly model: TextToImage;
+  readonly schedule: NoiseSchedule;
+  readonly prediction: PredictionType;
+  readonly data: CaptionedPictures;
+  /** Pictures in a step. */
+  readonly batchSize: number;
+  readonly learningRate: number;
+  readonly learningRateSchedule: LearningRateSchedule;
+  /** Share of captions that are replaced by the empty one, for classifier-free guidance. */
+  readonly captionDropout: number;
+  readonly weightDecay: number;
+  /** The largest norm of the gradient. */
+  readonly maxGradientNorm: number;
+  /** Decay of the average of the parameters. */
+  readonly emaDecay: number;
+  /** What everything random in the training follows from, together with the step. */
+  readonly key: Tensor;
+}
+
+type Optimised = ReturnType<ReturnType<typeof adamW<TextToImageParams>>['init']>;
+
+/** Everything that a step changes: saved, it is all that is needed to go on. */
+export interface PretrainState {
+  readonly optimiser: Optimised;
+  /** An average of the parameters, to sample with. */
+  readonly average: TextToImageParams;
+}
+
+/**
+ * Training a text-to-image model from nothing by the error of its predictions (Ho et al. 2020, equation 14), with captions
+ * dropped at random. Step i depends on the state and i alone.
+ */
+export function pretraining(options: PretrainOptions) {
+  const { model, schedule, prediction, data, batchSize } = options;
+  const optimiser = adamW<TextToImageParams>({ weightDecay: options.weightDecay });
+  const [count = 0, , height = 0, width = 0] = data.pictures.shape;
+
+  function loss(params: TextToImageParams, stepKey: Tensor): Tensor {
+    const [pictureKey, timeKey, noiseKey, dropKey] = random.split(stepKey, 4) as [Tensor, Tensor, Tensor, Tensor];
+    const chosen = random.randint(pictureKey, [batchSize], 0, count);
+    const original = take(data.pictures, chosen);
+    const timesteps = random.randint(timeKey, [batchSize], 0, schedule.numTrainTimesteps);
+    const noise = random.normal(noiseKey, original.shape);
+    const dropped = random.bernoulli(dropKey, options.captionDropout, [batchSize, 1]);
+    const ids = where(dropped, data.emptyIds, take(data.ids, chosen));
+    const target = predictionTarget(prediction, schedule, original, noise, timesteps);
+    const conditioning = model.condition(params, ids, [height, width]);
+    const noisy = addNoise(schedule, original, noise, timesteps);
+    return model.predict(params, noisy, timesteps, conditioning).sub(target).square().mean();
+  }
+
+  return {
+    async init(params: TextToImageParams): Promise<PretrainState> {
+      return realize({ optimiser: optimiser.init(params), average: await copy(params) });
+    },
+    /** The next state and the loss; lazy. */
+    step({ optimiser: state, average }: PretrainState): PretrainState & { readonly loss: Tensor } {
+      const [value, slopes] = valueAndGrad(loss)(state.params, random.foldIn(options.key, state.steps));
+      const { gradients } = clipByGlobalNorm(slopes, options.maxGradientNorm);
+      const learningRate = options.learningRate * options.learningRateSchedule(state.steps);
+      const updated = optimiser.step(state, gradients, { learningRate });
+      const nextAverage = emaStep(average, updated.params, updated.steps, { decay: options.emaDecay });
+      return { optimiser: updated, average: nextAverage, loss: value };
+    },
+  };
+}

@@ -1,0 +1,137 @@
+/**
+ * An unconditional DDPM (Ho et al. 2020) learns to draw emoji, 16 × 16 pixels large, from noise.
+ *
+ *   npm run ddpm                              600 steps, a few minutes on two cores; pictures go to out/ddpm
+ *   npm run ddpm -- --steps 6000 --every 500
+ *
+ * Ctrl-C ends it after the step that is under way.
+ */
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { SingleBar } from 'cli-progress';
+import { valueAndGrad } from 'diffusion-dpo/autograd';
+import { addNoise, ddim, noiseSchedule, pictureKeys, sample, unet2dModel } from 'diffusion-dpo/diffusion';
+import { adamW, clipByGlobalNorm, countParameters, emaStep, learningRateSchedule } from 'diffusion-dpo/nn';
+import { copy, defaultDevice, item, key, random, read, realize, type Tensor, take, tensor } from 'diffusion-dpo/tensor';
+import { emojiPictures, type Style } from './emoji/pictures.ts';
+import { gridPng } from './grid.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    steps: { type: 'string', default: '600' },
+    /** Pictures in a step. */
+    batch: { type: 'string', default: '32' },
+    /** Steps between two grids of samples. */
+    every: { type: 'string', default: '200' },
+    rate: { type: 'string', default: '1e-3' },
+    seed: { type: 'string', default: '0' },
+    style: { type: 'string', default: 'twemoji' },
+    out: { type: 'string', default: 'out/ddpm' },
+  },
+});
+const [steps, batch, every, rate, seed] = [options.steps, options.batch, options.every, options.rate, options.seed].map(
+  Number,
+) as [number, number, number, number, number];
+
+const config = {
+  _class_name: 'UNet2DModel',
+  sample_size: 16,
+  block_out_channels: [32, 64, 64],
+  down_block_types: ['DownBlock2D', 'DownBlock2D', 'AttnDownBlock2D'],
+  up_block_types: ['AttnUpBlock2D', 'UpBlock2D', 'UpBlock2D'],
+  layers_per_block: 1,
+  norm_num_groups: 8,
+};
+const noising = { beta_schedule: 'squaredcos_cap_v2', prediction_type: 'epsilon' } as const;
+
+const unet = unet2dModel(config);
+const schedule = noiseSchedule({ betaSchedule: noising.beta_schedule });
+type Params = ReturnType<typeof unet.init>;
+
+const { values, items, size } = await emojiPictures(options.style as Style, {
+  keep: ({ category }) => category !== 'Flags',
+});
+const pictures = await realize(tensor(values).reshape([items.length, 3, size, size]));
+
+/** The mean squared error of the predicted noise, for pictures, time steps and noise drawn with a key: equation 14. */
+function loss(params: Params, stepKey: Tensor): Tensor {
+  const [pictureKey, timeKey, noiseKey] = random.split(stepKey, 3) as [Tensor, Tensor, Tensor];
+  const original = take(pictures, random.randint(pictureKey, [batch], 0, items.length));
+  const timesteps = random.randint(timeKey, [batch], 0, schedule.numTrainTimesteps);
+  const noise = random.normal(noiseKey, original.shape);
+  const noisy = addNoise(schedule, original, noise, timesteps);
+  return unet.apply(params, noisy, timesteps).sub(noise).square().mean();
+}
+
+const optimiser = adamW<Params>({ weightDecay: 0 });
+const warmup = learningRateSchedule('cosine', { warmupSteps: 50, totalSteps: steps });
+
+interface Training {
+  readonly optimiser: ReturnType<typeof optimiser.init>;
+  /** An average of the parameters, which samples are drawn with. */
+  readonly average: Params;
+  readonly loss: Tensor;
+}
+
+function next({ optimiser: state, average }: Training): Training {
+  const [value, slopes] = valueAndGrad(loss)(state.params, random.foldIn(key(seed), state.steps));
+  const { gradients } = clipByGlobalNorm(slopes, 1);
+  const updated = optimiser.step(state, gradients, { learningRate: rate * warmup(state.steps) });
+  return {
+    optimiser: updated,
+    average: emaStep(average, updated.params, updated.steps, { decay: 0.995 }),
+    loss: value,
+  };
+}
+
+/** Written under another name first, so that what is there is always whole. */
+async function save(name: string, content: string | Uint8Array): Promise<void> {
+  await mkdir(options.out, { recursive: true });
+  const path = join(options.out, name);
+  await writeFile(`${path}.tmp`, content);
+  await rename(`${path}.tmp`, path);
+}
+
+async function drawSamples(average: Params, name: string): Promise<void> {
+  const drawn = await sample({
+    trajectory: ddim({ ...noising, timestep_spacing: 'trailing' })(50),
+    model: (x, timestep) => unet.apply(average, x, timestep),
+    keys: pictureKeys(key(seed), 32),
+    shape: [3, size, size],
+  });
+  await save(name, gridPng(await read(drawn), { count: 32, size }));
+}
+
+const params = await realize(unet.init(key(seed)));
+console.log(`${items.length} pictures, ${countParameters(params)} parameters, ${(await defaultDevice()).description}`);
+let state: Training = await realize({
+  optimiser: optimiser.init(params),
+  average: await copy(params),
+  loss: tensor(0),
+});
+
+let stopped = false;
+process.once('SIGINT', () => {
+  stopped = true;
+});
+const bar = new SingleBar({
+  format: 'training {bar} {value}/{total} steps, loss {loss}, {rate} steps/s, {eta_formatted} left',
+  etaBuffer: 100,
+});
+const losses: number[] = [];
+const began = performance.now();
+bar.start(steps, 0, { loss: '–', rate: '–' });
+for (let step = 1; step <= steps && !stopped; step++) {
+  state = await realize(next(state), { donate: state });
+  losses.push(await item(state.loss));
+  const recent = losses.slice(-50);
+  const mean = recent.reduce((sum, one) => sum + one, 0) / recent.length;
+  if (!Number.isFinite(mean)) throw new Error(`the loss is ${losses.at(-1)} at step ${step}`);
+  bar.update(step, { loss: mean.toFixed(4), rate: ((1000 * step) / (performance.now() - began)).toFixed(1) });
+  if (step % every === 0) await drawSamples(state.average, `samples-${String(step).padStart(6, '0')}.png`);
+}
+bar.stop();
+await drawSamples(state.average, 'samples.png');
+await save('loss.json', JSON.stringify(losses));
+console.log(`${losses.length} steps; pictures and loss.json are in ${options.out}`);

@@ -1,0 +1,167 @@
+import { dirname, join } from 'node:path';
+import { grad } from '../../../autograd/index.ts';
+import { noiseSchedule } from '../../../diffusion/index.ts';
+import {
+  dpo,
+  type PairOutput,
+  pairMetrics,
+  pairOutput,
+  referenceError,
+  sft,
+  timestepMaps,
+} from '../../../dpo/index.ts';
+import { dispose, read, stack, type Tensor, tensor } from '../../../tensor/index.ts';
+import { readArchive, withPrefix } from '../archive.ts';
+import { bounds } from '../bounds.ts';
+import { isObject, type JsonObject } from '../params.ts';
+import { type BoundOptions, compareResults, inDtype } from '../results.ts';
+import { checkSteps } from './dpoSteps.ts';
+import { checkTrajectories } from './dpoTrajectories.ts';
+import {
+  type CaseReport,
+  type Family,
+  type GoldenFile,
+  messageOf,
+  type Settings,
+  type Unit,
+  type UnitReport,
+} from './family.ts';
+
+export type Tensors = ReadonlyMap<string, Tensor>;
+
+/** The objective alone; whole steps on small UNets; runs of optimisers. */
+export const dpoFamily: Family = {
+  name: 'dpo',
+  claim: (files) => {
+    const units: Unit[] = [];
+    const has = (path: string) => files.some((file) => file.path === path);
+    for (const file of files) {
+      const folder = dirname(file.path);
+      const tensors = file.path.replace(/\.json$/, '.safetensors');
+      if (isObject(file.json) && String(file.json.description).startsWith('the DPO objective alone') && has(tensors))
+        units.push({ files: [file.path, tensors], check: (settings) => checkLosses(file, tensors, settings) });
+      if (isObject(file.json) && file.path.endsWith('turbo.json') && has(tensors))
+        units.push({ files: [file.path, tensors], check: (settings) => checkVariants(file, tensors, settings) });
+      if (file.path.endsWith('io.json') && has(join(folder, 'policy', 'config.json'))) {
+        const inside = files.filter(({ path }) => path.startsWith(`${folder}/`) && !path.includes('trajectory'));
+        units.push({ files: inside.map(({ path }) => path), check: (settings) => checkSteps(folder, file, settings) });
+      }
+      if (file.path.endsWith('trajectory.json')) {
+        const own = files.filter(({ path }) => dirname(path) === folder && path.includes('trajectory'));
+        units.push({
+          files: own.map(({ path }) => path),
+          check: (settings) => checkTrajectories(folder, file, settings),
+        });
+      }
+    }
+    return units;
+  },
+};
+
+/** What the authors' code computes of a batch of pairs, by its names. */
+export function quantities(pairs: PairOutput, beta: number): Map<string, Tensor> {
+  const { winnerError, loserError, margin } = pairMetrics(pairs, beta);
+  const [w, l] = [referenceError(pairs.winner), referenceError(pairs.loser)];
+  const both = (a: Tensor, b: Tensor) => stack([a, b], 0).reshape([2 * a.size]);
+  return new Map([
+    ['loss', dpo({ beta }).loss(pairs)],
+    ['model_losses', both(winnerError, loserError)],
+    ['model_losses_w', winnerError],
+    ['model_losses_l', loserError],
+    ['ref_losses', both(w, l)],
+    ['ref_losses_w', w],
+    ['ref_losses_l', l],
+    ['model_diff', winnerError.sub(loserError)],
+    ['ref_diff', w.sub(l)],
+    ['inside_term', margin],
+    // There, ties count as wrong.
+    ['implicit_acc', margin.greater(0).cast(margin.dtype).mean()],
+    ['raw_model_loss', winnerError.mean().add(loserError.mean()).mul(0.5)],
+    ['raw_ref_loss', w.mean().add(l.mean()).mul(0.5)],
+  ]);
+}
+
+/**
+ * The data's table: what β amplifies is bounded absolutely, in multiples of β. Predictions come from f32 numbers, so in
+ * f64 their rounding is what is left: half a unit of 2⁻²⁴ of errors near 1, times β/2.
+ */
+export function quantityBound(name: string, beta: number, { dtype }: Settings): BoundOptions {
+  const absolute = (bound: number) => ({ bound, absolute: true });
+  const perBeta = dtype === 'f64' ? 2 ** -24 : bounds.dpo.insidePerBeta;
+  if (name === 'inside_term') return absolute(perBeta * beta);
+  if (name === 'loss') return absolute(Math.max(bounds.dpo.equalLoss, 0.5 * perBeta * beta));
+  if (name === 'model_diff' || name === 'ref_diff') return absolute(2 * perBeta);
+  if (name === 'implicit_acc') return absolute(2 ** -24);
+  if (name.startsWith('grad')) return { bound: bounds.dpo.gradient };
+  return { bound: bounds.unet.output };
+}
+
+const isGiven = (name: string): boolean => /\.in\.[^.]+$/.test(name);
+
+async function checkLosses(file: GoldenFile, path: string, settings: Settings): Promise<UnitReport> {
+  const stored = await readArchive(path);
+  const cases: CaseReport[] = [];
+  for (const spec of (file.json as JsonObject).cases as readonly JsonObject[]) {
+    const name = String(spec.name);
+    const tensors = withPrefix(stored, `${name}.`);
+    const expected = new Map([...tensors].filter(([key]) => !isGiven(`.${key}`)));
+    try {
+      const results = lossResults(spec, tensors, settings);
+      const beta = Number(spec.beta_dpo ?? 0);
+      const comparisons = await compareResults(
+        results,
+        expected,
+        (key) => quantityBound(key, beta, settings),
+        settings,
+      );
+      const problems = [...expected.keys()]
+        .filter((key) => !results.has(key))
+        .map((key) => `nothing was computed for '${key}'`);
+      cases.push({ file: file.path, name, problems, comparisons });
+    } catch (error) {
+      cases.push({ file: file.path, name, problems: [messageOf(error)], comparisons: [] });
+    }
+  }
+  dispose([...stored.values()]);
+  return { expectedTensors: [...stored.keys()].filter((name) => !isGiven(name)).length, cases };
+}
+
+function lossResults(spec: JsonObject, tensors: Tensors, settings: Settings): Map<string, Tensor> {
+  const input = (name: string) => {
+    const found = tensors.get(`in.${name}`);
+    return found && inDtype(found, settings);
+  };
+  const [prediction, target, reference] = [input('model_pred'), input('target'), input('ref_pred')];
+  if (prediction === undefined || target === undefined) throw new Error('a prediction or target is missing');
+  if (reference === undefined) {
+    // The supervised variant has preferred pictures only.
+    const loss = (x: Tensor) => sft().loss({ winner: { prediction: x, target }, loser: { prediction: x, target } });
+    return new Map([
+      ['loss', loss(prediction)],
+      ['grad.model_pred', grad(loss)(prediction)],
+    ]);
+  }
+  const beta = Number(spec.beta_dpo);
+  const loss = (x: Tensor) => dpo({ beta }).loss(pairOutput(target, x, reference));
+  return quantities(pairOutput(target, prediction, reference), beta).set('grad.model_pred', grad(loss)(prediction));
+}
+
+/** What the authors change for SDXL-Turbo and for the refiner. */
+async function checkVariants(file: GoldenFile, path: string, settings: Settings): Promise<UnitReport> {
+  const expected = await readArchive(path);
+  const given = await read(expected.get('timesteps_in') as Tensor);
+  expected.delete('timesteps_in');
+  const sdxl = { betaSchedule: 'scaled_linear', betaStart: 0.00085, betaEnd: 0.012 } as const;
+  const table = (values: ArrayLike<number>) => tensor(Array.from(values), { dtype: settings.dtype });
+  const steps = (map: (t: number) => number) => tensor(Array.from(given, map), { dtype: 'i32' });
+  const results = new Map([
+    ['alphas_cumprod', table(noiseSchedule(sdxl).alphasCumprod)],
+    ['alphas_cumprod_zero_terminal_snr', table(noiseSchedule({ ...sdxl, rescaleBetasZeroSnr: true }).alphasCumprod)],
+    ['timesteps_turbo', steps(timestepMaps.turbo)],
+    ['timesteps_refiner', steps(timestepMaps.refiner)],
+  ]);
+  const comparisons = await compareResults(results, expected, () => bounds.schedulers.value, settings);
+  const expectedTensors = expected.size;
+  dispose([...expected.values()]);
+  return { expectedTensors, cases: [{ file: file.path, name: 'variants', problems: [], comparisons }] };
+}

@@ -1,0 +1,150 @@
+import { join } from 'node:path';
+import { valueAndGrad } from '../../../autograd/index.ts';
+import { dpo, noisePairs, pairMetrics, pairOutput } from '../../../dpo/index.ts';
+import {
+  accumulate,
+  adafactor,
+  adamW,
+  clipByGlobalNorm,
+  learningRateSchedule,
+  meanGradients,
+  type Optimiser,
+  type OptimiserState,
+} from '../../../nn/index.ts';
+import { copy, dispose, flattenTree, read, realize, stack, type Tensor, tensor } from '../../../tensor/index.ts';
+import { readArchive, withPrefix } from '../archive.ts';
+import { bounds } from '../bounds.ts';
+import type { JsonObject } from '../params.ts';
+import { compareResults } from '../results.ts';
+import type { Tensors } from './dpo.ts';
+import { loadPair, type Params, predictor, stepInputs } from './dpoSteps.ts';
+import { type CaseReport, type GoldenFile, messageOf, type Settings, type UnitReport } from './family.ts';
+
+/** Several updates with clipping, warm-up and accumulation, from the policy's weights with these as the reference. */
+export async function checkTrajectories(folder: string, file: GoldenFile, settings: Settings): Promise<UnitReport> {
+  const stored = await readArchive(join(folder, 'trajectory.safetensors'));
+  const final = await readArchive(join(folder, 'trajectory_final.safetensors'));
+  const expectedTensors = [...stored.keys()].filter((name) => !name.includes('.in.')).length + final.size;
+  const cases: CaseReport[] = [];
+  for (const spec of (file.json as JsonObject).runs as readonly JsonObject[]) {
+    const name = String(spec.name);
+    const inputs = withPrefix(stored, `${name}.`);
+    const expected = new Map([...inputs].filter(([key]) => !key.startsWith('in.')));
+    const deltas = withPrefix(final, `${name}.delta.`);
+    for (const [path, x] of deltas) expected.set(`delta.${path}`, x);
+    const report = await checkRun(folder, spec, inputs, expected, settings).catch((error: unknown) => ({
+      problems: [messageOf(error)],
+      comparisons: [],
+    }));
+    cases.push({ file: file.path, name, ...report });
+  }
+  dispose([...stored.values(), ...final.values()]);
+  return { expectedTensors, cases };
+}
+
+function optimiserOf(spec: JsonObject): Optimiser<Params, OptimiserState<Params>> {
+  const given = spec.optimizer as JsonObject;
+  const weightDecay = Number(given.weight_decay);
+  const made =
+    given.class === 'AdamW'
+      ? adamW<Params>({ betas: given.betas as [number, number], eps: Number(given.eps), weightDecay })
+      : adafactor<Params>({
+          eps: given.eps as [number, number],
+          clipThreshold: Number(given.clip_threshold),
+          decayRate: Number(given.decay_rate),
+          scaleParameter: given.scale_parameter as boolean,
+          relativeStep: given.relative_step as boolean,
+          weightDecay,
+        });
+  return made as unknown as Optimiser<Params, OptimiserState<Params>>;
+}
+
+/** All tensors of micro-batch `i`. */
+const microBatch = (inputs: Tensors, i: number): Map<string, Tensor> =>
+  new Map(
+    [...inputs].flatMap(([name, x]) =>
+      name.startsWith('in.') ? [[name, x.sliceAxis(0, i, i + 1).reshape(x.shape.slice(1))]] : [],
+    ),
+  );
+
+async function checkRun(
+  folder: string,
+  spec: JsonObject,
+  inputs: Tensors,
+  expected: Tensors,
+  settings: Settings,
+): Promise<Pick<CaseReport, 'problems' | 'comparisons'>> {
+  const { model, load } = await loadPair(folder, settings);
+  const { device } = settings;
+  const reference = await realize(await load('policy'), { device });
+  const optimiser = optimiserOf(spec);
+  const scheduler = { class: 'DDPMScheduler', beta_start: 0.00085, beta_end: 0.012, beta_schedule: 'scaled_linear' };
+  const beta = Number(spec.beta_dpo);
+  const rate = Number(spec.learning_rate);
+  const warmup = learningRateSchedule('constant_with_warmup', { warmupSteps: Number(spec.warmup_steps) });
+  const parts = Number(spec.gradient_accumulation_steps);
+  const lists: Record<'loss' | 'implicit_acc' | 'inside_term' | 'grad_norm' | 'lr', Tensor[]> = {
+    loss: [],
+    implicit_acc: [],
+    inside_term: [],
+    grad_norm: [],
+    lr: [],
+  };
+  let state = await realize(optimiser.init(await copy(reference)), { device });
+  for (let update = 0; update < Number(spec.updates); update++) {
+    let sum: Params | undefined;
+    for (let part = 0; part < parts; part++) {
+      const step = await stepInputs(microBatch(inputs, update * parts + part), scheduler, settings);
+      const predict = predictor(model, step, 96);
+      const { noisy, target, timesteps } = noisePairs(step.schedule, 'epsilon', step, step.noise, step.timesteps);
+      const run = (params: Params) => predict(params, noisy, timesteps as readonly number[]);
+      const base = run(reference);
+      const loss = (params: Params) => {
+        const output = pairOutput(target, run(params), base);
+        return [dpo({ beta }).loss(output), pairMetrics(output, beta).margin] as const;
+      };
+      const [[value, margin], slopes] = valueAndGrad(loss, { hasAux: true })(state.params);
+      const done = await realize({ value, margin, sum: accumulate(sum, slopes) }, { device });
+      sum = done.sum;
+      lists.loss.push(done.value);
+      lists.inside_term.push(done.margin);
+      lists.implicit_acc.push(done.margin.greater(0).cast(settings.dtype).mean());
+    }
+    const { gradients, norm } = clipByGlobalNorm(meanGradients(sum as Params, parts), Number(spec.max_grad_norm));
+    const learningRate = rate * warmup(update);
+    const done = await realize({ state: optimiser.step(state, gradients, { learningRate }), norm }, { device });
+    state = done.state;
+    lists.grad_norm.push(done.norm);
+    lists.lr.push(tensor(learningRate, { dtype: settings.dtype }));
+  }
+  const results = new Map(Object.entries(lists).map(([name, all]) => [name, stack(all, 0)]));
+  const before = new Map(flattenTree(reference).map(({ path, tensor: x }) => [path, x]));
+  const wanted = [...expected.keys()].filter((name) => name.startsWith('delta.'));
+  for (const { path, tensor: x } of flattenTree(state.params)) {
+    if (expected.has(`delta.${path}`)) results.set(`delta.${path}`, x.sub(before.get(path) as Tensor));
+  }
+  const { optimiser: bound } = bounds;
+  const total = Math.sqrt(
+    (
+      await Promise.all(
+        wanted.map(async (name) => {
+          return Array.from(await read(expected.get(name) as Tensor)).reduce((a, x) => a + x * x, 0);
+        }),
+      )
+    ).reduce((a, b) => a + b, 0),
+  );
+  const boundFor = (name: string) => {
+    if (name === 'loss') return { bound: bound.loss, absolute: true };
+    if (name === 'inside_term') return { bound: 5e-7 * beta + bound.loss, absolute: true };
+    if (name === 'grad_norm') return bound.gradientNorm;
+    if (name === 'implicit_acc' || name === 'lr') return { bound: 1e-7, absolute: true };
+    // Adam turns the rounding of a gradient that is zero into whole steps: such parameters are bounded with all together.
+    return { bound: bound.parameterChange, total };
+  };
+  return {
+    problems: [...expected.keys()]
+      .filter((name) => !results.has(name))
+      .map((name) => `nothing was computed for '${name}'`),
+    comparisons: await compareResults(results, expected, boundFor, settings),
+  };
+}
