@@ -1,4 +1,17 @@
 /** Diffusion-DPO: fine-tuning a diffusion model on pairs of which people preferred one. */
+export { encodePng } from './data/encodePng.ts';
+export type { DataPosition } from './data/order.ts';
+export { type PairBatch, type PairBatchOptions, pairBatches } from './data/pairBatches.ts';
+export { type Picture, type PictureDecoder, PictureError } from './data/picture.ts';
+export {
+  drawTransforms,
+  type PreparedPicture,
+  type PreprocessOptions,
+  preparePicture,
+  type TimeIds,
+  type Transform,
+} from './data/preprocess.ts';
+export type { CaptionedPicture, CaptionedSource, PairSource, PreferencePair, RowGroup } from './data/sources.ts';
 export * from './objectives/index.ts';
 export { forBothSides, type NoisedPairs, noisePairs, type Pairs, pairOutput } from './train/noisedPairs.ts';
 export { type CaptionedPictures, type PretrainOptions, type PretrainState, pretraining } from './train/pretrain.ts';

@@ -87,6 +87,7 @@ export { stopGradient } from './ops/stopGradient.ts';
 export type { Attributes, ConvAttributes, CustomCall, Node, Primitive } from './primitives.ts';
 export * as random from './random.ts';
 export { key } from './random.ts';
+export { threefry } from './reference/threefry.ts';
 export * from './safetensors/index.ts';
 export { broadcastShapes, formatShape, type Shape, sameShape, sizeOf } from './shape.ts';
 export { describe, makeNode, nextTensorId, sourceOf, Tensor, typeOf } from './tensor.ts';

@@ -1,11 +1,11 @@
-import { randomUUID } from 'node:crypto';
-import { access, open, readFile, readlink, realpath, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { access, open, readFile, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { FormatError } from '../errors.ts';
 import type { Tensor } from '../tensor.ts';
 import { longestHeader } from './header.ts';
 import { quote } from './message.ts';
 import { openSafetensors, type SafetensorsFile, type SafetensorsReader } from './reader.ts';
+import { replaceFile } from './replaceFile.node.ts';
 import { openShards, parseShardIndex } from './shards.ts';
 import type { RandomAccess } from './source.ts';
 import { attempt } from './systemError.node.ts';
@@ -79,48 +79,6 @@ export async function openSafetensorsIndex(path: string): Promise<SafetensorsRea
 export const openSafetensorsPath = (path: string): Promise<SafetensorsReader> =>
   path.endsWith('.json') ? openSafetensorsIndex(path) : openSafetensorsFile(path);
 
-/** Where a path leads once its symbolic links are followed, whether or not there is a file yet. */
-async function followLinks(path: string): Promise<string> {
-  try {
-    return await realpath(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    const folder = await realpath(dirname(path));
-    const link = await readlink(path).catch(() => undefined);
-    return link === undefined ? path : followLinks(resolve(folder, link));
-  }
-}
-
-/** Waits until what was renamed or made in a folder is on disk. Windows has no way to ask for it. */
-export async function syncFolder(path: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/**
- * Writes a safetensors file; see `writeSafetensors`. It is written under a temporary name in the same folder and moved
- * to `path` once it is complete and on disk: at any moment `path` holds the old file or the new one, also when
- * this fails. Where `path` is a symbolic link, the file that it leads to is replaced, and the link stays.
- */
-export async function saveSafetensors(path: string, tensors: Named<Tensor>, options: WriteOptions = {}): Promise<void> {
-  const target = await attempt('write', path, followLinks(path));
-  const temporary = join(dirname(target), `.safetensors-${randomUUID()}.tmp`);
-  const handle = await attempt('write', path, open(temporary, 'wx'));
-  try {
-    await writeSafetensors({ write: (bytes) => attempt('write', path, handle.writeFile(bytes)) }, tensors, options);
-    await attempt('write', path, handle.sync());
-    await attempt('write', path, handle.close());
-    await attempt('write', path, rename(temporary, target));
-    await attempt('write', path, syncFolder(dirname(target)));
-  } catch (error) {
-    // What went wrong first is what matters; a second close does nothing.
-    await handle.close().catch(() => undefined);
-    await rm(temporary, { force: true }).catch(() => undefined);
-    throw error;
-  }
-}
+/** Writes a safetensors file; see `writeSafetensors`. At any moment `path` holds the old file or the new one. */
+export const saveSafetensors = (path: string, tensors: Named<Tensor>, options: WriteOptions = {}): Promise<void> =>
+  replaceFile(path, (write) => writeSafetensors({ write }, tensors, options));

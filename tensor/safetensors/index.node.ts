@@ -5,6 +5,6 @@ export {
   openSafetensorsIndex,
   openSafetensorsPath,
   saveSafetensors,
-  syncFolder,
 } from './file.node.ts';
+export { replaceFile, syncFolder } from './replaceFile.node.ts';
 export { attempt } from './systemError.node.ts';

@@ -1,0 +1,61 @@
+import { JsColorType, Transformer } from '@napi-rs/image';
+import { checkPictureSize, type Picture, PictureError } from './picture.ts';
+import { pictureFormat } from './pictureFormat.ts';
+
+/** How the decoder lays out a pixel. */
+const layouts: ReadonlyMap<JsColorType, { readonly channels: number; readonly bytes: number }> = new Map([
+  [JsColorType.L8, { channels: 1, bytes: 1 }],
+  [JsColorType.La8, { channels: 2, bytes: 1 }],
+  [JsColorType.Rgb8, { channels: 3, bytes: 1 }],
+  [JsColorType.Rgba8, { channels: 4, bytes: 1 }],
+  [JsColorType.L16, { channels: 1, bytes: 2 }],
+  [JsColorType.La16, { channels: 2, bytes: 2 }],
+  [JsColorType.Rgb16, { channels: 3, bytes: 2 }],
+  [JsColorType.Rgba16, { channels: 4, bytes: 2 }],
+]);
+
+/**
+ * Pixels of a JPEG, PNG or WebP, decoded on another thread. Photographs are turned as their Exif data says, what is
+ * transparent is laid on white, 16 bits are rounded to 8.
+ * @throws PictureError that names the place
+ */
+export async function decodePicture(bytes: Uint8Array, place: string): Promise<Picture> {
+  const format = pictureFormat(bytes, place);
+  const picture = new Transformer(bytes);
+  try {
+    const { width, height, colorType, orientation = 1 } = await picture.metadata(true);
+    checkPictureSize(width, height, place);
+    const layout = layouts.get(colorType);
+    if (layout === undefined)
+      throw new PictureError(`${place}: pixels of this ${format} are of an unknown kind (${colorType})`);
+    if (orientation > 1) picture.rotate();
+    const pixels = await picture.rawPixels();
+    // From 5 on, orientations exchange rows and columns.
+    const turned = orientation >= 5 ? { width: height, height: width } : { width, height };
+    return { ...turned, data: toRgb(pixels, width * height, layout) };
+  } catch (cause) {
+    if (cause instanceof PictureError) throw cause;
+    throw new PictureError(`${place}: the ${format} is broken: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function toRgb(
+  pixels: Uint8Array,
+  count: number,
+  { channels, bytes }: { channels: number; bytes: number },
+): Uint8Array {
+  if (channels === 3 && bytes === 1) return pixels;
+  const wide = bytes === 2 ? new Uint16Array(pixels.slice().buffer) : pixels;
+  const largest = bytes === 2 ? 65535 : 255;
+  const data = new Uint8Array(count * 3);
+  const hasAlpha = channels % 2 === 0;
+  for (let pixel = 0; pixel < count; pixel++) {
+    const from = pixel * channels;
+    const alpha = hasAlpha ? (wide[from + channels - 1] as number) / largest : 1;
+    for (let c = 0; c < 3; c++) {
+      const value = (wide[channels < 3 ? from : from + c] as number) / largest;
+      data[pixel * 3 + c] = Math.round((value * alpha + 1 - alpha) * 255);
+    }
+  }
+  return data;
+}

@@ -1,0 +1,35 @@
+import { TensorError, threefry } from '../../tensor/index.ts';
+
+/** A key on the host: the same two words that `key` and `random.foldIn` hold on a device. */
+export type HostKey = readonly [number, number];
+
+/** What keys are folded and words are drawn with, as in tensor/random.ts. */
+const [draw, fold] = [0, 2];
+
+/** The key of a seed, a whole number from 0 to 2^53 − 1. */
+export function hostKey(seed: number): HostKey {
+  if (!Number.isSafeInteger(seed) || seed < 0)
+    throw new TensorError(`a seed is a whole number from 0 to 2^53 − 1, got ${seed}`);
+  return [Math.floor(seed / 2 ** 32), seed % 2 ** 32];
+}
+
+/** A new key from a key and a number from 0 to 2^32 − 1. */
+export const foldKey = ([high, low]: HostKey, data: number): HostKey => threefry(high, low, data, fold);
+
+/** Word i of the key: uniform whole numbers below 2^32. */
+export const word = ([high, low]: HostKey, i: number): number => threefry(high, low, i, draw)[0];
+
+/** Number i of the key, uniform in [0, 1). */
+export const uniform = (key: HostKey, i: number): number => word(key, i) / 2 ** 32;
+
+/** The numbers 0 to n − 1 in random order (Fisher & Yates 1938; Durstenfeld 1964). */
+export function shuffled(key: HostKey, n: number): Uint32Array {
+  const order = Uint32Array.from({ length: n }, (_, i) => i);
+  for (let i = n - 1; i > 0; i--) {
+    const j = Math.floor(uniform(key, i) * (i + 1));
+    const other = order[j] as number;
+    order[j] = order[i] as number;
+    order[i] = other;
+  }
+  return order;
+}

@@ -1,0 +1,54 @@
+import { FormatError, parseJson } from '../../tensor/index.ts';
+
+/** The strings of one line under the wanted names, or what is wrong with the line. */
+export type JsonLine<Name extends string> = {
+  /** File and line, for messages. */
+  readonly place: string;
+} & ({ readonly values: Readonly<Record<Name, string>> } | { readonly problem: FormatError });
+
+/**
+ * The lines of a JSONL file, which hold objects with strings under some names; others are ignored, and empty lines too. What
+ * is wrong with a line is kept with it, so that one bad line does not cost the others.
+ */
+export function parseJsonLines<Name extends string>(
+  bytes: Uint8Array,
+  file: string,
+  names: readonly Name[],
+): readonly JsonLine<Name>[] {
+  const lines: JsonLine<Name>[] = [];
+  let start = 0;
+  for (let number = 1; start < bytes.length; number++) {
+    const newline = bytes.indexOf(0x0a, start);
+    const end = newline < 0 ? bytes.length : newline;
+    const line = bytes.subarray(start, end);
+    start = end + 1;
+    if (line.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d)) continue;
+    const place = `${file}, line ${number}`;
+    lines.push({ place, ...stringsOf(line, place, names) });
+  }
+  return lines;
+}
+
+function stringsOf<Name extends string>(line: Uint8Array, place: string, names: readonly Name[]) {
+  try {
+    const object = parseJson(line, place);
+    if (typeof object !== 'object' || object === null || Array.isArray(object))
+      throw new FormatError(`${place} must hold an object {${names.join(', ')}}`);
+    const entries = new Map<string, unknown>(Object.entries(object));
+    const wrong = names.filter((name) => typeof entries.get(name) !== 'string');
+    if (wrong.length > 0) {
+      const found = [...entries.keys()].slice(0, 20).join(', ');
+      throw new FormatError(`${place}: ${wrong.join(', ')} must be text; the names there are: ${found}`);
+    }
+    return { values: Object.fromEntries(names.map((name) => [name, entries.get(name)])) as Record<Name, string> };
+  } catch (problem) {
+    if (problem instanceof FormatError) return { problem };
+    throw problem;
+  }
+}
+
+/** The strings of a line; throws what is wrong with it. */
+export function valuesOf<Name extends string>(line: JsonLine<Name>): Readonly<Record<Name, string>> {
+  if ('problem' in line) throw line.problem;
+  return line.values;
+}

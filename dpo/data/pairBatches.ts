@@ -1,0 +1,165 @@
+import { TensorError } from '../../tensor/index.ts';
+import { foldKey } from './draws.ts';
+import { mapConcurrently } from './mapConcurrently.ts';
+import { advance, type DataPosition, epochKey, shuffledOrder } from './order.ts';
+import {
+  drawTransforms,
+  type PreparedPicture,
+  type PreprocessOptions,
+  preparePicture,
+  type TimeIds,
+  targetSize,
+} from './preprocess.ts';
+import type { PairSource } from './sources.ts';
+
+/** Pairs as a training step takes them. */
+export interface PairBatch {
+  /** Empty where they were dropped. */
+  readonly captions: readonly string[];
+  /** `shape` each, row-major, from −1 to 1. */
+  readonly winner: Float32Array;
+  readonly loser: Float32Array;
+  /** [pairs, 3, height, width] */
+  readonly shape: readonly [number, number, number, number];
+  readonly winnerTimeIds: readonly TimeIds[];
+  readonly loserTimeIds: readonly TimeIds[];
+  /** The position after this batch, to go on from. */
+  readonly next: DataPosition;
+  /** What was wrong with the rows that could not be read. */
+  readonly skipped: readonly string[];
+}
+
+export interface PairBatchOptions extends PreprocessOptions {
+  /** Pairs in a batch. */
+  readonly batchSize: number;
+  /** Everything random follows from it and the position. */
+  readonly seed: number;
+  /** Where to begin; by default at the beginning. */
+  readonly from?: DataPosition;
+  /** Which share of each step's pairs this process takes, of how many: the stream is the same for any `ranks`. */
+  readonly rank?: number;
+  readonly ranks?: number;
+  /** How many broken rows are skipped before this gives up. Default 10. */
+  readonly maxSkipped?: number;
+  /** How many batches are prepared ahead. Default 2. */
+  readonly prefetch?: number;
+}
+
+/** Pictures that are decoded at a time: enough to keep the threads of the decoder busy, few enough for memory. */
+const concurrency = 8;
+
+interface PreparedPair {
+  readonly caption: string;
+  readonly winner: PreparedPicture;
+  readonly loser: PreparedPicture;
+}
+
+/**
+ * Batches for ever, epoch after epoch, in an order of their own. A batch is a function of the seed and its position: a
+ * stream that begins at `next` of some batch goes on as that stream did. With several `ranks` a step takes
+ * `ranks · batchSize` pairs of the one stream, and rank r those at r, r + ranks, r + 2·ranks …
+ *
+ * A row that cannot be read is skipped and reported: the next one of the stream that can be read takes its place.
+ * @throws TensorError naming the rows, when more than `maxSkipped` could not be read
+ */
+export async function* pairBatches(source: PairSource, options: PairBatchOptions): AsyncGenerator<PairBatch> {
+  const { batchSize, seed, from = { epoch: 0, index: 0 }, rank = 0, ranks = 1, maxSkipped = 10, prefetch = 2 } = options;
+  check(source, options);
+  const shape = [batchSize, 3, ...targetSize(options)] as const;
+  const rowAt = shuffledOrder(source.groups, seed);
+  /** What was wrong with rows: each is tried once. */
+  const broken = new Map<number, string>();
+
+  async function prepare(position: DataPosition): Promise<PreparedPair | string> {
+    const row = rowAt(position);
+    const known = broken.get(row);
+    if (known !== undefined) return known;
+    try {
+      const pair = await source.read(row);
+      const drawn = drawTransforms(foldKey(epochKey(seed, 'transforms', position.epoch), row), options);
+      return {
+        caption: drawn.dropCaption ? '' : pair.caption,
+        winner: preparePicture(pair.winner, [shape[2], shape[3]], drawn.winner),
+        loser: preparePicture(pair.loser, [shape[2], shape[3]], drawn.loser),
+      };
+    } catch (error) {
+      if (!(error instanceof TensorError)) throw error;
+      broken.set(row, error.message);
+      return error.message;
+    }
+  }
+
+  /** The pair at a position, or the next that can be read. */
+  async function readable(position: DataPosition, skipped: string[]): Promise<PreparedPair> {
+    for (let ahead = 0; ahead < source.count; ahead++) {
+      const pair = await prepare(advance(position, ahead, source.count));
+      if (typeof pair !== 'string') return pair;
+      skipped.push(pair);
+      if (broken.size > maxSkipped) break;
+    }
+    const messages = [...broken.values()];
+    throw new TensorError(
+      `${source.name}: ${messages.length} rows could not be read, and at most ${maxSkipped} may be skipped (maxSkipped):\n` +
+        messages
+          .slice(0, 10)
+          .map((message) => `  ${message}`)
+          .join('\n') +
+        (messages.length > 10 ? `\n  and ${messages.length - 10} more` : ''),
+    );
+  }
+
+  async function batchAt(position: DataPosition): Promise<PairBatch> {
+    const area = 3 * shape[2] * shape[3];
+    const [winner, loser] = [new Float32Array(batchSize * area), new Float32Array(batchSize * area)];
+    const slots = Array.from({ length: batchSize }, (_, i) => advance(position, rank + i * ranks, source.count));
+    const rows = await mapConcurrently(slots, concurrency, async (slot, i) => {
+      const skipped: string[] = [];
+      const pair = await readable(slot, skipped);
+      winner.set(pair.winner.values, i * area);
+      loser.set(pair.loser.values, i * area);
+      return { caption: pair.caption, winner: pair.winner.timeIds, loser: pair.loser.timeIds, skipped };
+    });
+    return {
+      captions: rows.map(({ caption }) => caption),
+      winner,
+      loser,
+      shape,
+      winnerTimeIds: rows.map((row) => row.winner),
+      loserTimeIds: rows.map((row) => row.loser),
+      next: advance(position, batchSize * ranks, source.count),
+      skipped: [...new Set(rows.flatMap(({ skipped }) => skipped))],
+    };
+  }
+
+  const ahead: Promise<PairBatch>[] = [];
+  let position = from;
+  for (;;) {
+    while (ahead.length <= prefetch) {
+      const batch = batchAt(position);
+      // Where it fails, that is told when its turn comes.
+      batch.catch(() => undefined);
+      ahead.push(batch);
+      position = advance(position, batchSize * ranks, source.count);
+    }
+    yield await (ahead.shift() as Promise<PairBatch>);
+  }
+}
+
+function check(source: PairSource, options: PairBatchOptions): void {
+  const { batchSize, from, rank = 0, ranks = 1, maxSkipped = 10, prefetch = 2, captionDropout } = options;
+  const refuse = (what: string): never => {
+    throw new TensorError(`pairBatches: ${what}`);
+  };
+  const whole = (value: number, least: number) => Number.isInteger(value) && value >= least;
+  if (source.count === 0) refuse(`${source.name} holds no pair with a preference`);
+  if (!whole(batchSize, 1)) refuse(`batchSize is a whole number above 0, got ${batchSize}`);
+  if (!whole(ranks, 1) || !whole(rank, 0) || rank >= ranks)
+    refuse(`rank is one of 0 to ranks − 1, got ${rank} of ${ranks}`);
+  if (!whole(prefetch, 0)) refuse(`prefetch is a whole number, got ${prefetch}`);
+  if (!(maxSkipped >= 0)) refuse(`maxSkipped is 0 or more, got ${maxSkipped}`);
+  if (!(captionDropout >= 0 && captionDropout <= 1)) refuse(`captionDropout lies in [0, 1], got ${captionDropout}`);
+  if (from && !(whole(from.epoch, 0) && whole(from.index, 0) && from.index < source.count))
+    refuse(
+      `${source.name} has ${source.count} pairs, so there is no position ${JSON.stringify(from)}; has it changed?`,
+    );
+}

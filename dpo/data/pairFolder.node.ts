@@ -1,0 +1,86 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { attempt } from '../../tensor/index.node.ts';
+import { FormatError } from '../../tensor/index.ts';
+import { parseJsonLines, valuesOf } from './jsonLines.ts';
+import { readPicture } from './readPicture.node.ts';
+import { oneGroup, type PairSource } from './sources.ts';
+
+const isPicture = (file: string): boolean => /\.(jpe?g|png|webp)$/i.test(file) && !file.startsWith('.');
+const stemOf = (file: string): string => file.slice(0, -extname(file).length);
+
+/** The pictures of a folder by their names without endings. */
+async function picturesOf(folder: string): Promise<ReadonlyMap<string, string>> {
+  const files = (await attempt('read', folder, readdir(folder))).filter(isPicture).sort();
+  if (files.length === 0) throw new FormatError(`${folder}: there are no pictures (.jpg, .jpeg, .png or .webp)`);
+  const byName = new Map<string, string>();
+  for (const file of files) {
+    const other = byName.get(stemOf(file));
+    if (other !== undefined) throw new FormatError(`${folder}: ${other} and ${file} have one name; which is meant?`);
+    byName.set(stemOf(file), file);
+  }
+  return byName;
+}
+
+/** Captions by the names of pictures: lines {name, caption} of captions.jsonl, or `name`, a tab, `caption` of captions.txt. */
+async function captionsOf(folder: string): Promise<ReadonlyMap<string, string> | undefined> {
+  const files = (await attempt('read', folder, readdir(folder))).filter((file) => /^captions\.(jsonl|txt)$/.test(file));
+  const [file] = files;
+  if (file === undefined) return undefined;
+  if (files.length > 1) throw new FormatError(`${folder}: there are ${files.join(' and ')}; which is meant?`);
+  const path = join(folder, file);
+  const bytes = await attempt('read', path, readFile(path));
+  const captions = file.endsWith('.jsonl') ? captionLines(bytes, path) : tabbedLines(bytes, path);
+  return new Map(captions.map(({ name, caption }) => [isPicture(name) ? stemOf(name) : name, caption]));
+}
+
+const captionLines = (bytes: Uint8Array, path: string) =>
+  parseJsonLines(bytes, path, ['name', 'caption']).map((line) => valuesOf(line));
+
+function tabbedLines(bytes: Uint8Array, path: string) {
+  const lines = new TextDecoder().decode(bytes).split(/\r?\n/);
+  return lines.flatMap((line, i) => {
+    if (line.trim() === '') return [];
+    const tab = line.indexOf('\t');
+    if (tab < 1)
+      throw new FormatError(`${path}, line ${i + 1}: a line is the name of a picture, a tab, and its caption`);
+    return [{ name: line.slice(0, tab), caption: line.slice(tab + 1) }];
+  });
+}
+
+const list = (names: readonly string[]): string =>
+  names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '');
+
+/**
+ * Pairs of a folder: the preferred pictures in `w`, the others under the same names in `l`. Captions come from
+ * captions.jsonl or captions.txt beside, or are the names of the pictures, with spaces for underscores.
+ */
+export async function openPairFolder(folder: string): Promise<PairSource> {
+  const [winners, losers] = [await picturesOf(join(folder, 'w')), await picturesOf(join(folder, 'l'))];
+  const captions = await captionsOf(folder);
+  const problems = [
+    { names: [...winners.keys()].filter((name) => !losers.has(name)), what: 'only in w' },
+    { names: [...losers.keys()].filter((name) => !winners.has(name)), what: 'only in l' },
+    { names: captions ? [...winners.keys()].filter((name) => !captions.has(name)) : [], what: 'without a caption' },
+  ].filter(({ names }) => names.length > 0);
+  if (problems.length > 0)
+    throw new FormatError(`${folder}: ${problems.map(({ names, what }) => `${what}: ${list(names)}`).join('; ')}`);
+  const names = [...winners.keys()];
+  return {
+    name: folder,
+    count: names.length,
+    ties: 0,
+    unlabelled: 0,
+    groups: oneGroup(names.length),
+    async read(index) {
+      const name = names[index] as string;
+      return {
+        caption: captions?.get(name) ?? name.replaceAll('_', ' '),
+        winner: await readPicture(join(folder, 'w', winners.get(name) as string)),
+        loser: await readPicture(join(folder, 'l', losers.get(name) as string)),
+        place: join(folder, 'w', winners.get(name) as string),
+      };
+    },
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+}

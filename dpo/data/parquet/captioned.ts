@@ -1,0 +1,45 @@
+import { FormatError } from '../../../tensor/index.ts';
+import { lastAtMost } from '../order.ts';
+import type { PictureDecoder } from '../picture.ts';
+import type { CaptionedSource } from '../sources.ts';
+import { groupCache } from './groupCache.ts';
+import { checkColumns, type ParquetFile } from './parquetFile.ts';
+import { bytesOf, textOf } from './values.ts';
+
+/** Captioned pictures of Parquet files with the columns caption, and jpg or image, which holds the picture's file. */
+export function parquetCaptioned(
+  name: string,
+  files: readonly ParquetFile[],
+  decode: PictureDecoder,
+): Omit<CaptionedSource, keyof AsyncDisposable> {
+  const column = (['jpg', 'image'] as const).find((one) => files.every(({ columns }) => columns.has(one)));
+  if (column === undefined) {
+    const found = [...(files[0]?.columns.keys() ?? [])].join(', ');
+    throw new FormatError(`${name}: there is no column jpg or image with the pictures (columns: ${found})`);
+  }
+  for (const file of files) checkColumns(file, { caption: 'text', [column]: 'bytes' });
+  const starts = [0];
+  for (const { rows } of files) starts.push((starts.at(-1) as number) + rows);
+  const rowOf = groupCache(files, ['caption', column]);
+  return {
+    name,
+    count: starts.at(-1) as number,
+    groups: files.flatMap(({ groupStarts }, i) =>
+      groupStarts.slice(1).map((end, group) => ({
+        start: (starts[i] as number) + (groupStarts[group] as number),
+        end: (starts[i] as number) + end,
+      })),
+    ),
+    async read(index) {
+      const fileIndex = lastAtMost(starts.slice(0, -1), index);
+      const row = index - (starts[fileIndex] as number);
+      const place = `${(files[fileIndex] as ParquetFile).name}, row ${row}`;
+      const values = await rowOf(fileIndex, row);
+      return {
+        caption: textOf(values, 'caption', place),
+        picture: await decode(bytesOf(values, column, place), `${place}, ${column}`),
+        place,
+      };
+    },
+  };
+}

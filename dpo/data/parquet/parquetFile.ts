@@ -1,0 +1,81 @@
+import { type FileMetaData, parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
+import { compressors } from 'hyparquet-compressors';
+import { FormatError, type RandomAccess } from '../../../tensor/index.ts';
+
+/** What a column must hold; the physical types of Parquet that do. */
+export const columnTypes = {
+  bytes: ['BYTE_ARRAY'],
+  text: ['BYTE_ARRAY'],
+  number: ['DOUBLE', 'FLOAT', 'INT32', 'INT64'],
+  boolean: ['BOOLEAN'],
+} as const;
+
+export type ColumnType = keyof typeof columnTypes;
+
+/** A Parquet file, read by row groups. */
+export interface ParquetFile {
+  readonly name: string;
+  readonly rows: number;
+  /** The first row of each row group, and the number of rows as the last. */
+  readonly groupStarts: readonly number[];
+  /** The columns by name; `undefined` for one that holds lists or structures. */
+  readonly columns: ReadonlyMap<string, string | undefined>;
+  /** Rows [start, end) of some columns. Byte arrays stay bytes, unless the file says that they are text. */
+  read(columns: readonly string[], start: number, end: number): Promise<readonly Readonly<Record<string, unknown>>[]>;
+}
+
+/** Opens a Parquet file: reads its footer, and nothing else. */
+export async function openParquet(source: RandomAccess): Promise<ParquetFile> {
+  const name = source.name ?? 'parquet';
+  const file = {
+    byteLength: source.size,
+    async slice(start: number, end = source.size): Promise<ArrayBuffer> {
+      const bytes = await source.read(start, end - start);
+      if (bytes.length !== end - start) throw new FormatError(`the file ends before byte ${end}`);
+      return bytes.slice().buffer;
+    },
+  };
+  const metadata: FileMetaData = await parquetMetadataAsync(file).catch((cause: Error) => {
+    throw new FormatError(`${name}: this is no Parquet file, or it is cut short: ${cause.message}`, { cause });
+  });
+  const groupStarts = [0];
+  for (const { num_rows } of metadata.row_groups) groupStarts.push((groupStarts.at(-1) as number) + Number(num_rows));
+  return {
+    name,
+    rows: groupStarts.at(-1) as number,
+    groupStarts,
+    columns: new Map(parquetSchema(metadata).children.map(({ element }) => [element.name, element.type])),
+    async read(columns, rowStart, rowEnd) {
+      try {
+        return await parquetReadObjects({
+          file,
+          metadata,
+          columns: [...columns],
+          rowStart,
+          rowEnd,
+          compressors,
+          utf8: false,
+        });
+      } catch (cause) {
+        const rows = `rows ${rowStart} to ${rowEnd - 1}`;
+        throw new FormatError(`${name}: cannot read ${columns.join(', ')} of ${rows}: ${(cause as Error).message}`, {
+          cause,
+        });
+      }
+    },
+  };
+}
+
+/** Refuses a file in which columns are missing or of another type; all that is wrong is in one message. */
+export function checkColumns(file: ParquetFile, expected: Readonly<Record<string, ColumnType>>): void {
+  const problems = Object.entries(expected).flatMap(([column, type]) => {
+    if (!file.columns.has(column)) return [`the column ${column} (${type}) is missing`];
+    const found = file.columns.get(column);
+    const accepted: readonly (string | undefined)[] = columnTypes[type];
+    return accepted.includes(found)
+      ? []
+      : [`the column ${column} must be ${type}, but is ${found ?? 'a list or structure'}`];
+  });
+  if (problems.length === 0) return;
+  throw new FormatError(`${file.name}: ${problems.join('; ')} (its columns: ${[...file.columns.keys()].join(', ')})`);
+}

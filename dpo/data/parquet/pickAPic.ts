@@ -1,0 +1,101 @@
+import { FormatError } from '../../../tensor/index.ts';
+import { lastAtMost } from '../order.ts';
+import type { PictureDecoder } from '../picture.ts';
+import type { PairSource, RowGroup } from '../sources.ts';
+import { groupCache, type Row } from './groupCache.ts';
+import { checkColumns, type ParquetFile } from './parquetFile.ts';
+import { bytesOf, textOf } from './values.ts';
+
+/** What training needs of Pick-a-Pic. */
+const needed = { caption: 'text', jpg_0: 'bytes', jpg_1: 'bytes', label_0: 'number', label_1: 'number' } as const;
+
+/** Which picture was preferred: the first, the second, neither, not judged, or labels that make no sense. */
+const verdicts = ['first', 'second', 'tie', 'unlabelled', 'nonsense'] as const;
+type Verdict = (typeof verdicts)[number];
+
+function verdictOf({ label_0: first, label_1: second, has_label: hasLabel }: Row): Verdict {
+  if (hasLabel === false) return 'unlabelled';
+  const labels = [first, second].map((label) => (label === null || label === undefined ? Number.NaN : Number(label)));
+  const [a, b] = labels as [number, number];
+  if (a === 1 && b === 0) return 'first';
+  if (a === 0 && b === 1) return 'second';
+  return a === b && a >= 0 && a <= 1 ? 'tie' : 'nonsense';
+}
+
+/** The rows of a file that have a preference, and how many have none. */
+async function judge(file: ParquetFile) {
+  const optional = (['has_label'] as const).filter((column) => file.columns.has(column));
+  checkColumns(file, { ...needed, ...Object.fromEntries(optional.map((column) => [column, 'boolean'])) });
+  const kept: number[] = [];
+  const counts = { tie: 0, unlabelled: 0 };
+  for (let group = 0; group + 1 < file.groupStarts.length; group++) {
+    const [start, end] = file.groupStarts.slice(group, group + 2) as [number, number];
+    const rows = await file.read(['label_0', 'label_1', ...optional], start, end);
+    rows.forEach((row, i) => {
+      const verdict = verdictOf(row);
+      if (verdict === 'tie' || verdict === 'unlabelled') counts[verdict]++;
+      else kept.push(start + i);
+    });
+  }
+  return { rows: Uint32Array.from(kept), ...counts };
+}
+
+/**
+ * Pairs of Parquet files with the columns of Pick-a-Pic. Labels are read first, which is cheap; ties and rows without a
+ * label are left out. Row groups stay together.
+ */
+export async function pickAPicPairs(
+  name: string,
+  files: readonly ParquetFile[],
+  decode: PictureDecoder,
+): Promise<Omit<PairSource, keyof AsyncDisposable>> {
+  const judged: Awaited<ReturnType<typeof judge>>[] = [];
+  for (const file of files) judged.push(await judge(file));
+  /** Of each file, the index of its first pair. */
+  const starts = [0];
+  for (const { rows } of judged) starts.push((starts.at(-1) as number) + rows.length);
+  const models = files.every(({ columns }) => columns.has('model_0') && columns.has('model_1'));
+  const rowOf = groupCache(files, [...Object.keys(needed), ...(models ? ['model_0', 'model_1'] : [])]);
+  const sum = (of: 'tie' | 'unlabelled') => judged.reduce((total, counts) => total + counts[of], 0);
+  return {
+    name,
+    count: starts.at(-1) as number,
+    ties: sum('tie'),
+    unlabelled: sum('unlabelled'),
+    groups: files.flatMap((file, i) => groupsOf(file, (judged[i] as { rows: Uint32Array }).rows, starts[i] as number)),
+    async read(index) {
+      const fileIndex = lastAtMost(starts.slice(0, -1), index);
+      const row = (judged[fileIndex] as { rows: Uint32Array }).rows[index - (starts[fileIndex] as number)] as number;
+      const place = `${(files[fileIndex] as ParquetFile).name}, row ${row}`;
+      const values = await rowOf(fileIndex, row);
+      const verdict = verdictOf(values);
+      if (verdict === 'nonsense')
+        throw new FormatError(
+          `${place}: the labels are 1 and 0, 0 and 1, or equal, got ${values.label_0} and ${values.label_1}`,
+        );
+      const [winner, loser] = verdict === 'first' ? [0, 1] : [1, 0];
+      const picture = (side: number) => decode(bytesOf(values, `jpg_${side}`, place), `${place}, jpg_${side}`);
+      return {
+        caption: textOf(values, 'caption', place),
+        winner: await picture(winner),
+        loser: await picture(loser),
+        place,
+        ...(models && typeof values.model_0 === 'string' && typeof values.model_1 === 'string'
+          ? { models: { winner: values[`model_${winner}`] as string, loser: values[`model_${loser}`] as string } }
+          : {}),
+      };
+    },
+  };
+}
+
+/** Row groups as ranges of the pairs in them; `rows` are the rows of a file that are pairs, the first being pair `first`. */
+function groupsOf({ groupStarts }: ParquetFile, rows: Uint32Array, first: number): RowGroup[] {
+  const before = (row: number): number => {
+    const at = lastAtMost(rows, row - 1);
+    return rows.length > 0 && (rows[at] as number) < row ? at + 1 : 0;
+  };
+  return groupStarts
+    .slice(1)
+    .map((end, i) => ({ start: first + before(groupStarts[i] as number), end: first + before(end) }))
+    .filter(({ start, end }) => end > start);
+}

@@ -1,0 +1,123 @@
+import { createHash } from 'node:crypto';
+import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
+import { replaceFile } from '../../../tensor/index.node.ts';
+import { hostKey, uniform } from '../draws.ts';
+import { encodePng } from '../encodePng.ts';
+import type { Picture } from '../picture.ts';
+
+/** A pair to be written. */
+export interface WrittenPair {
+  readonly caption: string;
+  readonly winner: Picture;
+  readonly loser: Picture;
+  /** Neither was preferred. */
+  readonly tie?: boolean;
+  /** What made the pictures. */
+  readonly models?: { readonly winner: string; readonly loser: string };
+}
+
+export interface WritePickAPicOptions {
+  /** Which of the two pictures comes first follows from it. Default 0. */
+  readonly seed?: number;
+  /** Rows that lie together on disk; what is read at once. Default 100. */
+  readonly rowGroup?: number;
+  /** When people chose. Default the beginning of 1970, so that the same pairs make the same file. */
+  readonly createdAt?: Date;
+}
+
+const text = { type: 'BYTE_ARRAY', converted_type: 'UTF8', logical_type: { type: 'STRING' } } as const;
+const moment = { type: 'INT64', logical_type: { type: 'TIMESTAMP', isAdjustedToUTC: false, unit: 'NANOS' } } as const;
+const [binary, boolean, double, integer] = (['BYTE_ARRAY', 'BOOLEAN', 'DOUBLE', 'INT64'] as const).map((type) => ({
+  type,
+})) as [{ type: 'BYTE_ARRAY' }, { type: 'BOOLEAN' }, { type: 'DOUBLE' }, { type: 'INT64' }];
+
+/** The columns of Pick-a-Pic v2, in its order. */
+const schema = {
+  are_different: boolean,
+  best_image_uid: text,
+  caption: text,
+  created_at: moment,
+  has_label: boolean,
+  image_0_uid: text,
+  image_0_url: text,
+  image_1_uid: text,
+  image_1_url: text,
+  jpg_0: binary,
+  jpg_1: binary,
+  label_0: double,
+  label_1: double,
+  model_0: text,
+  model_1: text,
+  ranking_id: integer,
+  user_id: integer,
+  num_example_per_prompt: integer,
+} as const;
+
+type PickAPicRow = Record<keyof typeof schema, unknown>;
+
+/** An identifier made from content, in the form of those that Pick-a-Pic has. */
+function uidOf(bytes: Uint8Array): string {
+  const hex = createHash('sha256').update(bytes).digest('hex');
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join('-');
+}
+
+/** Writes pairs as a Parquet file with the columns of Pick-a-Pic v2; pictures are stored as PNG, without loss. */
+export async function writePickAPic(
+  pairs: readonly WrittenPair[],
+  file: string,
+  { seed = 0, rowGroup = 100, createdAt = new Date(0) }: WritePickAPicOptions = {},
+): Promise<void> {
+  const key = hostKey(seed);
+  const examples = new Map<string, number>();
+  for (const { caption } of pairs) examples.set(caption, (examples.get(caption) ?? 0) + 1);
+
+  function rowOf({ caption, winner, loser, tie = false, models }: WrittenPair, index: number): PickAPicRow {
+    const winnerFirst = uniform(key, index) < 0.5;
+    const ordered = <T>(ofWinner: T, ofLoser: T): [T, T] => (winnerFirst ? [ofWinner, ofLoser] : [ofLoser, ofWinner]);
+    const [jpg0, jpg1] = ordered(encodePng(winner), encodePng(loser));
+    const [uid0, uid1] = [uidOf(jpg0), uidOf(jpg1)];
+    const [label0, label1] = tie ? [0.5, 0.5] : ordered(1, 0);
+    const [model0, model1] = ordered(models?.winner ?? '', models?.loser ?? '');
+    return {
+      are_different: uid0 !== uid1,
+      best_image_uid: tie ? 'tie' : winnerFirst ? uid0 : uid1,
+      caption,
+      created_at: BigInt(createdAt.getTime()) * 1_000_000n,
+      has_label: true,
+      image_0_uid: uid0,
+      image_0_url: '',
+      image_1_uid: uid1,
+      image_1_url: '',
+      jpg_0: jpg0,
+      jpg_1: jpg1,
+      label_0: label0,
+      label_1: label1,
+      model_0: model0,
+      model_1: model1,
+      ranking_id: BigInt(index),
+      user_id: 0n,
+      num_example_per_prompt: BigInt(examples.get(caption) as number),
+    };
+  }
+
+  const names = Object.keys(schema) as (keyof typeof schema)[];
+  await replaceFile(file, async (write) => {
+    const writer = new ByteWriter();
+    const parquet = new ParquetWriter({
+      writer,
+      schema: [
+        { name: 'root', num_children: names.length },
+        ...names.map((name) => ({ name, repetition_type: 'OPTIONAL' as const, ...schema[name] })),
+      ],
+    });
+    for (let start = 0; start < pairs.length; start += rowGroup) {
+      const rows = pairs.slice(start, start + rowGroup).map((pair, i) => rowOf(pair, start + i));
+      await parquet.write({
+        columnData: names.map((name) => ({ name, data: rows.map((row) => row[name]) })),
+        rowGroupSize: rowGroup,
+      });
+    }
+    await parquet.finish();
+    await write(writer.getBytes());
+  });
+}

@@ -1,0 +1,75 @@
+import type { Picture } from './picture.ts';
+
+/** For each output: the first input that it takes from, and the weights of that and the following ones. */
+interface Taps {
+  readonly first: number;
+  readonly weights: Float64Array;
+}
+
+/**
+ * Weights of an antialiased bilinear filter, as Pillow and torchvision have it: a triangle as wide as two input pixels
+ * where a picture grows, and as two output pixels where it shrinks. Outputs [from, to) of `size`, made of `length` inputs.
+ */
+function tapsOf(length: number, size: number, from: number, to: number): Taps[] {
+  const scale = length / size;
+  const support = Math.max(scale, 1);
+  return Array.from({ length: to - from }, (_, i) => {
+    const centre = (from + i + 0.5) * scale;
+    const first = Math.max(0, Math.floor(centre - support + 0.5));
+    const end = Math.min(length, Math.floor(centre + support + 0.5));
+    const weights = Float64Array.from({ length: end - first }, (_, j) =>
+      Math.max(0, 1 - Math.abs(first + j + 0.5 - centre) / support),
+    );
+    const sum = weights.reduce((a, b) => a + b, 0);
+    return { first, weights: weights.map((weight) => weight / sum) };
+  });
+}
+
+/** A rectangle of a picture that has been made `height` × `width` large. */
+export interface Window {
+  readonly height: number;
+  readonly width: number;
+  readonly top: number;
+  readonly left: number;
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/**
+ * Resizes a picture, antialiased, and gives the window of it as 3 planes [3, rows, columns] of numbers from 0 to 255. Only
+ * what the window shows is computed; nothing is rounded in between.
+ */
+export function resizeWindow(picture: Picture, { height, width, top, left, rows, columns }: Window): Float32Array {
+  const across = tapsOf(picture.width, width, left, left + columns);
+  const down = tapsOf(picture.height, height, top, top + rows);
+  const firstRow = down[0]?.first ?? 0;
+  const lastRow = down.reduce((last, { first, weights }) => Math.max(last, first + weights.length), firstRow);
+  const narrow = new Float64Array((lastRow - firstRow) * columns * 3);
+  for (let y = firstRow; y < lastRow; y++) {
+    for (let x = 0; x < columns; x++) {
+      const { first, weights } = across[x] as Taps;
+      let [r, g, b] = [0, 0, 0];
+      let from = (y * picture.width + first) * 3;
+      for (const weight of weights) {
+        r += weight * (picture.data[from] as number);
+        g += weight * (picture.data[from + 1] as number);
+        b += weight * (picture.data[from + 2] as number);
+        from += 3;
+      }
+      narrow.set([r, g, b], ((y - firstRow) * columns + x) * 3);
+    }
+  }
+  const out = new Float32Array(3 * rows * columns);
+  for (let y = 0; y < rows; y++) {
+    const { first, weights } = down[y] as Taps;
+    for (let x = 0; x < columns; x++) {
+      for (let channel = 0; channel < 3; channel++) {
+        let sum = 0;
+        for (let j = 0; j < weights.length; j++)
+          sum += (weights[j] as number) * (narrow[((first + j - firstRow) * columns + x) * 3 + channel] as number);
+        out[(channel * rows + y) * columns + x] = sum;
+      }
+    }
+  }
+  return out;
+}

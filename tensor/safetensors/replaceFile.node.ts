@@ -1,0 +1,53 @@
+import { randomUUID } from 'node:crypto';
+import { open, readlink, realpath, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { attempt } from './systemError.node.ts';
+
+/** Where a path leads once its symbolic links are followed, whether or not there is a file yet. */
+async function followLinks(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    const folder = await realpath(dirname(path));
+    const link = await readlink(path).catch(() => undefined);
+    return link === undefined ? path : followLinks(resolve(folder, link));
+  }
+}
+
+/** Waits until what was renamed or made in a folder is on disk. Windows has no way to ask for it. */
+export async function syncFolder(path: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Writes a file, piece by piece, under a temporary name in the same folder, and moves it to `path` once it is complete and
+ * on disk: at any moment `path` holds the old file or the new one, also when this fails. Where `path` is a symbolic
+ * link, the file that it leads to is replaced, and the link stays.
+ */
+export async function replaceFile(
+  path: string,
+  produce: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const target = await attempt('write', path, followLinks(path));
+  const temporary = join(dirname(target), `.${basename(target)}-${randomUUID()}.tmp`);
+  const handle = await attempt('write', path, open(temporary, 'wx'));
+  try {
+    await produce((bytes) => attempt('write', path, handle.writeFile(bytes)));
+    await attempt('write', path, handle.sync());
+    await attempt('write', path, handle.close());
+    await attempt('write', path, rename(temporary, target));
+    await attempt('write', path, syncFolder(dirname(target)));
+  } catch (error) {
+    // What went wrong first is what matters; a second close does nothing.
+    await handle.close().catch(() => undefined);
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw error;
+  }
+}
