@@ -12,6 +12,7 @@ export {
   type Transform,
 } from './data/preprocess.ts';
 export type { CaptionedPicture, CaptionedSource, PairSource, PreferencePair, RowGroup } from './data/sources.ts';
+export * from './evaluate/index.ts';
 export * from './objectives/index.ts';
 export { forBothSides, type NoisedPairs, noisePairs, type Pairs, pairOutput } from './train/noisedPairs.ts';
 export { type CaptionedPictures, type PretrainOptions, type PretrainState, pretraining } from './train/pretrain.ts';

@@ -2,7 +2,7 @@
  * Layers and optimisers as pure functions over trees of parameters.
  *
  *   layer, module          what a layer is: parameters from a key, and a function of parameters and inputs; layers of layers
- *   linear, conv2d, norms, embedding, dropout, activations    the small ones
+ *   linear, conv2d, norms, batchNorm, embedding, dropout, activations    the small ones
  *   attention, feedForward, transformer                       tokens
  *   resnet, resample, timesteps                               images, and time
  *   checkpointed, watch    any layer with less memory; looking inside a model
@@ -19,6 +19,13 @@ export {
   spatialAttention,
   toTokens,
 } from './attention.ts';
+export {
+  type BatchNorm,
+  type BatchNormOptions,
+  type BatchNormOutput,
+  type BatchStatistics,
+  batchNorm,
+} from './batchNorm.ts';
 export { checkpointed } from './checkpointed.ts';
 export { type Conv2dOptions, conv2d } from './conv2d.ts';
 export { dropout } from './dropout.ts';

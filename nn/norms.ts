@@ -14,7 +14,8 @@ export interface NormOptions {
   readonly affine?: boolean;
 }
 
-const initNorm = (size: number, affine: boolean, { dtype = 'f32' }: InitOptions = {}): NormParams =>
+/** Scale 1 and shift 0, or nothing. */
+export const initNorm = (size: number, affine: boolean, { dtype = 'f32' }: InitOptions = {}): NormParams =>
   affine ? { weight: ones([size], { dtype }), bias: zeros([size], { dtype }) } : {};
 
 /** Group normalisation of [N, channels, …] (PyTorch's GroupNorm). */

@@ -1,0 +1,90 @@
+import { random, read, type Tensor, TensorError } from '../../tensor/index.ts';
+import { checkComparable, type Features, rowOf, squaredDistance } from './features.ts';
+import type { Figure } from './figure.ts';
+import { wilsonInterval } from './proportions.ts';
+
+/** Features of pictures with the caption of each. */
+export interface CaptionedFeatures {
+  readonly features: Features;
+  readonly captions: readonly string[];
+}
+
+export interface CaptionMatchOptions {
+  /** What the other candidates are drawn by. */
+  readonly key: Tensor;
+  /** Captions among which the sample's own is to be found, itself included; default 10, so that chance is 0.1. */
+  readonly candidates?: number;
+  /** Default 0.95. */
+  readonly confidence?: number;
+}
+
+export interface CaptionMatch extends Figure {
+  /** For each sample 1 where its own caption is nearest, 1/k where k captions are equally near, else 0. */
+  readonly matched: readonly number[];
+}
+
+/**
+ * Whether samples show what their captions say: the share of samples to which, among their own caption and others drawn
+ * at random, the real pictures of their own are nearest, in the features of a network that was fixed beforehand. The
+ * distance to a caption is that to the nearest of its real pictures. With Wilson's interval. A sample's candidates depend
+ * on the key and its place alone.
+ */
+export async function captionMatch(
+  samples: CaptionedFeatures,
+  real: CaptionedFeatures,
+  { key, candidates = 10, confidence = 0.95 }: CaptionMatchOptions,
+): Promise<CaptionMatch> {
+  checkComparable('captionMatch', samples.features, real.features);
+  checkCaptions('samples', samples);
+  checkCaptions('real pictures', real);
+  const rows = rowsByCaption(real.captions);
+  const names = [...rows.keys()];
+  if (!(Number.isInteger(candidates) && candidates >= 2 && candidates <= names.length)) {
+    throw new TensorError(
+      `captionMatch: needs at least 2 candidates, and at most ${names.length}, the captions that have real pictures; got ${candidates}`,
+    );
+  }
+  const { count } = samples.features;
+  const chances = await read(random.uniform(key, [count, candidates - 1]));
+  const matched = samples.captions.map((own, i) => {
+    if (!rows.has(own))
+      throw new TensorError(`captionMatch: there is no real picture of '${own}', caption of sample ${i}`);
+    const others = chooseOthers(names, own, chances.subarray(i * (candidates - 1), (i + 1) * (candidates - 1)));
+    const distance = (caption: string): number =>
+      Math.min(
+        ...(rows.get(caption) ?? []).map((row) =>
+          squaredDistance(rowOf(samples.features, i), rowOf(real.features, row)),
+        ),
+      );
+    const [ownDistance, distances] = [distance(own), others.map(distance)];
+    if (distances.some((other) => other < ownDistance)) return 0;
+    return 1 / (1 + distances.filter((other) => other === ownDistance).length);
+  });
+  const wins = matched.reduce((sum, one) => sum + one, 0);
+  return { ...wilsonInterval(wins, count, confidence), matched };
+}
+
+function checkCaptions(what: string, { features, captions }: CaptionedFeatures): void {
+  if (captions.length !== features.count)
+    throw new TensorError(`captionMatch: ${captions.length} captions for ${features.count} ${what}`);
+}
+
+function rowsByCaption(captions: readonly string[]): ReadonlyMap<string, readonly number[]> {
+  const rows = new Map<string, number[]>();
+  captions.forEach((caption, row) => {
+    const known = rows.get(caption);
+    if (known === undefined) rows.set(caption, [row]);
+    else known.push(row);
+  });
+  return rows;
+}
+
+/** Different names other than the own one, as many as there are numbers in [0, 1): the first steps of a shuffle (Fisher & Yates). */
+function chooseOthers(names: readonly string[], own: string, chances: ArrayLike<number>): string[] {
+  const rest = names.filter((name) => name !== own);
+  for (let i = 0; i < chances.length; i++) {
+    const j = i + Math.floor((chances[i] as number) * (rest.length - i));
+    [rest[i], rest[j]] = [rest[j] as string, rest[i] as string];
+  }
+  return rest.slice(0, chances.length);
+}

@@ -1,0 +1,56 @@
+import { type BatchStatistics, batchNorm, conv2d, linear, module } from '../../nn/index.ts';
+import { relu, type Tensor } from '../../tensor/index.ts';
+
+export interface ConvClassifierOptions {
+  /** How many classes there are. */
+  readonly classes: number;
+  /** Channels of the pictures; default 3. */
+  readonly channels?: number;
+  /** Channels of the convolutions; each after the first halves height and width. Default 32, 64, 64. */
+  readonly widths?: readonly number[];
+}
+
+/** What the network says of pictures. */
+export interface ClassifierOutput {
+  /** Means of the last convolution's channels over all places: [N, last width]. */
+  readonly features: Tensor;
+  /** [N, classes] */
+  readonly logits: Tensor;
+  readonly statistics: readonly BatchStatistics[];
+}
+
+/**
+ * A small network for pictures [N, channels, H, W] of any size: 3 × 3 convolutions, each with batch normalisation and
+ * relu, then means over all places, and a linear layer. The mean makes it care for what is seen, not where.
+ */
+export function convClassifier({ classes, channels = 3, widths = [32, 64, 64] }: ConvClassifierOptions) {
+  const norms = widths.map((width) => batchNorm(width));
+  const layers = {
+    blocks: widths.map((width, i) => ({
+      // Without a bias, since the normalisation would take it away again.
+      conv: conv2d(widths[i - 1] ?? channels, width, 3, { stride: i === 0 ? 1 : 2, padding: 1, bias: false }),
+      norm: norms[i] as (typeof norms)[number],
+    })),
+    head: linear(widths.at(-1) ?? channels, classes),
+  };
+  return {
+    ...module(
+      layers,
+      ({ blocks, head }, x: Tensor, before: readonly BatchStatistics[], training?: boolean): ClassifierOutput => {
+        const statistics: BatchStatistics[] = [];
+        let hidden = x;
+        for (const [i, { conv, norm }] of blocks.entries()) {
+          const normalised = norm(conv(hidden), before[i] as BatchStatistics, training);
+          hidden = relu(normalised.output);
+          statistics.push(normalised.statistics);
+        }
+        const features = hidden.mean([2, 3]);
+        return { features, logits: head(features), statistics };
+      },
+    ),
+    initStatistics: (): BatchStatistics[] => norms.map((norm) => norm.initStatistics()),
+  };
+}
+
+export type ConvClassifier = ReturnType<typeof convClassifier>;
+export type ConvClassifierParams = ReturnType<ConvClassifier['init']>;

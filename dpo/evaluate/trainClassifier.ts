@@ -1,0 +1,130 @@
+import { valueAndGrad } from '../../autograd/index.ts';
+import { adamW, learningRateSchedule } from '../../nn/index.ts';
+import {
+  argMax,
+  cast,
+  crossEntropy,
+  gather,
+  random,
+  read,
+  realize,
+  stack,
+  type Tensor,
+  TensorError,
+  take,
+  tensor,
+  where,
+} from '../../tensor/index.ts';
+import { type Classifier, checkLabels, checkPictures } from './classifier.ts';
+import { type ConvClassifierParams, convClassifier } from './convClassifier.ts';
+
+export interface ClassifierStep {
+  /** Steps made, from 1, of how many. */
+  readonly step: number;
+  readonly steps: number;
+  /** Mean cross-entropy of the batch, and the share of it that was right. */
+  readonly loss: number;
+  readonly accuracy: number;
+}
+
+export interface TrainClassifierOptions {
+  /** [N, channels, H, W], from −1 to 1. */
+  readonly pictures: Tensor;
+  /** The number of each picture's class. */
+  readonly labels: readonly number[];
+  /** Names of the classes. */
+  readonly classes: readonly string[];
+  /** What everything random follows from. */
+  readonly key: Tensor;
+  /** Channels of the convolutions; default 32, 64, 64. */
+  readonly widths?: readonly number[];
+  /** How often each picture is seen; default 24. */
+  readonly epochs?: number;
+  /** Default 64. */
+  readonly batchSize?: number;
+  /** Of AdamW, at its highest: it warms up for a twentieth of the steps and falls as a cosine; default 4e-3. */
+  readonly learningRate?: number;
+  /** What is done to a batch of pictures before the network sees it; default `flipAndShift`. */
+  readonly augment?: (pictures: Tensor, key: Tensor) => Tensor;
+  readonly onStep?: (step: ClassifierStep) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Mirrors half of the pictures [N, C, H, W], and moves each by up to one pixel in both directions, repeating its edge. */
+export function flipAndShift(pictures: Tensor, key: Tensor): Tensor {
+  const [count = 0, , height = 0, width = 0] = pictures.shape;
+  const [flipKey, downKey, rightKey] = random.split(key, 3) as [Tensor, Tensor, Tensor];
+  const flipped = where(random.bernoulli(flipKey, 0.5, [count, 1, 1, 1]), pictures.flip(3), pictures);
+  const along = (x: Tensor, axis: 2 | 3, from: Tensor): Tensor => {
+    const size = axis === 2 ? height : width;
+    const shape = [1, 1, 1, 1];
+    shape[axis] = size;
+    const places = tensor(Int32Array.from({ length: size }, (_, i) => i)).reshape(shape);
+    const moved = places.add(random.randint(from, [count, 1, 1, 1], -1, 2)).clamp({ min: 0, max: size - 1 });
+    return gather(x, moved.broadcastTo(x.shape), axis);
+  };
+  return along(along(flipped, 2, downKey), 3, rightKey);
+}
+
+/**
+ * Trains a small convolutional network to tell classes of pictures apart (`convClassifier`), by cross-entropy and AdamW.
+ * The result depends on the options alone: batches, augmentation and the beginning follow from the key.
+ */
+export async function trainClassifier(options: TrainClassifierOptions): Promise<Classifier> {
+  const { pictures, labels, classes, key, widths = [32, 64, 64], epochs = 24, batchSize = 64 } = options;
+  const { learningRate = 4e-3, augment = flipAndShift, onStep, signal } = options;
+  const [count = 0, channels = 0] = pictures.shape;
+  checkPictures('trainClassifier', pictures, channels);
+  checkLabels('trainClassifier', classes, pictures, labels);
+  if (classes.length < 2) throw new TensorError(`trainClassifier: needs at least two classes, got ${classes.join()}`);
+
+  const network = convClassifier({ classes: classes.length, channels, widths });
+  const [initKey, orderKey, augmentKey] = random.split(key, 3) as [Tensor, Tensor, Tensor];
+  const optimiser = adamW<ConvClassifierParams>({ weightDecay: 0.01 });
+  const size = Math.min(batchSize, count);
+  const perEpoch = Math.floor(count / size);
+  const steps = epochs * perEpoch;
+  const rate = learningRateSchedule('cosine', { warmupSteps: Math.ceil(steps / 20), totalSteps: steps });
+  const [data, targets] = (await realize([pictures, tensor(labels, { dtype: 'i32' })])) as [Tensor, Tensor];
+
+  interface State {
+    readonly optimiser: ReturnType<typeof optimiser.init>;
+    readonly statistics: Classifier['statistics'];
+  }
+  const loss = (params: ConvClassifierParams, { statistics }: State, rows: Tensor, stepKey: Tensor) => {
+    const output = network.apply(params, augment(take(data, rows), stepKey), statistics, true);
+    const wanted = take(targets, rows);
+    const right = cast(argMax(output.logits, 1).equal(wanted), 'f32').mean();
+    return [crossEntropy(output.logits, wanted), { statistics: output.statistics, right }] as const;
+  };
+
+  let state: State = await realize({
+    optimiser: optimiser.init(network.init(initKey)),
+    statistics: network.initStatistics(),
+  });
+  for (let epoch = 0, step = 0; epoch < epochs; epoch++) {
+    const order = (await read(random.permutation(random.foldIn(orderKey, epoch), count))) as Int32Array;
+    for (let batch = 0; batch < perEpoch; batch++) {
+      signal?.throwIfAborted();
+      const rows = tensor(order.slice(batch * size, (batch + 1) * size));
+      const [[value, { statistics, right }], gradients] = valueAndGrad(loss, { hasAux: true })(
+        state.optimiser.params,
+        state,
+        rows,
+        random.foldIn(augmentKey, step),
+      );
+      const next = optimiser.step(state.optimiser, gradients, { learningRate: learningRate * rate(step) });
+      const done = await realize(
+        { state: { optimiser: next, statistics }, numbers: stack([value, right]) },
+        { donate: state },
+      );
+      state = done.state;
+      step++;
+      const [lossValue = 0, accuracy = 0] = await read(done.numbers);
+      if (!Number.isFinite(lossValue))
+        throw new TensorError(`trainClassifier: the loss is ${lossValue} at step ${step}; lower the learning rate`);
+      onStep?.({ step, steps, loss: lossValue, accuracy });
+    }
+  }
+  return { classes, channels, widths, params: state.optimiser.params, statistics: state.statistics };
+}
