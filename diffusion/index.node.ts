@@ -1,4 +1,4 @@
-/** What needs Node: folders of models. */
+/** What needs Node: folders of models, and files that are replaced together. */
 export {
   type LoadedModel,
   type LoadModelOptions,
@@ -6,3 +6,12 @@ export {
   type SaveModelOptions,
   saveModelFolder,
 } from './checkpoint/modelFolder.node.ts';
+export { finishReplacing, replaceFiles, writeText } from './checkpoint/replaceFiles.node.ts';
+export {
+  type LoadPipelineOptions,
+  loadPipelineFolder,
+  type Pipeline,
+  type PipelineFiles,
+  savePipelineFolder,
+} from './pipeline/pipelineFolder.node.ts';
+export { loadTokenizerFolder, saveTokenizerFolder } from './text/tokenizerFolder.node.ts';

@@ -12,6 +12,20 @@
 export { type LoadOptions, loadParameters } from './checkpoint/loadParameters.ts';
 export { type Manifest, manifestOf } from './checkpoint/manifest.ts';
 export type { AnyModel } from './checkpoint/models.ts';
+export { formatObject, type JsonObject, parseObject } from './checkpoint/json.ts';
+export {
+  boolean,
+  type ConfigOf,
+  type Field,
+  integer,
+  integerOrNull,
+  number,
+  numberOrNull,
+  oneOf,
+  readConfig,
+  text,
+  texts,
+} from './config.ts';
 export { addNoise, type BatchTimesteps, noiseFactors, predictionTarget, velocity } from './noise/addNoise.ts';
 export { type Mixture, toNoise, toOriginal } from './noise/prediction.ts';
 export {

@@ -1,5 +1,7 @@
 /** Diffusion-DPO: fine-tuning a diffusion model on pairs of which people preferred one. */
+export { type ContactSheetOptions, contactSheet } from './data/contactSheet.ts';
 export { encodePng } from './data/encodePng.ts';
+export { describePairs, type InspectOptions, inspectPairs, type PairSummary } from './data/inspectPairs.ts';
 export type { DataPosition } from './data/order.ts';
 export { type PairBatch, type PairBatchOptions, pairBatches } from './data/pairBatches.ts';
 export { type Picture, type PictureDecoder, PictureError } from './data/picture.ts';

@@ -117,7 +117,12 @@ beforeAll(async () => {
 
   await writeFile(join(consumer, 'package.json'), JSON.stringify({ name: 'consumer', private: true, type: 'module' }));
   // What the package depends on is installed here already: a copy of that needs no network.
-  const dependencies = ['fast-check', 'pure-rand'].map((name) => join(root, 'node_modules', name));
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, { dev?: boolean; devOptional?: boolean }>;
+  };
+  const dependencies = Object.entries(packages)
+    .filter(([path, { dev, devOptional }]) => path !== '' && !dev && !devOptional && existsSync(join(root, path)))
+    .map(([path]) => join(root, path));
   const quiet = ['--install-links', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
   await npm(['install', ...quiet, join(folder, tarball), ...dependencies], consumer);
   installed = join(consumer, 'node_modules/diffusion-dpo');

@@ -24,8 +24,8 @@ export interface ClipTokenizer {
   readonly endId: number;
 }
 
-const startToken = '<|startoftext|>';
-const endToken = '<|endoftext|>';
+export const startToken = '<|startoftext|>';
+export const endToken = '<|endoftext|>';
 /** What ends a word in the vocabulary. */
 const wordEnd = '</w>';
 

@@ -29,7 +29,8 @@ export async function decodePicture(bytes: Uint8Array, place: string): Promise<P
     if (layout === undefined)
       throw new PictureError(`${place}: pixels of this ${format} are of an unknown kind (${colorType})`);
     if (orientation > 1) picture.rotate();
-    const pixels = await picture.rawPixels();
+    const raw = await picture.rawPixels();
+    const pixels = new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength);
     // From 5 on, orientations exchange rows and columns.
     const turned = orientation >= 5 ? { width: height, height: width } : { width, height };
     return { ...turned, data: toRgb(pixels, width * height, layout) };

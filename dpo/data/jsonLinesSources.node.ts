@@ -4,7 +4,7 @@ import { attempt } from '../../tensor/index.node.ts';
 import { FormatError } from '../../tensor/index.ts';
 import { type JsonLine, parseJsonLines, valuesOf } from './jsonLines.ts';
 import { readPicture } from './readPicture.node.ts';
-import { type CaptionedSource, oneGroup, type PairSource } from './sources.ts';
+import { type CaptionedSource, checkIndex, oneGroup, type PairSource } from './sources.ts';
 
 async function readLines<Name extends string>(
   path: string,
@@ -15,22 +15,32 @@ async function readLines<Name extends string>(
   return lines;
 }
 
-const rest = (path: string, count: number) => ({
-  name: path,
-  count,
-  groups: oneGroup(count),
-  [Symbol.asyncDispose]: async () => undefined,
-});
+/** What sources of lines have in common. */
+function linesSource<Name extends string>(path: string, lines: readonly JsonLine<Name>[]) {
+  const source = {
+    name: path,
+    count: lines.length,
+    groups: oneGroup(lines.length),
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+  return {
+    source,
+    lineAt(index: number): JsonLine<Name> {
+      checkIndex(source, index);
+      return lines[index] as JsonLine<Name>;
+    },
+  };
+}
 
 /** Pairs of a JSONL file whose lines are {caption, winner, loser}; paths of pictures count from the file's folder. */
 export async function openJsonLinesPairs(path: string): Promise<PairSource> {
-  const lines = await readLines(path, ['caption', 'winner', 'loser']);
+  const { source, lineAt } = linesSource(path, await readLines(path, ['caption', 'winner', 'loser']));
   return {
-    ...rest(path, lines.length),
+    ...source,
     ties: 0,
     unlabelled: 0,
     async read(index) {
-      const line = lines[index] as (typeof lines)[number];
+      const line = lineAt(index);
       const { caption, winner, loser } = valuesOf(line);
       const picture = (file: string) => readPicture(resolve(dirname(path), file), line.place);
       return { caption, winner: await picture(winner), loser: await picture(loser), place: line.place };
@@ -40,11 +50,11 @@ export async function openJsonLinesPairs(path: string): Promise<PairSource> {
 
 /** Captioned pictures of a JSONL file whose lines are {caption, image}; paths count from the file's folder. */
 export async function openJsonLinesCaptioned(path: string): Promise<CaptionedSource> {
-  const lines = await readLines(path, ['caption', 'image']);
+  const { source, lineAt } = linesSource(path, await readLines(path, ['caption', 'image']));
   return {
-    ...rest(path, lines.length),
+    ...source,
     async read(index) {
-      const line = lines[index] as (typeof lines)[number];
+      const line = lineAt(index);
       const { caption, image } = valuesOf(line);
       return { caption, picture: await readPicture(resolve(dirname(path), image), line.place), place: line.place };
     },

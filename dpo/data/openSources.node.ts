@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { attempt, type FileAccess, fromFile } from '../../tensor/index.node.ts';
-import { FormatError } from '../../tensor/index.ts';
+import { FormatError, TensorError } from '../../tensor/index.ts';
 import { decodePicture } from './decodePicture.node.ts';
 import { openJsonLinesCaptioned, openJsonLinesPairs } from './jsonLinesSources.node.ts';
 import { openPairFolder } from './pairFolder.node.ts';
@@ -18,12 +18,11 @@ import type { CaptionedSource, PairSource } from './sources.ts';
  * @throws FormatError or TensorError saying what is wrong with the files
  */
 export async function openPairs(paths: string | readonly string[]): Promise<PairSource> {
-  const [first = '', ...more] = typeof paths === 'string' ? [paths] : paths;
-  if (more.length === 0 && first.endsWith('.jsonl')) return openJsonLinesPairs(first);
+  const [first, ...more] = pathsOf(paths);
   if (more.length === 0 && (await isFolder(first))) {
     const entries = await attempt('read', first, readdir(first));
     if (entries.includes('w') || entries.includes('l')) return openPairFolder(first);
-  }
+  } else if (more.length === 0 && first.endsWith('.jsonl')) return openJsonLinesPairs(first);
   return openParquetFiles([first, ...more], pickAPicPairs);
 }
 
@@ -33,9 +32,15 @@ export async function openPairs(paths: string | readonly string[]): Promise<Pair
  * @throws FormatError or TensorError saying what is wrong with the files
  */
 export async function openCaptioned(paths: string | readonly string[]): Promise<CaptionedSource> {
-  const [first = '', ...more] = typeof paths === 'string' ? [paths] : paths;
+  const [first, ...more] = pathsOf(paths);
   if (more.length === 0 && first.endsWith('.jsonl')) return openJsonLinesCaptioned(first);
   return openParquetFiles([first, ...more], parquetCaptioned);
+}
+
+function pathsOf(paths: string | readonly string[]): readonly [string, ...string[]] {
+  const [first, ...more] = typeof paths === 'string' ? [paths] : paths;
+  if (first === undefined) throw new TensorError('there is no path of data to open');
+  return [first, ...more];
 }
 
 const isFolder = async (path: string): Promise<boolean> => (await attempt('open', path, stat(path))).isDirectory();

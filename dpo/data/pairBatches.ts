@@ -63,7 +63,15 @@ interface PreparedPair {
  * @throws TensorError naming the rows, when more than `maxSkipped` could not be read
  */
 export async function* pairBatches(source: PairSource, options: PairBatchOptions): AsyncGenerator<PairBatch> {
-  const { batchSize, seed, from = { epoch: 0, index: 0 }, rank = 0, ranks = 1, maxSkipped = 10, prefetch = 2 } = options;
+  const {
+    batchSize,
+    seed,
+    from = { epoch: 0, index: 0 },
+    rank = 0,
+    ranks = 1,
+    maxSkipped = 10,
+    prefetch = 2,
+  } = options;
   check(source, options);
   const shape = [batchSize, 3, ...targetSize(options)] as const;
   const rowAt = shuffledOrder(source.groups, seed);

@@ -4,7 +4,7 @@ import { attempt } from '../../tensor/index.node.ts';
 import { FormatError } from '../../tensor/index.ts';
 import { parseJsonLines, valuesOf } from './jsonLines.ts';
 import { readPicture } from './readPicture.node.ts';
-import { oneGroup, type PairSource } from './sources.ts';
+import { checkIndex, oneGroup, type PairSource } from './sources.ts';
 
 const isPicture = (file: string): boolean => /\.(jpe?g|png|webp)$/i.test(file) && !file.startsWith('.');
 const stemOf = (file: string): string => file.slice(0, -extname(file).length);
@@ -73,6 +73,7 @@ export async function openPairFolder(folder: string): Promise<PairSource> {
     unlabelled: 0,
     groups: oneGroup(names.length),
     async read(index) {
+      checkIndex({ name: folder, count: names.length }, index);
       const name = names[index] as string;
       return {
         caption: captions?.get(name) ?? name.replaceAll('_', ' '),

@@ -13,13 +13,12 @@ const isFormat: Readonly<Record<PictureFormat, (bytes: Uint8Array) => boolean>> 
   WebP: (bytes) => startsWith(bytes, 0, ...ascii('RIFF')) && startsWith(bytes, 8, ...ascii('WEBP')),
 };
 
-/** Where a file ends before its picture does. Decoders of JPEG and WebP fill in what is missing and say nothing. */
+/** Whether the end of the picture is there. Decoders fill in what is missing and say nothing, those of JPEG most of all. */
 const isComplete: Readonly<Record<PictureFormat, (bytes: Uint8Array) => boolean>> = {
   JPEG: hasEndOfImage,
-  // A chunk IEND ends the file; the decoder itself refuses a PNG that stops earlier.
-  PNG: () => true,
+  PNG: hasEndChunk,
   // The size of what follows the first eight bytes is in the header.
-  WebP: (bytes) => bytes.length >= 8 + new DataView(bytes.buffer, bytes.byteOffset).getUint32(4, true),
+  WebP: (bytes) => bytes.length >= 8 + viewOf(bytes).getUint32(4, true),
 };
 
 /** The format of a picture, by its first bytes. Throws where it is none of the three, or where its end is missing. */
@@ -38,6 +37,19 @@ function begin(bytes: Uint8Array): string {
   const first = bytes.subarray(0, 12);
   if (first.every((byte) => byte >= 0x20 && byte < 0x7f)) return JSON.stringify(String.fromCharCode(...first));
   return [...first].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
+}
+
+const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+/** Whether a PNG has its last chunk, IEND. A chunk is its length, four letters, the data and four bytes of checksum. */
+function hasEndChunk(bytes: Uint8Array): boolean {
+  const view = viewOf(bytes);
+  let at = 8;
+  while (at + 12 <= bytes.length) {
+    if (startsWith(bytes, at + 4, ...ascii('IEND'))) return true;
+    at += 12 + view.getUint32(at);
+  }
+  return false;
 }
 
 /**

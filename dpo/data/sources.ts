@@ -1,3 +1,4 @@
+import { TensorError } from '../../tensor/index.ts';
 import type { Picture } from './picture.ts';
 
 /** A caption with two pictures of which people preferred one. */
@@ -50,3 +51,9 @@ export interface CaptionedSource extends AsyncDisposable {
 
 /** One group for rows that can be had in any order. */
 export const oneGroup = (count: number): readonly RowGroup[] => (count === 0 ? [] : [{ start: 0, end: count }]);
+
+/** Refuses an index outside of a source. */
+export function checkIndex({ name, count }: { readonly name: string; readonly count: number }, index: number): void {
+  if (!Number.isInteger(index) || index < 0 || index >= count)
+    throw new TensorError(`${name}: there is no row ${index}; its rows are 0 to ${count - 1}`);
+}

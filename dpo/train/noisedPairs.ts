@@ -48,12 +48,32 @@ export function noisePairs(
 
 const sides = (x: Tensor): readonly [Tensor, Tensor] => split(x, 2, 0) as [Tensor, Tensor];
 
-/** What policy and reference predicted for noisy pairs, [2·pairs, …] each, as objectives take it. */
-export function pairOutput(target: Tensor, prediction: Tensor, reference?: Tensor): PairOutput {
+/** MSE_ref of both sides, computed before: [pairs] each. */
+export interface ReferenceErrors {
+  readonly winner: Tensor;
+  readonly loser: Tensor;
+}
+
+/**
+ * What policy and reference predicted for noisy pairs, [2·pairs, …] each, as objectives take it. Instead of the reference's
+ * predictions there may be its errors.
+ */
+export function pairOutput(target: Tensor, prediction: Tensor, reference?: Tensor | ReferenceErrors): PairOutput {
   const [targets, predictions] = [sides(target), sides(prediction)];
-  const references = reference && sides(reference);
+  const references = reference instanceof Tensor ? sides(reference) : undefined;
+  const errors = reference instanceof Tensor ? undefined : reference;
   return {
-    winner: { target: targets[0], prediction: predictions[0], reference: references?.[0] },
-    loser: { target: targets[1], prediction: predictions[1], reference: references?.[1] },
+    winner: {
+      target: targets[0],
+      prediction: predictions[0],
+      reference: references?.[0],
+      referenceError: errors?.winner,
+    },
+    loser: {
+      target: targets[1],
+      prediction: predictions[1],
+      reference: references?.[1],
+      referenceError: errors?.loser,
+    },
   };
 }

@@ -1,7 +1,7 @@
 import { FormatError } from '../../../tensor/index.ts';
 import { lastAtMost } from '../order.ts';
 import type { PictureDecoder } from '../picture.ts';
-import type { CaptionedSource } from '../sources.ts';
+import { type CaptionedSource, checkIndex } from '../sources.ts';
 import { groupCache } from './groupCache.ts';
 import { checkColumns, type ParquetFile } from './parquetFile.ts';
 import { bytesOf, textOf } from './values.ts';
@@ -20,10 +20,11 @@ export function parquetCaptioned(
   for (const file of files) checkColumns(file, { caption: 'text', [column]: 'bytes' });
   const starts = [0];
   for (const { rows } of files) starts.push((starts.at(-1) as number) + rows);
+  const count = starts.at(-1) as number;
   const rowOf = groupCache(files, ['caption', column]);
   return {
     name,
-    count: starts.at(-1) as number,
+    count,
     groups: files.flatMap(({ groupStarts }, i) =>
       groupStarts.slice(1).map((end, group) => ({
         start: (starts[i] as number) + (groupStarts[group] as number),
@@ -31,6 +32,7 @@ export function parquetCaptioned(
       })),
     ),
     async read(index) {
+      checkIndex({ name, count }, index);
       const fileIndex = lastAtMost(starts.slice(0, -1), index);
       const row = index - (starts[fileIndex] as number);
       const place = `${(files[fileIndex] as ParquetFile).name}, row ${row}`;

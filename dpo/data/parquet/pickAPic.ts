@@ -1,7 +1,7 @@
 import { FormatError } from '../../../tensor/index.ts';
 import { lastAtMost } from '../order.ts';
 import type { PictureDecoder } from '../picture.ts';
-import type { PairSource, RowGroup } from '../sources.ts';
+import { checkIndex, type PairSource, type RowGroup } from '../sources.ts';
 import { groupCache, type Row } from './groupCache.ts';
 import { checkColumns, type ParquetFile } from './parquetFile.ts';
 import { bytesOf, textOf } from './values.ts';
@@ -54,16 +54,18 @@ export async function pickAPicPairs(
   /** Of each file, the index of its first pair. */
   const starts = [0];
   for (const { rows } of judged) starts.push((starts.at(-1) as number) + rows.length);
+  const count = starts.at(-1) as number;
   const models = files.every(({ columns }) => columns.has('model_0') && columns.has('model_1'));
   const rowOf = groupCache(files, [...Object.keys(needed), ...(models ? ['model_0', 'model_1'] : [])]);
   const sum = (of: 'tie' | 'unlabelled') => judged.reduce((total, counts) => total + counts[of], 0);
   return {
     name,
-    count: starts.at(-1) as number,
+    count,
     ties: sum('tie'),
     unlabelled: sum('unlabelled'),
     groups: files.flatMap((file, i) => groupsOf(file, (judged[i] as { rows: Uint32Array }).rows, starts[i] as number)),
     async read(index) {
+      checkIndex({ name, count }, index);
       const fileIndex = lastAtMost(starts.slice(0, -1), index);
       const row = (judged[fileIndex] as { rows: Uint32Array }).rows[index - (starts[fileIndex] as number)] as number;
       const place = `${(files[fileIndex] as ParquetFile).name}, row ${row}`;
@@ -74,14 +76,16 @@ export async function pickAPicPairs(
           `${place}: the labels are 1 and 0, 0 and 1, or equal, got ${values.label_0} and ${values.label_1}`,
         );
       const [winner, loser] = verdict === 'first' ? [0, 1] : [1, 0];
+      const modelOf = (side: number) => values[`model_${side}`];
+      const [made, other] = [modelOf(winner), modelOf(loser)];
       const picture = (side: number) => decode(bytesOf(values, `jpg_${side}`, place), `${place}, jpg_${side}`);
       return {
         caption: textOf(values, 'caption', place),
         winner: await picture(winner),
         loser: await picture(loser),
         place,
-        ...(models && typeof values.model_0 === 'string' && typeof values.model_1 === 'string'
-          ? { models: { winner: values[`model_${winner}`] as string, loser: values[`model_${loser}`] as string } }
+        ...(typeof made === 'string' && typeof other === 'string' && made !== '' && other !== ''
+          ? { models: { winner: made, loser: other } }
           : {}),
       };
     },

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
 import { replaceFile } from '../../../tensor/index.node.ts';
+import { TensorError } from '../../../tensor/index.ts';
 import { hostKey, uniform } from '../draws.ts';
 import { encodePng } from '../encodePng.ts';
 import type { Picture } from '../picture.ts';
@@ -67,6 +68,9 @@ export async function writePickAPic(
   file: string,
   { seed = 0, rowGroup = 100, createdAt = new Date(0) }: WritePickAPicOptions = {},
 ): Promise<void> {
+  if (pairs.length === 0) throw new TensorError(`cannot write ${file}: there are no pairs`);
+  if (!Number.isInteger(rowGroup) || rowGroup < 1)
+    throw new TensorError(`rowGroup: the rows of a group are a whole number above 0, got ${rowGroup}`);
   const key = hostKey(seed);
   const examples = new Map<string, number>();
   for (const { caption } of pairs) examples.set(caption, (examples.get(caption) ?? 0) + 1);

@@ -1,0 +1,33 @@
+import type { Command } from 'commander';
+import { replaceFile } from '../../tensor/index.node.ts';
+import { openDevice, setDefaultDevice } from '../../tensor/index.ts';
+import { sampleKeys } from '../config/sampleKeys.ts';
+import { gridPng } from '../data/pictureGrid.ts';
+import { loadTuned } from '../train/loadTuned.node.ts';
+import { pictureSizeOf } from '../train/runPlan.ts';
+import { samplePictures } from '../train/samplePictures.ts';
+import { interruptible, progress } from './progress.node.ts';
+import { commandOf, settingsOf } from './settings.node.ts';
+
+export function sampleCommand(): Command {
+  return commandOf('sample', 'Draw pictures of captions.', sampleKeys).action(
+    async (options: Record<string, unknown>) => {
+      const settings = await settingsOf('sample', options, sampleKeys);
+      const device = await openDevice(settings.device);
+      setDefaultDevice(device);
+      const pipeline = await loadTuned(settings.model, settings.lora, { device });
+      const captions = settings.captions.flatMap((caption) => new Array<string>(settings.count).fill(caption));
+      const size = pictureSizeOf(settings.size, pipeline.config.unet);
+      const batches = Math.ceil(captions.length / settings.sampleBatchSize);
+      const bar = progress('sampling', batches * settings.samplingSteps);
+      const drawn = await samplePictures(pipeline, {
+        ...{ captions, size, seed: settings.seed, guidance: settings.guidance, rescale: settings.guidanceRescale },
+        ...{ steps: settings.samplingSteps, batchSize: settings.sampleBatchSize, signal: interruptible() },
+        onStep: (done) => bar.update(done),
+      }).finally(() => bar.stop());
+      const { columns, zoom } = settings;
+      await replaceFile(settings.output, (write) => write(gridPng(drawn, { size, columns, zoom })));
+      console.error(`${captions.length} pictures in ${settings.output}`);
+    },
+  );
+}

@@ -1,0 +1,61 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { Command, Option } from 'commander';
+import { parseObject } from '../../diffusion/index.ts';
+import { attempt } from '../../tensor/index.node.ts';
+import { defaultOf, type Keys, readSettings, type SettingsOf } from '../config/key.ts';
+
+/** learningRate → learning-rate. */
+const flagOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** What a flag's text means: JSON where it is some, such as a number, a list or null, and otherwise the text itself. */
+function valueOf(text: string | true): unknown {
+  if (text === true) return true;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** A command whose flags are keys, and `--config` with a file of them. */
+export function commandOf(name: string, about: string, keys: Keys): Command {
+  const command = new Command(name).description(about);
+  command.option('--config <file>', 'a JSON file with any of the keys below; flags count more');
+  for (const [key, { about: meaning, ...rest }] of Object.entries(keys)) {
+    const fallback = defaultOf({ about: meaning, ...rest });
+    const shown = fallback === undefined ? 'must be given' : `default ${fallback}`;
+    command.addOption(new Option(`--${flagOf(key)} [value]`, `${meaning} (${shown})`));
+  }
+  return command;
+}
+
+/**
+ * The settings of a call: those of the configuration file, if one is given, and those of flags, which count more. Paths in a
+ * file count from its folder, those of flags from where the command is run.
+ */
+export async function settingsOf<const K extends Keys>(
+  command: string,
+  options: Readonly<Record<string, unknown>>,
+  keys: K,
+): Promise<SettingsOf<K>> {
+  const { config, ...flags } = options;
+  const fromFile = typeof config === 'string' ? await readConfigFile(config, keys) : {};
+  const given = Object.fromEntries(
+    Object.entries(flags)
+      .filter(([name]) => Object.hasOwn(keys, name))
+      .map(([name, text]) => [name, valueOf(text as string | true)]),
+  );
+  return readSettings(typeof config === 'string' ? `${command}, ${config}` : command, { ...fromFile, ...given }, keys);
+}
+
+async function readConfigFile(path: string, keys: Keys): Promise<Record<string, unknown>> {
+  const json = parseObject(await attempt('read', path, readFile(path)), path);
+  const from = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(from);
+    return typeof value === 'string' ? resolve(dirname(path), value) : value;
+  };
+  return Object.fromEntries(
+    Object.entries(json).map(([name, value]) => [name, Object.hasOwn(keys, name) && keys[name]?.isPath ? from(value) : value]),
+  );
+}

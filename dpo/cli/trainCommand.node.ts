@@ -1,0 +1,40 @@
+import type { Command } from 'commander';
+import { trainKeys } from '../config/trainKeys.ts';
+import { train } from '../train/train.node.ts';
+import { interrupted, interruptible, type Progress, progress } from './progress.node.ts';
+import { commandOf, settingsOf } from './settings.node.ts';
+
+export function trainCommand(): Command {
+  return commandOf('train', 'Tune a text-to-image pipeline on preference pairs.', trainKeys)
+    .option('--json', 'print the result as JSON')
+    .action(async ({ json, ...options }: Record<string, unknown>) => {
+      const settings = await settingsOf('train', options, trainKeys);
+      let bar: Progress | undefined;
+      const log = (line: string): void => (bar ?? { log: console.error }).log(line);
+      const result = await train(settings, {
+        signal: interruptible(),
+        onStart: (lines, { from, steps }) => {
+          for (const line of lines) log(line);
+          if (from > 0) log(`going on after step ${from}`);
+          bar = progress('training', steps, { from, shown: ', loss {loss}, accuracy {accuracy}' });
+        },
+        onStep: ({ step }) => bar?.update(step),
+        onRow: ({ step, loss, accuracy, margin, winnerChange, loserChange, validation }) => {
+          const show = (value: number | undefined, digits = 3): string => value?.toPrecision(digits) ?? '–';
+          bar?.update(step, { loss: loss.toFixed(4), accuracy: accuracy?.toFixed(2) ?? '–' });
+          if (validation !== undefined || !process.stderr.isTTY)
+            log(
+              `step ${step}: loss ${loss.toFixed(4)}, accuracy ${accuracy?.toFixed(2) ?? '–'}, margin ${show(margin)}, ` +
+                `d_w ${show(winnerChange)}, d_l ${show(loserChange)}` +
+                (validation === undefined ? '' : `; held out: accuracy ${validation.accuracy.toFixed(2)}`),
+            );
+        },
+        onWarning: (message) => log(`warning: ${message}`),
+      }).finally(() => bar?.stop());
+      const { steps, stopped, model, seconds } = result;
+      if (json === true) console.log(JSON.stringify({ steps, stopped, model, seconds, last: result.rows.at(-1) }));
+      else if (stopped) console.error(`stopped after step ${steps}; the same command goes on from there`);
+      else console.error(`${steps} steps in ${seconds.toFixed(0)} s; the tuned model is ${model}`);
+      if (stopped) process.exitCode = interrupted;
+    });
+}

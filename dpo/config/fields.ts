@@ -1,0 +1,67 @@
+import type { Field } from '../../diffusion/index.ts';
+
+/** A number within bounds, which count as within. */
+export const numberFrom =
+  (fallback: number, from: number, to = Number.POSITIVE_INFINITY): Field<number> =>
+  (value) => {
+    if (value === undefined) return { value: fallback };
+    const isWithin = typeof value === 'number' && Number.isFinite(value) && value >= from && value <= to;
+    return isWithin ? { value } : { problem: `must be a number ${range(from, to)}` };
+  };
+
+/** A number above 0. */
+export const positive =
+  (fallback: number): Field<number> =>
+  (value) => {
+    if (value === undefined) return { value: fallback };
+    const isPositive = typeof value === 'number' && Number.isFinite(value) && value > 0;
+    return isPositive ? { value } : { problem: 'must be a number above 0' };
+  };
+
+/** A whole number from `from` on. */
+export const wholeFrom =
+  (fallback: number, from: number): Field<number> =>
+  (value) => {
+    if (value === undefined) return { value: fallback };
+    const isWhole = Number.isSafeInteger(value) && (value as number) >= from;
+    return isWhole ? { value: value as number } : { problem: `must be a whole number from ${from}` };
+  };
+
+/** Another field, or null, which is the default. */
+export const optional =
+  <T>(field: Field<T>): Field<T | null> =>
+  (value) =>
+    value === undefined || value === null ? { value: null } : field(value);
+
+/** A text that must be given. */
+export const neededText: Field<string> = (value) =>
+  typeof value === 'string' && value !== ''
+    ? { value }
+    : { problem: value === undefined ? 'must be given' : 'must be a text that is not empty' };
+
+/** Texts, of which there must be one at least; one alone may stand without a list. */
+export const neededTexts: Field<readonly string[]> = (value) => {
+  const list = typeof value === 'string' ? [value] : value;
+  if (Array.isArray(list) && list.length > 0 && list.every((one) => typeof one === 'string' && one !== ''))
+    return { value: list as readonly string[] };
+  return { problem: value === undefined ? 'must be given' : 'must be a text, or a list of texts' };
+};
+
+/** The side of square pictures, or [height, width]. */
+export const pictureSize: Field<number | readonly [number, number] | null> = (value) => {
+  if (value === undefined || value === null) return { value: null };
+  const isSide = (one: unknown): boolean => Number.isSafeInteger(one) && (one as number) > 0;
+  if (isSide(value)) return { value: value as number };
+  if (Array.isArray(value) && value.length === 2 && value.every(isSide))
+    return { value: value as unknown as readonly [number, number] };
+  return { problem: 'must be a whole number above 0, or [height, width]' };
+};
+
+/** A JSON object that is read elsewhere. */
+export const neededObject: Field<Readonly<Record<string, unknown>>> = (value) =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? { value: value as Readonly<Record<string, unknown>> }
+    : { problem: value === undefined ? 'must be given' : 'must be a JSON object' };
+
+const range = (from: number, to: number): string =>
+  to === Number.POSITIVE_INFINITY ? `from ${from}` : `from ${from} to ${to}`;

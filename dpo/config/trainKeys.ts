@@ -1,0 +1,82 @@
+import { boolean, oneOf, texts } from '../../diffusion/index.ts';
+import { attentionProjections } from '../../nn/index.ts';
+import { timestepWeightNames } from '../objectives/timestepWeights.ts';
+import { deviceKeys, optimiserKeys, pictureKeys, runKeys } from './commonKeys.ts';
+import { neededText, neededTexts, numberFrom, optional, positive, wholeFrom } from './fields.ts';
+import { key, pathKey, type SettingsOf } from './key.ts';
+
+/** Everything that `train` can be told. */
+export const trainKeys = {
+  model: pathKey(neededText, 'The folder of the pipeline to tune, in the layout of diffusers.'),
+  pairs: pathKey(
+    neededTexts,
+    'Preference pairs: Parquet files with the columns of Pick-a-Pic or a folder of them, a JSONL file, or a folder with w and l.',
+  ),
+  validation: pathKey(optional(neededTexts), 'Held-out pairs, which are only looked at.'),
+  output: pathKey(neededText, 'The folder that everything is written to.'),
+  ...deviceKeys,
+
+  objective: key(
+    oneOf('dpo', 'sft', 'dpo+sft', 'cdpo', 'robust', 'ipo', 'hinge', 'kto', 'mapo', 'dspo', 'dmpo'),
+    'What is minimised; dspo is experimental.',
+  ),
+  beta: key(
+    positive(5000),
+    'Strength of the pull towards the reference, per mean squared error as in the published code; of ipo and mapo no part.',
+  ),
+  sftWeight: key(positive(1), 'α of dpo+sft.'),
+  labelSmoothing: key(numberFrom(0.1, 0, 0.5), 'e of cdpo.'),
+  flipRate: key(numberFrom(0.1, 0, 0.499), 'Share of wrong labels that robust takes for granted.'),
+  mislabelled: key(numberFrom(0.1, 0.001, 0.499), 'a of dmpo: share of labels that are taken to be wrong.'),
+  ipoTau: key(positive(50), 'τ of ipo: its margin is 1/(2τ), of mean squared errors.'),
+  mapoWeight: key(positive(0.1), 'b of mapo.'),
+  safeguard: key(
+    optional(numberFrom(0.9, 0, 1)),
+    "μ: limits the loser's gradient where it would undo the winner's; null: no limit.",
+  ),
+  timestepWeight: key(
+    oneOf(...timestepWeightNames),
+    'Weights of time steps: constant as in the paper and its code, elbo, score-consistent, or min-snr.',
+  ),
+  dataVariance: key(
+    optional(positive(1)),
+    'Variance of the data in each dimension, for score-consistent weights; null: measured on the pairs.',
+  ),
+  snrGamma: key(positive(5), 'γ of min-snr.'),
+  timesteps: key(oneOf('all', 'turbo', 'refiner'), 'Which time steps are trained at.'),
+
+  method: key(oneOf('full', 'lora'), 'Train all parameters of the UNet, or adapters of low rank beside them.'),
+  reference: key(
+    oneOf('model', 'precomputed'),
+    'A frozen model that is asked at every step, or its errors computed before the first: then one copy of the weights suffices. LoRA needs no copy anyway.',
+  ),
+  loraRank: key(wholeFrom(8, 1), 'r.'),
+  loraAlpha: key(optional(positive(8)), 'alpha; null: r.'),
+  loraTargets: key(texts(attentionProjections), 'Which layers get adapters: patterns of their paths.'),
+  storage: key(
+    oneOf('f32', 'bf16', 'f16'),
+    'How weights are stored. Halves are trained by way of copies in f32, and computed with in f32.',
+  ),
+  checkpointing: key(boolean(false), 'Compute activations again in the backward pass instead of keeping them.'),
+
+  steps: key(wholeFrom(1000, 1), 'Updates in all.'),
+  batchSize: key(wholeFrom(1, 1), 'Pairs that are computed together.'),
+  accumulation: key(wholeFrom(1, 1), 'Batches whose gradients make one update.'),
+  ...optimiserKeys,
+
+  ...pictureKeys,
+  independentTransforms: key(boolean(false), 'Draw crops and flips for each side of a pair by itself, as the published code does.'),
+  timeIds: key(
+    oneOf('constant', 'true'),
+    'Sizes and crops that an SDXL model is told: [size, size, 0, 0, size, size] as in the published code, or the true ones.',
+  ),
+
+  validateEvery: key(wholeFrom(100, 1), 'Steps between looks at the held-out pairs.'),
+  validationDraws: key(wholeFrom(2, 1), 'Draws of noise and time step for each held-out pair.'),
+  buckets: key(wholeFrom(10, 1), 'Parts that the time steps are cut into in metrics.'),
+  tensorboard: key(boolean(true), 'Also write event files for TensorBoard.'),
+  ...runKeys,
+  saveDtype: key(oneOf('f32', 'f16', 'bf16'), 'How the tuned model is saved.'),
+} as const;
+
+export type TrainSettings = SettingsOf<typeof trainKeys>;

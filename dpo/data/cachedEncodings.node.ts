@@ -1,0 +1,113 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { attempt, replaceFile } from '../../tensor/index.node.ts';
+import { formatShape, TensorError } from '../../tensor/index.ts';
+import { mapConcurrently } from './mapConcurrently.ts';
+import type { PairBatch } from './pairBatches.ts';
+
+export interface EncodingOptions {
+  /** Where encodings are kept, a file for each. It is made if it is not there. */
+  readonly folder: string;
+  /** Names the encoder: another one, or other weights, must have another name. */
+  readonly encoder: string;
+  /** [channels, height, width] of an encoding. */
+  readonly encodedShape: readonly [number, number, number];
+  /** Encodes pictures [n, 3, height, width] from −1 to 1 to [n, …encodedShape]. */
+  readonly encode: (pictures: Float32Array, shape: readonly [number, number, number, number]) => Promise<Float32Array>;
+}
+
+/**
+ * The same batches with encodings in the place of pictures, such as latents of a VAE. Each picture is encoded once: what it
+ * gave is kept on disk, found by the picture's content after crop and flip.
+ */
+export async function* cachedEncodings(
+  batches: AsyncIterable<PairBatch>,
+  options: EncodingOptions,
+): AsyncGenerator<PairBatch> {
+  for await (const batch of batches) yield await encodeBatch(batch, options);
+}
+
+async function encodeBatch(batch: PairBatch, options: EncodingOptions): Promise<PairBatch> {
+  const [count, ...pictureShape] = batch.shape;
+  const area = pictureShape.reduce((a, b) => a * b, 1);
+  const pictures = [batch.winner, batch.loser].flatMap((side) =>
+    Array.from({ length: count }, (_, i) => side.subarray(i * area, (i + 1) * area)),
+  );
+  const hashes = pictures.map((picture) => hashOf(picture, pictureShape, options));
+  const encodings = new Map<string, Float32Array>();
+  const unique = [...new Map(hashes.map((hash, i) => [hash, pictures[i] as Float32Array]))];
+  await mapConcurrently(unique, 8, async ([hash]) => {
+    const stored = await readEncoding(pathOf(hash, options), options);
+    if (stored !== undefined) encodings.set(hash, stored);
+  });
+
+  const missing = unique.filter(([hash]) => !encodings.has(hash));
+  if (missing.length > 0) {
+    const fresh = await encodeAll(
+      missing.map(([, picture]) => picture),
+      pictureShape,
+      options,
+    );
+    await mapConcurrently(missing, 8, async ([hash], i) => {
+      encodings.set(hash, fresh[i] as Float32Array);
+      await writeEncoding(pathOf(hash, options), fresh[i] as Float32Array);
+    });
+  }
+
+  const size = lengthOf(options);
+  const side = (first: number): Float32Array => {
+    const values = new Float32Array(count * size);
+    for (let i = 0; i < count; i++) values.set(encodings.get(hashes[first + i] as string) as Float32Array, i * size);
+    return values;
+  };
+  return { ...batch, winner: side(0), loser: side(count), shape: [count, ...options.encodedShape] };
+}
+
+const lengthOf = ({ encodedShape }: EncodingOptions): number => encodedShape.reduce((a, b) => a * b, 1);
+
+async function encodeAll(
+  pictures: readonly Float32Array[],
+  shape: readonly number[],
+  options: EncodingOptions,
+): Promise<readonly Float32Array[]> {
+  const area = (pictures[0] as Float32Array).length;
+  const all = new Float32Array(pictures.length * area);
+  pictures.forEach((picture, i) => {
+    all.set(picture, i * area);
+  });
+  const [, height, width] = shape as [number, number, number];
+  const encoded = await options.encode(all, [pictures.length, 3, height, width]);
+  const size = lengthOf(options);
+  if (encoded.length !== pictures.length * size) {
+    throw new TensorError(
+      `cachedEncodings: ${options.encoder} was to give ${formatShape([pictures.length, ...options.encodedShape])}, ` +
+        `which is ${pictures.length * size} numbers, but gave ${encoded.length}`,
+    );
+  }
+  return pictures.map((_, i) => encoded.slice(i * size, (i + 1) * size));
+}
+
+/** Everything that an encoding follows from. */
+function hashOf(picture: Float32Array, shape: readonly number[], { encoder, encodedShape }: EncodingOptions): string {
+  const hash = createHash('sha256').update(JSON.stringify([encoder, encodedShape, shape]));
+  return hash.update(new Uint8Array(picture.buffer, picture.byteOffset, picture.byteLength)).digest('hex');
+}
+
+const pathOf = (hash: string, { folder }: EncodingOptions): string =>
+  join(folder, hash.slice(0, 2), `${hash.slice(2)}.f32`);
+
+/** What was stored; nothing where there is no such file, or where it has another length and so cannot be right. */
+async function readEncoding(path: string, options: EncodingOptions): Promise<Float32Array | undefined> {
+  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    return attempt('read', path, Promise.reject(error));
+  });
+  if (bytes?.length !== 4 * lengthOf(options)) return undefined;
+  return new Float32Array(Uint8Array.from(bytes).buffer);
+}
+
+async function writeEncoding(path: string, values: Float32Array): Promise<void> {
+  await attempt('write', path, mkdir(dirname(path), { recursive: true }));
+  await replaceFile(path, (write) => write(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)));
+}

@@ -1,0 +1,93 @@
+import { TensorError } from '../../tensor/index.ts';
+import { encodePng } from './encodePng.ts';
+import type { Picture } from './picture.ts';
+import { resizeWindow } from './resize.ts';
+
+export interface ContactSheetOptions {
+  /** Pairs side by side. Default 4. */
+  readonly columns?: number;
+  /** Pixels of the square that a picture is fitted into. Default 128. */
+  readonly cell?: number;
+}
+
+type Colour = readonly [number, number, number];
+const [paper, winnerFrame, loserFrame]: readonly Colour[] = [
+  [255, 255, 255],
+  [0, 114, 178],
+  [213, 94, 0],
+] as const;
+const [frame, gap] = [3, 10];
+
+/**
+ * The PNG of a sheet of pairs: the preferred picture on the left in a blue frame, the other on its right in an orange one.
+ * Pictures keep their proportions; small ones are shown a whole number of times as large, with their pixels visible.
+ */
+export function contactSheet(
+  pairs: readonly { readonly winner: Picture; readonly loser: Picture }[],
+  { columns = 4, cell = 128 }: ContactSheetOptions = {},
+): Uint8Array {
+  if (pairs.length === 0) throw new TensorError('contactSheet: there are no pairs to show');
+  const framed = cell + 2 * frame;
+  const across = Math.min(columns, pairs.length);
+  const sheet = filled(
+    gap + across * (2 * framed + gap),
+    gap + Math.ceil(pairs.length / across) * (framed + gap),
+    paper as Colour,
+  );
+  pairs.forEach(({ winner, loser }, i) => {
+    const left = gap + (i % across) * (2 * framed + gap);
+    const top = gap + Math.floor(i / across) * (framed + gap);
+    for (const [side, picture, colour] of [
+      [0, winner, winnerFrame],
+      [1, loser, loserFrame],
+    ] as const) {
+      const at = left + side * framed;
+      paste(sheet, filled(framed, framed, colour as Colour), at, top);
+      paste(sheet, filled(cell, cell, paper as Colour), at + frame, top + frame);
+      const shown = fitted(picture, cell);
+      paste(sheet, shown, at + frame + ((cell - shown.width) >> 1), top + frame + ((cell - shown.height) >> 1));
+    }
+  });
+  return encodePng(sheet);
+}
+
+function filled(width: number, height: number, colour: Colour): Picture {
+  const data = new Uint8Array(width * height * 3);
+  for (let i = 0; i < data.length; i++) data[i] = colour[i % 3] as number;
+  return { width, height, data };
+}
+
+function paste(onto: Picture, picture: Picture, left: number, top: number): void {
+  for (let y = 0; y < picture.height; y++) {
+    const row = picture.data.subarray(y * picture.width * 3, (y + 1) * picture.width * 3);
+    onto.data.set(row, ((top + y) * onto.width + left) * 3);
+  }
+}
+
+/** A picture as large as fits into a square. */
+function fitted(picture: Picture, cell: number): Picture {
+  const zoom = Math.floor(cell / Math.max(picture.width, picture.height));
+  if (zoom >= 1) return zoomed(picture, zoom);
+  const scale = cell / Math.max(picture.width, picture.height);
+  const [rows, columns] = [picture.height, picture.width].map((side) => Math.max(1, Math.round(side * scale))) as [
+    number,
+    number,
+  ];
+  const planes = resizeWindow(picture, { height: rows, width: columns, top: 0, left: 0, rows, columns });
+  const area = rows * columns;
+  const data = Uint8Array.from({ length: area * 3 }, (_, i) =>
+    Math.round(planes[(i % 3) * area + Math.floor(i / 3)] as number),
+  );
+  return { width: columns, height: rows, data };
+}
+
+function zoomed({ width, height, data }: Picture, zoom: number): Picture {
+  const large = new Uint8Array(width * height * zoom * zoom * 3);
+  for (let y = 0; y < height * zoom; y++) {
+    for (let x = 0; x < width * zoom; x++) {
+      const from = (Math.floor(y / zoom) * width + Math.floor(x / zoom)) * 3;
+      large.set(data.subarray(from, from + 3), (y * width * zoom + x) * 3);
+    }
+  }
+  return { width: width * zoom, height: height * zoom, data: large };
+}

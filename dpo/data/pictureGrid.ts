@@ -1,0 +1,39 @@
+import { encodePng } from './encodePng.ts';
+
+export interface GridOptions {
+  /** Height and width of one picture. */
+  readonly size: readonly [number, number];
+  /** Default 8. */
+  readonly columns?: number;
+  /** Each pixel is drawn `zoom` × `zoom` large; default 4. */
+  readonly zoom?: number;
+  /** White pixels between pictures; default 4. */
+  readonly gap?: number;
+}
+
+/** A PNG of pictures [N, 3, height, width], from −1 to 1, side by side. */
+export function gridPng(
+  values: ArrayLike<number>,
+  { size: [rows, cols], columns = 8, zoom = 4, gap = 4 }: GridOptions,
+): Uint8Array {
+  const count = values.length / (3 * rows * cols);
+  const across = Math.min(columns, count);
+  const [cellHeight, cellWidth] = [rows * zoom + gap, cols * zoom + gap];
+  const [width, height] = [across * cellWidth + gap, Math.ceil(count / across) * cellHeight + gap];
+  const data = new Uint8Array(width * height * 3).fill(255);
+  for (let i = 0; i < count; i++) {
+    const [left, top] = [gap + (i % across) * cellWidth, gap + Math.floor(i / across) * cellHeight];
+    for (let y = 0; y < rows * zoom; y++) {
+      for (let x = 0; x < cols * zoom; x++) {
+        for (let channel = 0; channel < 3; channel++) {
+          const from = ((i * 3 + channel) * rows + Math.floor(y / zoom)) * cols + Math.floor(x / zoom);
+          data[((top + y) * width + left + x) * 3 + channel] = Math.min(
+            255,
+            Math.max(0, Math.round(((values[from] as number) + 1) * 127.5)),
+          );
+        }
+      }
+    }
+  }
+  return encodePng({ width, height, data });
+}

@@ -1,0 +1,95 @@
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { loadParameters, parseObject } from '../../diffusion/index.ts';
+import { writeText } from '../../diffusion/index.node.ts';
+import { attempt, openSafetensorsFile, saveSafetensors, syncFolder } from '../../tensor/index.node.ts';
+import { type Device, FormatError, flattenTree, Tensor } from '../../tensor/index.ts';
+
+const [stateName, recordName] = ['state.safetensors', 'checkpoint.json'];
+const folderName = (step: number): string => `step-${String(step).padStart(8, '0')}`;
+const folderPattern = /^step-(\d{8,})$/;
+
+/** A checkpoint: a folder with the tensors of a state, and a record of everything else that is needed to go on. */
+export interface Checkpoint {
+  readonly folder: string;
+  readonly step: number;
+  readonly record: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Writes a checkpoint into `folder/step-00000000`, under another name first: what has the name is complete. Of the earlier
+ * ones the last `keep − 1` stay.
+ */
+export async function saveCheckpoint(
+  folder: string,
+  step: number,
+  state: unknown,
+  record: Readonly<Record<string, unknown>>,
+  keep: number,
+): Promise<string> {
+  const target = join(folder, folderName(step));
+  const staging = `${target}.tmp`;
+  await attempt('write', folder, mkdir(folder, { recursive: true }));
+  try {
+    await attempt('write', staging, rm(staging, { recursive: true, force: true }));
+    await attempt('write', staging, mkdir(staging));
+    const tensors = flattenTree(state).map(({ path, tensor }) => [path, tensor] as const);
+    await saveSafetensors(join(staging, stateName), tensors);
+    await writeText(join(staging, recordName), `${JSON.stringify({ ...record, step }, null, 2)}\n`);
+    await attempt('write', staging, syncFolder(staging));
+    await attempt('write', target, rm(target, { recursive: true, force: true }));
+    await attempt('write', target, rename(staging, target));
+    await attempt('write', folder, syncFolder(folder));
+  } catch (error) {
+    await rm(staging, { recursive: true, force: true }).catch(() => undefined);
+    throw error;
+  }
+  const steps = await checkpointSteps(folder);
+  for (const old of steps.filter((one) => one < step).slice(0, -(keep - 1) || undefined))
+    await attempt('write', folder, rm(join(folder, folderName(old)), { recursive: true, force: true }));
+  return target;
+}
+
+/** Steps of the checkpoints in a folder, rising. */
+async function checkpointSteps(folder: string): Promise<number[]> {
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  return names.flatMap((name) => folderPattern.exec(name)?.[1] ?? []).map(Number).sort((a, b) => a - b);
+}
+
+/** The latest checkpoint of a folder, if there is one. */
+export async function latestCheckpoint(folder: string): Promise<Checkpoint | undefined> {
+  const step = (await checkpointSteps(folder)).at(-1);
+  if (step === undefined) return undefined;
+  const path = join(folder, folderName(step));
+  const file = join(path, recordName);
+  const record = parseObject(await attempt('read', file, readFile(file)), file);
+  if (record.step !== step) throw new FormatError(`${file}: is of step ${String(record.step)}, not ${step}`);
+  return { folder: path, step, record };
+}
+
+/**
+ * The state of a checkpoint, in the form of a fresh one, with its numbers, such as that of steps, set to the checkpoint's.
+ * @throws FormatError that lists every tensor that is missing, unexpected or of another shape.
+ */
+export async function loadState<S extends object>(
+  { folder, step }: Checkpoint,
+  fresh: S,
+  device?: Device,
+): Promise<S> {
+  await using reader = await openSafetensorsFile(join(folder, stateName));
+  return withSteps(await loadParameters(fresh, reader, { device }), step);
+}
+
+/** A tree whose numbers named `steps` are set: those of optimisers. */
+function withSteps<T>(tree: T, steps: number): T {
+  const update = (node: unknown, name: string): unknown => {
+    if (name === 'steps' && typeof node === 'number') return steps;
+    if (typeof node !== 'object' || node === null || node instanceof Tensor) return node;
+    if (Array.isArray(node)) return node.map((one) => update(one, ''));
+    return Object.fromEntries(Object.entries(node).map(([key, one]) => [key, update(one, key)]));
+  };
+  return update(tree, '') as T;
+}

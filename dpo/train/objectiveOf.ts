@@ -1,0 +1,36 @@
+import type { TrainSettings } from '../config/trainKeys.ts';
+import {
+  cdpo,
+  dmpo,
+  dpo,
+  dpoSft,
+  dspo,
+  hinge,
+  ipo,
+  kto,
+  mapo,
+  type Objective,
+  robust,
+  safeguard,
+  sft,
+} from '../objectives/index.ts';
+
+/** The objective that settings ask for. */
+export function objectiveOf(settings: TrainSettings, numTrainTimesteps: number): Objective {
+  const { beta } = settings;
+  const makers: Readonly<Record<TrainSettings['objective'], () => Objective>> = {
+    dpo: () => dpo({ beta }),
+    sft,
+    'dpo+sft': () => dpoSft({ beta, alpha: settings.sftWeight }),
+    cdpo: () => cdpo({ beta, labelSmoothing: settings.labelSmoothing }),
+    robust: () => robust({ beta, flipRate: settings.flipRate }),
+    ipo: () => ipo({ tau: settings.ipoTau }),
+    hinge: () => hinge({ beta }),
+    kto: () => kto({ beta }),
+    mapo: () => mapo({ b: settings.mapoWeight, timesteps: numTrainTimesteps }),
+    dspo: () => dspo({ beta }),
+    dmpo: () => dmpo({ beta, a: settings.mislabelled }),
+  };
+  const objective = makers[settings.objective]();
+  return settings.safeguard === null ? objective : safeguard(objective, { mu: settings.safeguard });
+}

@@ -1,0 +1,71 @@
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import { openSafetensorsFile, saveSafetensors } from '../../tensor/index.node.ts';
+import { dispose, FormatError, read, stack, type Tensor, tensor } from '../../tensor/index.ts';
+import { type PairBatchOptions, pairBatches } from '../data/pairBatches.ts';
+import type { PairSource } from '../data/sources.ts';
+import type { ReferenceErrors } from './noisedPairs.ts';
+import { type PairConditioning, pairTensors } from './pairTensors.ts';
+import { type PreferenceTask, referenceErrors } from './preferenceStep.ts';
+
+/** The reference's errors for each micro-batch of a run. */
+export type ErrorsOf = (batch: number) => ReferenceErrors;
+
+/**
+ * MSE_ref of every micro-batch that a run will see, in order, with the noise and the time steps that it will draw: f32[batches, 2,
+ * pairs], kept in a file, so that a run that goes on need not compute them again. Only one copy of the weights is needed then.
+ */
+export async function precomputedErrors<P>({
+  file,
+  batches,
+  task,
+  reference,
+  pairs,
+  batch,
+  conditioning,
+  keyOf,
+  onBatch,
+}: {
+  readonly file: string;
+  readonly batches: number;
+  readonly task: PreferenceTask<P>;
+  readonly reference: P;
+  readonly pairs: PairSource;
+  readonly batch: PairBatchOptions;
+  readonly conditioning: PairConditioning;
+  readonly keyOf: (batch: number) => Tensor;
+  readonly onBatch?: ((done: number) => void) | undefined;
+}): Promise<ErrorsOf> {
+  const name = 'reference_errors';
+  const shape = [batches, 2, batch.batchSize];
+  let values: Float32Array;
+  if (await access(file).then(() => true, () => false)) {
+    await using stored = await openSafetensorsFile(file);
+    const { shape: found } = await stored.entry(name);
+    if (found.join() !== shape.join())
+      throw new FormatError(`${file}: holds errors of shape [${found.join(', ')}], and this run needs [${shape.join(', ')}]`);
+    values = (await read(await stored.read(name))) as Float32Array;
+  } else {
+    values = new Float32Array(batches * 2 * batch.batchSize);
+    let i = 0;
+    for await (const host of pairBatches(pairs, batch)) {
+      const { batch: tensors, leaves } = pairTensors(conditioning, host);
+      const { winner, loser } = referenceErrors(task, reference, tensors, keyOf(i));
+      values.set((await read(stack([winner, loser], 0))) as Float32Array, i * 2 * batch.batchSize);
+      dispose(leaves);
+      onBatch?.(++i);
+      if (i === batches) break;
+    }
+    await saveSafetensors(file, { [name]: tensor(values).reshape(shape) });
+  }
+  return (i) => {
+    const side = (which: 0 | 1): Tensor => {
+      const from = (2 * i + which) * batch.batchSize;
+      return tensor(values.slice(from, from + batch.batchSize));
+    };
+    return { winner: side(0), loser: side(1) };
+  };
+}
+
+/** Where a run keeps them. */
+export const errorsFile = (output: string): string => join(output, 'reference_errors.safetensors');

@@ -1,0 +1,189 @@
+import { join } from 'node:path';
+import {
+  clipTokenizer,
+  formatObject,
+  learnTokenizer,
+  type PredictionType,
+  samplerFromConfig,
+  scheduleFromConfig,
+  textToImage,
+  tokenIds,
+} from '../../diffusion/index.ts';
+import { replaceFiles, savePipelineFolder, writeText } from '../../diffusion/index.node.ts';
+import { countParameters, learningRateSchedule } from '../../nn/index.ts';
+import { replaceFile } from '../../tensor/index.node.ts';
+import {
+  copy,
+  item,
+  key,
+  openDevice,
+  realize,
+  setDefaultDevice,
+  type Tensor,
+  TensorError,
+  tensor,
+} from '../../tensor/index.ts';
+import type { PretrainSettings } from '../config/pretrainKeys.ts';
+import { openCaptioned } from '../data/openSources.node.ts';
+import { gridPng } from '../data/pictureGrid.ts';
+import { preparePicture } from '../data/preprocess.ts';
+import type { CaptionedSource } from '../data/sources.ts';
+import { latestCheckpoint, loadState, saveCheckpoint } from './checkpoint.node.ts';
+import { type PretrainState, pretraining } from './pretrain.ts';
+import { openRowLog } from './rowLog.node.ts';
+import { realizeWhile } from './realizeWhile.ts';
+import { pictureSizeOf } from './runPlan.ts';
+import { samplePictures } from './samplePictures.ts';
+
+/** One row of `log.jsonl`. */
+export interface PretrainRow {
+  readonly step: number;
+  /** The mean over steps since the last row. */
+  readonly loss: number;
+  readonly time: string;
+}
+
+export interface PretrainHooks {
+  readonly onStart?: (lines: readonly string[], progress: { readonly from: number; readonly steps: number }) => void;
+  readonly onStep?: (progress: { readonly step: number; readonly loss: number }) => void;
+  readonly onWarning?: (message: string) => void;
+  /** Ends the run after the step that is under way, with a checkpoint. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Trains a text-to-image pipeline from nothing on captioned pictures, and writes into `settings.output`: `log.jsonl`,
+ * `checkpoints/`, a grid of samples with each, and at the end `model/`, in f16. Goes on from the last checkpoint, if there is
+ * one, and ends as if it had never been stopped.
+ */
+export async function pretrain(
+  settings: PretrainSettings,
+  hooks: PretrainHooks = {},
+): Promise<{ readonly steps: number; readonly stopped: boolean; readonly model: string | undefined }> {
+  const device = await openDevice(settings.device);
+  setDefaultDevice(device);
+  await using source = await openCaptioned(settings.pictures);
+  const scheduler = { _class_name: 'DDIMScheduler', ...settings.scheduler };
+  samplerFromConfig(scheduler);
+  const positions = settings.textEncoder.max_position_embeddings;
+  const maxLength = typeof positions === 'number' ? positions : 77;
+  const size = pictureSizeOf(settings.size, settings.unet);
+  const { captions, values } = await readAll(source, size, settings, hooks);
+  const tokenizer = learnTokenizer(captions, { merges: settings.merges, maxLength });
+  const config = {
+    unet: { _class_name: 'UNet2DConditionModel', sample_size: settings.size, ...settings.unet },
+    textEncoder: { ...settings.textEncoder, vocab_size: Object.keys(tokenizer.vocabulary).length },
+  };
+  const model = textToImage(config);
+  const encode = clipTokenizer(tokenizer);
+  const [pictures, ids, emptyIds] = (await realize([
+    tensor(values).reshape([captions.length, 3, ...size]),
+    tokenIds(encode, captions),
+    tokenIds(encode, ['']),
+  ])) as [Tensor, Tensor, Tensor];
+  const training = pretraining({
+    ...{ model, data: { pictures, ids, emptyIds }, schedule: scheduleFromConfig(scheduler) },
+    prediction: (settings.scheduler.prediction_type ?? 'epsilon') as PredictionType,
+    batchSize: settings.batchSize,
+    learningRate: settings.learningRate,
+    learningRateSchedule: learningRateSchedule(settings.learningRateSchedule, {
+      warmupSteps: settings.warmupSteps,
+      totalSteps: settings.steps,
+    }),
+    captionDropout: settings.captionDropout,
+    weightDecay: settings.weightDecay,
+    maxGradientNorm: settings.maxGradientNorm,
+    emaDecay: settings.emaDecay,
+    key: key(settings.seed),
+  });
+
+  const checkpoints = join(settings.output, 'checkpoints');
+  const found = await latestCheckpoint(checkpoints);
+  const params = await realize(model.init(key(settings.seed)));
+  const fresh = await training.init(params);
+  let state: PretrainState = found === undefined ? fresh : await loadState(found, fresh, device);
+  const from = found?.step ?? 0;
+  const log = await openRowLog<PretrainRow>(join(settings.output, 'log.jsonl'), from);
+  await replaceFiles(
+    settings.output,
+    (staging) => writeText(join(staging, 'settings.json'), formatObject(settings)),
+    (name) => name === 'settings.json',
+  );
+  hooks.onStart?.(
+    [
+      `${captions.length} pictures of 3 × ${size.join(' × ')}, ${Object.keys(tokenizer.vocabulary).length} tokens, ${countParameters(params).toLocaleString('en')} parameters`,
+      device.description,
+    ],
+    { from, steps: settings.steps },
+  );
+
+  async function drawSamples(step: number): Promise<void> {
+    const count = Math.min(32, captions.length);
+    const drawn = await samplePictures(
+      { model, params: state.average, tokenizer, scheduler },
+      {
+        captions: Array.from({ length: count }, (_, i) => captions[Math.floor((i * captions.length) / count)] as string),
+        ...{ seed: settings.seed + 1, size, steps: settings.sampleSteps, guidance: settings.guidance },
+      },
+    );
+    const path = join(settings.output, `samples-${String(step).padStart(8, '0')}.png`);
+    await replaceFile(path, (write) => write(gridPng(drawn, { size })));
+  }
+
+  let [sum, counted] = (found?.record.sum ?? [0, 0]) as [number, number];
+  let step = from;
+  let next = training.step(state);
+  while (step < settings.steps) {
+    const { loss, ...after } = next;
+    next = await realizeWhile(next, state, async () => training.step(after));
+    state = after;
+    step++;
+    const value = await item(loss);
+    if (!Number.isFinite(value))
+      throw new TensorError(`step ${step}: the loss is ${value}; checkpoints are in ${checkpoints}. Lower the learning rate`);
+    [sum, counted] = [sum + value, counted + 1];
+    hooks.onStep?.({ step, loss: value });
+    const isEnd = step === settings.steps;
+    if (isEnd || step % settings.logEvery === 0) {
+      await log.append({ step, loss: sum / counted, time: new Date().toISOString() });
+      [sum, counted] = [0, 0];
+    }
+    const stopped = hooks.signal?.aborted === true && !isEnd;
+    if (isEnd || stopped || step % settings.checkpointEvery === 0) {
+      await saveCheckpoint(checkpoints, step, state, { settings, sum: [sum, counted] }, settings.keepCheckpoints);
+      await drawSamples(step);
+    }
+    if (stopped) return { steps: step, stopped, model: undefined };
+  }
+  const folder = join(settings.output, 'model');
+  const trained = await copy(state.average);
+  await savePipelineFolder(folder, { config, tokenizer, scheduler, params: trained }, { dtype: 'f16' });
+  return { steps: step, stopped: false, model: folder };
+}
+
+/** All pictures of a source that can be read, made ready. */
+async function readAll(
+  source: CaptionedSource,
+  size: readonly [number, number],
+  { maxSkipped }: PretrainSettings,
+  hooks: PretrainHooks,
+): Promise<{ readonly captions: readonly string[]; readonly values: Float32Array }> {
+  const captions: string[] = [];
+  const prepared: Float32Array[] = [];
+  let skipped = 0;
+  for (let i = 0; i < source.count; i++) {
+    try {
+      const { caption, picture } = await source.read(i);
+      captions.push(caption);
+      prepared.push(preparePicture(picture, size, { across: 0.5, down: 0.5, flip: false }).values);
+    } catch (error) {
+      if (!(error instanceof TensorError) || ++skipped > maxSkipped) throw error;
+      hooks.onWarning?.(`skipped: ${error.message}`);
+    }
+  }
+  const values = new Float32Array(captions.length * 3 * size[0] * size[1]);
+  prepared.forEach((one, i) => {
+    values.set(one, i * one.length);
+  });
+  return { captions, values };
+}

@@ -1,0 +1,13 @@
+import { realize } from '../../tensor/index.ts';
+
+/** Computes a tree, whose `donate` is given up, and builds what comes next meanwhile: graphs may refer to the tree already. */
+export async function realizeWhile<N>(tree: unknown, donate: unknown, build: () => Promise<N>): Promise<N> {
+  const running = realize(tree, { donate });
+  // Where both fail, what went wrong first is told, below.
+  running.catch(() => undefined);
+  // Lets the run begin.
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  const next = await build();
+  await running;
+  return next;
+}

@@ -1,0 +1,39 @@
+import { appendFile, mkdir, readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { attempt, replaceFile } from '../../tensor/index.node.ts';
+import { parseJson } from '../../tensor/index.ts';
+
+/** A file with a row of JSON for each entry, which grows. */
+export interface RowLog<Row> {
+  /** Rows so far. */
+  readonly rows: readonly Row[];
+  append(row: Row): Promise<void>;
+}
+
+/** Opens the log of a run that goes on after step `from`: rows of later steps, which will be made again, are taken back. */
+export async function openRowLog<Row extends { readonly step: number }>(path: string, from: number): Promise<RowLog<Row>> {
+  await attempt('write', path, mkdir(dirname(path), { recursive: true }));
+  const rows = (await readRows<Row>(path)).filter(({ step }) => step <= from);
+  const text = rows.map((row) => `${JSON.stringify(row)}\n`).join('');
+  await replaceFile(path, (write) => write(new TextEncoder().encode(text)));
+  return {
+    rows,
+    async append(row) {
+      rows.push(row);
+      await attempt('write', path, appendFile(path, `${JSON.stringify(row)}\n`));
+    },
+  };
+}
+
+/** The rows of a log, none if there is no file; a last line that was cut short is left out. */
+export async function readRows<Row>(path: string): Promise<Row[]> {
+  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return new Uint8Array();
+    return attempt('read', path, Promise.reject(error));
+  });
+  return new TextDecoder()
+    .decode(bytes)
+    .split('\n')
+    .slice(0, -1)
+    .map((line, i) => parseJson(new TextEncoder().encode(line), `${path}, line ${i + 1}`) as Row);
+}

@@ -1,0 +1,48 @@
+import { appendFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { attempt } from '../../tensor/index.node.ts';
+import { eventFileHead, scalarsRecord } from './eventFile.ts';
+import type { MetricsRow } from './metrics.ts';
+import { openRowLog, type RowLog } from './rowLog.node.ts';
+
+export const metricsName = 'metrics.jsonl';
+const isEventFile = (name: string): boolean => name.startsWith('events.out.tfevents.');
+
+/** A row's numbers by names that TensorBoard groups. */
+function scalarsOf(row: MetricsRow): Record<string, number> {
+  const { step: _, buckets, validation, ...means } = row;
+  const named = (group: string, values: object): [string, number][] =>
+    Object.entries(values).flatMap(([name, value]) => (typeof value === 'number' ? [[`${group}/${name}`, value]] : []));
+  return Object.fromEntries([
+    ...named('train', means),
+    ...named('validation', validation ?? {}),
+    ...buckets.flatMap(({ from, to, ...bucket }) => named(`timesteps ${from}–${to}`, bucket)),
+  ]);
+}
+
+/**
+ * The log of a run that goes on after step `from`: `metrics.jsonl`, and an event file for TensorBoard, which is written anew
+ * with the rows that stay.
+ */
+export async function openRunLog(
+  folder: string,
+  from: number,
+  { tensorboard }: { readonly tensorboard: boolean },
+): Promise<RowLog<MetricsRow>> {
+  const log = await openRowLog<MetricsRow>(join(folder, metricsName), from);
+  for (const name of (await attempt('read', folder, readdir(folder))).filter(isEventFile))
+    await attempt('write', folder, rm(join(folder, name)));
+  if (!tensorboard) return log;
+  const now = (): number => Date.now() / 1000;
+  const recordOf = (row: MetricsRow): Uint8Array => scalarsRecord(now(), row.step, scalarsOf(row));
+  const events = join(folder, `events.out.tfevents.${Math.floor(now())}.diffusion-dpo`);
+  const head = [eventFileHead(now()), ...log.rows.map(recordOf)];
+  await attempt('write', events, writeFile(events, Buffer.concat(head)));
+  return {
+    rows: log.rows,
+    async append(row) {
+      await log.append(row);
+      await attempt('write', events, appendFile(events, recordOf(row)));
+    },
+  };
+}

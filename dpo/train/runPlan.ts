@@ -1,0 +1,103 @@
+import {
+  clipTokenizer,
+  type ClipTokenizerFiles,
+  type PredictionType,
+  scheduleFromConfig,
+  type TextToImage,
+  type TextToImageConfig,
+  type TextToImageParams,
+} from '../../diffusion/index.ts';
+import { TensorError } from '../../tensor/index.ts';
+import type { TrainSettings } from '../config/trainKeys.ts';
+import type { PairBatchOptions } from '../data/pairBatches.ts';
+import { targetSize } from '../data/preprocess.ts';
+import type { PairSource } from '../data/sources.ts';
+import { timestepWeights } from '../objectives/timestepWeights.ts';
+import { objectiveOf } from './objectiveOf.ts';
+import type { PairConditioning } from './pairTensors.ts';
+import type { PreferenceTask } from './preferenceStep.ts';
+import { variance } from './variance.ts';
+
+export type UNetParams = TextToImageParams['unet'];
+
+/** What a run needs of a pipeline. */
+export interface PlannedPipeline {
+  readonly config: TextToImageConfig;
+  readonly tokenizer: ClipTokenizerFiles;
+  readonly scheduler: Readonly<Record<string, unknown>>;
+  readonly model: TextToImage;
+  readonly params: TextToImageParams;
+}
+
+/** Height and width of a pipeline's pictures: what is asked for, or what its UNet was made for. */
+export function pictureSizeOf(
+  size: number | readonly [number, number] | null,
+  unet: TextToImageConfig['unet'],
+): readonly [number, number] {
+  const found = size ?? (unet.sample_size as number | readonly [number, number] | null | undefined);
+  if (found === null || found === undefined)
+    throw new TensorError("give `size`, since the UNet's configuration has no sample_size");
+  return targetSize({ size: found });
+}
+
+/** Everything about a run that follows from its settings, the pipeline and the pairs. */
+export async function planRun(settings: TrainSettings, pipeline: PlannedPipeline, pairs: PairSource) {
+  const batch: PairBatchOptions = {
+    size: pictureSizeOf(settings.size, pipeline.config.unet),
+    crop: settings.crop,
+    flip: settings.flip,
+    captionDropout: settings.captionDropout,
+    independentTransforms: settings.independentTransforms,
+    batchSize: settings.batchSize,
+    seed: settings.seed,
+    maxSkipped: settings.maxSkipped,
+  };
+  const schedule = scheduleFromConfig(pipeline.scheduler);
+  const prediction = (pipeline.scheduler.prediction_type ?? 'epsilon') as PredictionType;
+  const dataVariance =
+    settings.timestepWeight === 'score-consistent'
+      ? (settings.dataVariance ?? (await variance(pairs, batch)))
+      : undefined;
+  const task: PreferenceTask<UNetParams> = {
+    predict: (unet, noisy, timesteps, conditioning) =>
+      pipeline.model.predict({ ...pipeline.params, unet }, noisy, timesteps, conditioning),
+    schedule,
+    prediction,
+    objective: objectiveOf(settings, schedule.numTrainTimesteps),
+    beta: settings.beta,
+    weights: timestepWeights(settings.timestepWeight, schedule, prediction, {
+      dataVariance,
+      gamma: settings.snrGamma,
+    }),
+    timesteps: settings.timesteps,
+  };
+  const conditioning: PairConditioning = {
+    model: pipeline.model,
+    params: pipeline.params,
+    tokenizer: clipTokenizer(pipeline.tokenizer),
+    timeIds: settings.timeIds,
+  };
+  return { batch, task, conditioning, dataVariance };
+}
+
+export type RunPlan = Awaited<ReturnType<typeof planRun>>;
+
+/** What people want to know of a run before its first step, in lines. */
+export function describeRun(
+  settings: TrainSettings,
+  { batch, dataVariance }: RunPlan,
+  { pairs, validation, trained }: { pairs: PairSource; validation: PairSource | undefined; trained: number },
+): string[] {
+  const [height, width] = targetSize(batch);
+  const { beta, objective, timestepWeight } = settings;
+  const ties = pairs.ties === 0 ? '' : `, ${pairs.ties} ties left out`;
+  const heldOut = validation === undefined ? '' : `, ${validation.count} held out`;
+  const perSum = beta / (2 * 3 * height * width);
+  const weighted = timestepWeight === 'constant' ? '' : `; time steps weighted: ${timestepWeight}`;
+  const measured = dataVariance === undefined ? '' : `, variance of the data ${dataVariance.toPrecision(3)}`;
+  return [
+    `${pairs.count} pairs of 3 × ${height} × ${width}${ties}${heldOut}`,
+    `${settings.method === 'lora' ? 'LoRA, ' : ''}${trained.toLocaleString('en')} parameters to train, ${settings.optimiser}, learning rate ${settings.learningRate}`,
+    `${objective}, β = ${beta} per mean squared error, β·W_t = ${perSum.toPrecision(3)} per summed one (W_t = ½)${weighted}${measured}`,
+  ];
+}

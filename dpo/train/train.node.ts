@@ -1,0 +1,62 @@
+import { join } from 'node:path';
+import { formatObject } from '../../diffusion/index.ts';
+import { loadPipelineFolder, replaceFiles, savePipelineFolder, writeText } from '../../diffusion/index.node.ts';
+import { type LoraAdapters, loraTensors } from '../../nn/index.ts';
+import { saveSafetensors } from '../../tensor/index.node.ts';
+import { key, openDevice, random, setDefaultDevice, TensorError } from '../../tensor/index.ts';
+import type { TrainSettings } from '../config/trainKeys.ts';
+import { openPairs } from '../data/openSources.node.ts';
+import { fullPolicy, loraPolicy } from './policy.ts';
+import { planRun, type UNetParams } from './runPlan.ts';
+import { type TrainHooks, type TrainResult, trainPolicy } from './trainPolicy.node.ts';
+
+/**
+ * Tunes a text-to-image pipeline on preference pairs (Wallace et al. 2023) and writes into `settings.output`: `settings.json`,
+ * `metrics.jsonl`, event files for TensorBoard, `checkpoints/`, and at the end `model/`, a pipeline in diffusers' layout, or
+ * `pytorch_lora_weights.safetensors`. Where there are checkpoints of the same settings it goes on from the last one, and ends
+ * with the same bits as if it had never been stopped.
+ * @throws TensorError where settings, files or numbers are wrong; the last good checkpoint stays.
+ */
+export async function train(settings: TrainSettings, hooks: TrainHooks = {}): Promise<TrainResult> {
+  const device = await openDevice(settings.device);
+  setDefaultDevice(device);
+  const { storage: dtype, checkpointing } = settings;
+  const pipeline = await loadPipelineFolder(settings.model, { device, dtype, checkpointing });
+  await using pairs = await openPairs(settings.pairs);
+  await using validation = settings.validation === null ? undefined : await openPairs(settings.validation);
+  const plan = await planRun(settings, pipeline, pairs);
+  const run = { settings, hooks, device, plan, pairs, validation };
+  await replaceFiles(
+    settings.output,
+    (staging) => writeText(join(staging, 'settings.json'), formatObject(settings)),
+    (name) => name === 'settings.json',
+  );
+  const { unet } = pipeline.params;
+  if (settings.method === 'lora') {
+    if (settings.reference === 'precomputed')
+      throw new TensorError("train: with method lora the model itself is the reference; leave reference at 'model'");
+    const rank = settings.loraRank;
+    const policy = loraPolicy(unet, random.foldIn(key(settings.seed), 1), {
+      rank,
+      alpha: settings.loraAlpha ?? rank,
+      targets: settings.loraTargets,
+    });
+    return trainPolicy(run, policy, unet, async (adapters: LoraAdapters) => {
+      const path = join(settings.output, 'pytorch_lora_weights.safetensors');
+      await saveSafetensors(path, loraTensors({ unet: adapters }), { metadata: { format: 'pt' } });
+      return path;
+    });
+  }
+  const { compares } = plan.task.objective;
+  if (settings.reference === 'precomputed' && compares === 'predictions')
+    throw new TensorError(
+      `train: ${settings.objective} compares with the reference's predictions, so its errors alone do not suffice; set reference to 'model'`,
+    );
+  const policy = await fullPolicy(unet, { hasReference: settings.reference === 'model' });
+  return trainPolicy(run, policy, unet, async (tuned: UNetParams) => {
+    const folder = join(settings.output, 'model');
+    const params = { ...pipeline.params, unet: tuned };
+    await savePipelineFolder(folder, { ...pipeline, params }, { dtype: settings.saveDtype });
+    return folder;
+  });
+}

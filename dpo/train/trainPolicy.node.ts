@@ -1,0 +1,263 @@
+import { join } from 'node:path';
+import { countParameters, learningRateSchedule } from '../../nn/index.ts';
+import {
+  copy,
+  type Device,
+  dispose,
+  flattenTree,
+  item,
+  key,
+  random,
+  read,
+  realize,
+  type Tensor,
+  TensorError,
+} from '../../tensor/index.ts';
+import type { TrainSettings } from '../config/trainKeys.ts';
+import type { DataPosition } from '../data/order.ts';
+import { type PairBatch, pairBatches } from '../data/pairBatches.ts';
+import type { PairSource } from '../data/sources.ts';
+import { type Checkpoint, latestCheckpoint, loadState, saveCheckpoint } from './checkpoint.node.ts';
+import { rankPairs } from './implicitAccuracy.ts';
+import { emptyWindow, type MetricsRow, type MetricsWindow, pairRows, summarize, withBatch } from './metrics.ts';
+import { optimiserOf } from './optimiserOf.ts';
+import { pairTensors } from './pairTensors.ts';
+import type { Policy } from './policy.ts';
+import { errorsFile, precomputedErrors } from './precomputedErrors.node.ts';
+import { type BatchReport, type PreferenceState, type PreferenceStep, preferenceSteps } from './preferenceStep.ts';
+import { realizeWhile } from './realizeWhile.ts';
+import { openRunLog } from './runFolder.node.ts';
+import { describeRun, type RunPlan, type UNetParams } from './runPlan.ts';
+import { settingsChanges } from './settingsChanges.ts';
+import { warningsOf } from './warnings.ts';
+
+/** How a run is watched and stopped. */
+export interface TrainHooks {
+  /** Told once before the first step, in lines for people. */
+  readonly onStart?: (lines: readonly string[], progress: { readonly from: number; readonly steps: number }) => void;
+  readonly onStep?: (progress: { readonly step: number; readonly loss: number }) => void;
+  /** Told of each row of metrics. */
+  readonly onRow?: (row: MetricsRow) => void;
+  /** Told of what deserves a look: rows that were skipped, metrics that give reason to worry. */
+  readonly onWarning?: (message: string) => void;
+  /** Ends the run after the step that is under way, with a checkpoint. */
+  readonly signal?: AbortSignal;
+}
+
+export interface TrainResult {
+  /** Steps made in all. */
+  readonly steps: number;
+  /** Whether the run was stopped before its end; the same call goes on. */
+  readonly stopped: boolean;
+  /** The folder of the tuned pipeline, or the file of its adapters; where the run is finished. */
+  readonly model: string | undefined;
+  readonly rows: readonly MetricsRow[];
+  readonly seconds: number;
+}
+
+/** What a run is made of. */
+export interface TrainRun {
+  readonly settings: TrainSettings;
+  readonly hooks: TrainHooks;
+  readonly device: Device;
+  readonly plan: RunPlan;
+  readonly pairs: PairSource;
+  readonly validation: PairSource | undefined;
+}
+
+/** One micro-batch: gradients to add up, or, with the last of a step, the step. */
+interface Job<T> {
+  readonly report: BatchReport;
+  readonly sum?: T;
+  readonly update?: PreferenceStep<T>;
+  /** What it uses up. */
+  readonly donate: unknown;
+  /** Where the data go on. */
+  readonly position: DataPosition;
+}
+
+/** Trains a policy and hands what was trained to `save`. While a job is computed, the graph of the next one is built. */
+export async function trainPolicy<T>(
+  run: TrainRun,
+  policy: Policy<UNetParams, T>,
+  model: UNetParams,
+  save: (trained: T) => Promise<string>,
+): Promise<TrainResult> {
+  const { settings, hooks, device, plan, pairs, validation } = run;
+  const { task, batch, conditioning } = plan;
+  const began = performance.now();
+  const { steps: totalSteps, accumulation } = settings;
+  const timesteps = task.schedule.numTrainTimesteps;
+  const checkpoints = join(settings.output, 'checkpoints');
+  const found = await latestCheckpoint(checkpoints);
+  if (found !== undefined) refuseOtherSettings(found, settings);
+  const hasHalves = settings.method === 'full' && settings.storage !== 'f32';
+  const steps = preferenceSteps({
+    task,
+    policy,
+    optimiser: optimiserOf<T>(settings.optimiser, { weightDecay: settings.weightDecay, hasHalves }),
+    maxGradientNorm: settings.maxGradientNorm ?? undefined,
+    ema: settings.emaDecay === null ? undefined : { decay: settings.emaDecay },
+  });
+
+  const rootKey = random.foldIn(key(settings.seed), 0);
+  /** The key of micro-batch `i` of the whole run. */
+  const keyOf = (i: number): Tensor => random.foldIn(rootKey, i);
+  const errorsOf =
+    settings.reference === 'precomputed'
+      ? await precomputedErrors({
+          ...{ file: errorsFile(settings.output), batches: totalSteps * accumulation, reference: model },
+          ...{ task, pairs, batch, conditioning, keyOf },
+        })
+      : undefined;
+  const trained = countParameters(policy.initial);
+  const from = found?.step ?? 0;
+  let state = await beginning();
+  let position = (found?.record.position ?? { epoch: 0, index: 0 }) as DataPosition;
+  let window = (found?.record.window ?? emptyWindow(settings.buckets)) as MetricsWindow;
+  const log = await openRunLog(settings.output, from, settings);
+  hooks.onStart?.([...describeRun(settings, plan, { pairs, validation, trained }), device.description], {
+    from,
+    steps: totalSteps,
+  });
+
+  const warned = new Set<string>();
+  function warn(name: string, message: string): void {
+    if (!warned.has(name)) hooks.onWarning?.(message);
+    warned.add(name);
+  }
+  const schedule = learningRateSchedule(settings.learningRateSchedule, {
+    warmupSteps: settings.warmupSteps,
+    totalSteps,
+  });
+  const learningRate = (step: number): number => settings.learningRate * schedule(step);
+
+  /** The state to begin or to go on with. Parameters that are trained are independent of all that stays. */
+  async function beginning(): Promise<PreferenceState<T>> {
+    const average = settings.emaDecay === null ? undefined : policy.initial;
+    const fresh = steps.init(policy.initial, average);
+    if (found !== undefined) return loadState(found, fresh, device);
+    const realized = await realize(fresh);
+    // Two names of one leaf would be one leaf still.
+    return average === undefined ? realized : { ...realized, average: await copy(realized.average as T) };
+  }
+
+  const stream = pairBatches(pairs, { ...batch, from: position });
+  async function build(step: number, part: number, before: PreferenceState<T>, sum: T | undefined): Promise<Job<T>> {
+    const host = (await stream.next()).value as PairBatch;
+    for (const message of host.skipped) warn(message, `skipped: ${message}`);
+    const index = step * accumulation + part;
+    const { batch: plain, leaves } = pairTensors(conditioning, host);
+    const errors = errorsOf?.(index);
+    const inputs = { ...plain, referenceErrors: errors };
+    if (part + 1 < accumulation) {
+      const { sum: next, report } = steps.accumulate(before.optimiser.params, sum, inputs, keyOf(index));
+      return { sum: next, report, donate: [leaves, errors, sum], position: host.next };
+    }
+    const update = steps.step(before, sum, accumulation, inputs, keyOf(index), learningRate(step));
+    return { update, report: update.report, donate: [leaves, errors, sum, before], position: host.next };
+  }
+
+  /** What is written down after a step, if anything is. */
+  async function record(step: number, mark: number): Promise<boolean> {
+    const isEnd = step === totalSteps;
+    const looks = validation !== undefined && (isEnd || step % settings.validateEvery === 0);
+    if (!isEnd && !looks && step % settings.logEvery !== 0) return false;
+    const row = summarize(window, timesteps, {
+      step,
+      learningRate: learningRate(step - 1),
+      stepsPerSecond: (1000 * window.steps) / (performance.now() - mark),
+      peakBytes: device.memory().peakBytes,
+      validation: looks ? await validate(validation) : undefined,
+    });
+    await log.append(row);
+    hooks.onRow?.(row);
+    for (const { name, message } of warningsOf(log.rows)) warn(name, message);
+    return true;
+  }
+
+  async function validate(source: PairSource) {
+    const ranking = await rankPairs({
+      ...{ task, source, conditioning, batch, reference: policy.reference ?? model },
+      params: policy.parameters(state.optimiser.params),
+      draws: settings.validationDraws,
+      key: random.foldIn(key(settings.seed), 2),
+    });
+    const mean = (values: Float64Array): number => values.reduce((a, b) => a + b, 0) / values.length;
+    return { accuracy: mean(ranking.correct), margin: mean(ranking.margin), pairs: source.count };
+  }
+
+  const ended = (stopped: boolean, step: number, saved?: string): TrainResult => ({
+    ...{ steps: step, stopped, model: saved, rows: log.rows, seconds: (performance.now() - began) / 1000 },
+  });
+
+  let saved = from;
+  let mark = performance.now();
+  device.resetPeak();
+  try {
+    let next = from < totalSteps ? await build(from, 0, state, undefined) : undefined;
+    for (let step = from, part = 0; next !== undefined; ) {
+      const job: Job<T> = next;
+      const { report, sum, update } = job;
+      const after: PreferenceState<T> = update?.state ?? state;
+      [step, part] = update === undefined ? [step, part + 1] : [step + 1, 0];
+      next = await realizeWhile({ report, sum, update }, job.donate, async () =>
+        step < totalSteps ? build(step, part, after, sum) : undefined,
+      );
+      state = after;
+      const loss = await item(report.loss);
+      const collected = pairRows(await read(report.pairs), report.pairs.shape[1] as number);
+      const gradientNorm = update && (await item(update.gradientNorm));
+      if (!Number.isFinite(loss) || (gradientNorm !== undefined && !Number.isFinite(gradientNorm)))
+        throw await notFinite(update === undefined ? step + 1 : step, loss, update?.gradientNorms, saved, checkpoints);
+      dispose([report, update?.gradientNorm, update?.gradientNorms]);
+      window = withBatch(window, { loss, gradientNorm, pairs: collected }, timesteps);
+      if (update === undefined) continue;
+
+      position = job.position;
+      hooks.onStep?.({ step, loss });
+      if (await record(step, mark)) {
+        window = emptyWindow(settings.buckets);
+        device.resetPeak();
+        mark = performance.now();
+      }
+      const isStopped = hooks.signal?.aborted === true && step < totalSteps;
+      if (isStopped || step === totalSteps || step % settings.checkpointEvery === 0) {
+        await saveCheckpoint(checkpoints, step, state, { settings, position, window }, settings.keepCheckpoints);
+        saved = step;
+      }
+      if (isStopped) return ended(true, step);
+    }
+  } finally {
+    await stream.return(undefined);
+  }
+  return ended(false, totalSteps, await save(state.average ?? state.optimiser.params));
+}
+
+function refuseOtherSettings({ folder, record }: Checkpoint, settings: TrainSettings): void {
+  const changes = settingsChanges(record.settings as Readonly<Record<string, unknown>>, settings);
+  if (changes.length > 0)
+    throw new TensorError(
+      `${folder}: this run was begun with other settings, so it cannot go on with these:\n` +
+        `${changes.map((change) => `  ${change}`).join('\n')}\nGive another \`output\`, or remove that folder's checkpoints`,
+    );
+}
+
+/** What went wrong, and where: the first tensors whose gradients are not finite. */
+async function notFinite(
+  step: number,
+  loss: number,
+  norms: unknown,
+  saved: number,
+  checkpoints: string,
+): Promise<TensorError> {
+  const bad: string[] = [];
+  for (const { path, tensor } of flattenTree(norms)) {
+    if (bad.length < 5 && !Number.isFinite(await item(tensor))) bad.push(path);
+  }
+  const where = bad.length === 0 ? '' : `; gradients that are not finite begin with: ${bad.join(', ')}`;
+  const last = saved === 0 ? 'there is no checkpoint yet' : `the last good checkpoint is that of step ${saved} in ${checkpoints}`;
+  return new TensorError(
+    `step ${step}: the loss is ${loss}${where}. ${last}. A lower learning rate or a smaller maxGradientNorm may help; so may storage f32`,
+  );
+}
