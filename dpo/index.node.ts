@@ -1,6 +1,11 @@
-/** What needs Node: data on disk. */
+/** What needs Node: data on disk, and runs that write folders. */
 export { cachedEncodings, type EncodingOptions } from './data/cachedEncodings.node.ts';
 export { decodePicture } from './data/decodePicture.node.ts';
 export { openCaptioned, openPairs } from './data/openSources.node.ts';
+export { writeCaptioned } from './data/parquet/writeCaptioned.node.ts';
 export { type WritePickAPicOptions, type WrittenPair, writePickAPic } from './data/parquet/writePickAPic.node.ts';
 export { readPicture } from './data/readPicture.node.ts';
+export { loadTuned } from './train/loadTuned.node.ts';
+export { type PretrainHooks, type PretrainRow, pretrain } from './train/pretrain.node.ts';
+export { train } from './train/train.node.ts';
+export type { TrainHooks, TrainResult } from './train/trainPolicy.node.ts';

@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
-import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
-import { replaceFile } from '../../../tensor/index.node.ts';
 import { TensorError } from '../../../tensor/index.ts';
 import { hostKey, uniform } from '../draws.ts';
 import { encodePng } from '../encodePng.ts';
 import type { Picture } from '../picture.ts';
+import { writeParquet } from './writeParquet.node.ts';
 
 /** A pair to be written. */
 export interface WrittenPair {
@@ -26,32 +25,26 @@ export interface WritePickAPicOptions {
   readonly createdAt?: Date;
 }
 
-const text = { type: 'BYTE_ARRAY', converted_type: 'UTF8', logical_type: { type: 'STRING' } } as const;
-const moment = { type: 'INT64', logical_type: { type: 'TIMESTAMP', isAdjustedToUTC: false, unit: 'NANOS' } } as const;
-const [binary, boolean, double, integer] = (['BYTE_ARRAY', 'BOOLEAN', 'DOUBLE', 'INT64'] as const).map((type) => ({
-  type,
-})) as [{ type: 'BYTE_ARRAY' }, { type: 'BOOLEAN' }, { type: 'DOUBLE' }, { type: 'INT64' }];
-
 /** The columns of Pick-a-Pic v2, in its order. */
 const schema = {
-  are_different: boolean,
-  best_image_uid: text,
-  caption: text,
-  created_at: moment,
-  has_label: boolean,
-  image_0_uid: text,
-  image_0_url: text,
-  image_1_uid: text,
-  image_1_url: text,
-  jpg_0: binary,
-  jpg_1: binary,
-  label_0: double,
-  label_1: double,
-  model_0: text,
-  model_1: text,
-  ranking_id: integer,
-  user_id: integer,
-  num_example_per_prompt: integer,
+  are_different: 'boolean',
+  best_image_uid: 'text',
+  caption: 'text',
+  created_at: 'moment',
+  has_label: 'boolean',
+  image_0_uid: 'text',
+  image_0_url: 'text',
+  image_1_uid: 'text',
+  image_1_url: 'text',
+  jpg_0: 'binary',
+  jpg_1: 'binary',
+  label_0: 'double',
+  label_1: 'double',
+  model_0: 'text',
+  model_1: 'text',
+  ranking_id: 'integer',
+  user_id: 'integer',
+  num_example_per_prompt: 'integer',
 } as const;
 
 type PickAPicRow = Record<keyof typeof schema, unknown>;
@@ -69,13 +62,12 @@ export async function writePickAPic(
   { seed = 0, rowGroup = 100, createdAt = new Date(0) }: WritePickAPicOptions = {},
 ): Promise<void> {
   if (pairs.length === 0) throw new TensorError(`cannot write ${file}: there are no pairs`);
-  if (!Number.isInteger(rowGroup) || rowGroup < 1)
-    throw new TensorError(`rowGroup: the rows of a group are a whole number above 0, got ${rowGroup}`);
   const key = hostKey(seed);
   const examples = new Map<string, number>();
   for (const { caption } of pairs) examples.set(caption, (examples.get(caption) ?? 0) + 1);
 
-  function rowOf({ caption, winner, loser, tie = false, models }: WrittenPair, index: number): PickAPicRow {
+  function rowOf(index: number): PickAPicRow {
+    const { caption, winner, loser, tie = false, models } = pairs[index] as WrittenPair;
     const winnerFirst = uniform(key, index) < 0.5;
     const ordered = <T>(ofWinner: T, ofLoser: T): [T, T] => (winnerFirst ? [ofWinner, ofLoser] : [ofLoser, ofWinner]);
     const [jpg0, jpg1] = ordered(encodePng(winner), encodePng(loser));
@@ -104,24 +96,5 @@ export async function writePickAPic(
     };
   }
 
-  const names = Object.keys(schema) as (keyof typeof schema)[];
-  await replaceFile(file, async (write) => {
-    const writer = new ByteWriter();
-    const parquet = new ParquetWriter({
-      writer,
-      schema: [
-        { name: 'root', num_children: names.length },
-        ...names.map((name) => ({ name, repetition_type: 'OPTIONAL' as const, ...schema[name] })),
-      ],
-    });
-    for (let start = 0; start < pairs.length; start += rowGroup) {
-      const rows = pairs.slice(start, start + rowGroup).map((pair, i) => rowOf(pair, start + i));
-      await parquet.write({
-        columnData: names.map((name) => ({ name, data: rows.map((row) => row[name]) })),
-        rowGroupSize: rowGroup,
-      });
-    }
-    await parquet.finish();
-    await write(writer.getBytes());
-  });
+  await writeParquet(file, schema, pairs.length, rowOf, rowGroup);
 }

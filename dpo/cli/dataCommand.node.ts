@@ -1,0 +1,40 @@
+import { Command } from 'commander';
+import { replaceFile } from '../../tensor/index.node.ts';
+import { TensorError } from '../../tensor/index.ts';
+import { contactSheet } from '../data/contactSheet.ts';
+import { describePairs, inspectPairs } from '../data/inspectPairs.ts';
+import { openPairs } from '../data/openSources.node.ts';
+import type { PreferencePair } from '../data/sources.ts';
+
+interface InspectFlags {
+  readonly sheet?: string;
+  readonly count: string;
+  readonly json?: boolean;
+}
+
+export function dataCommand(): Command {
+  const inspect = new Command('inspect')
+    .description('Summarise preference pairs, and draw some of them: preferred pictures above, the others below.')
+    .argument('<paths...>', 'Parquet files with the columns of Pick-a-Pic or a folder of them, a JSONL file, or a folder with w and l')
+    .option('--sheet <file>', 'a PNG to draw pairs into')
+    .option('--count <number>', 'how many pairs are drawn', '16')
+    .option('--json', 'print the summary as JSON')
+    .action(async (paths: string[], { sheet, count, json }: InspectFlags) => {
+      await using source = await openPairs(paths);
+      const summary = await inspectPairs(source);
+      if (json) console.log(JSON.stringify(summary));
+      else console.log(describePairs(summary));
+      if (sheet === undefined) return;
+      const wanted = Number(count);
+      if (!Number.isInteger(wanted) || wanted < 1)
+        throw new TensorError(`data inspect: --count must be a whole number above 0, got '${count}'`);
+      const pairs: PreferencePair[] = [];
+      for (let i = 0; i < source.count && pairs.length < wanted; i++) {
+        // Broken rows are told of in the summary.
+        await source.read(i).then((pair) => pairs.push(pair), () => undefined);
+      }
+      await replaceFile(sheet, (write) => write(contactSheet(pairs)));
+      console.error(`${pairs.length} pairs drawn into ${sheet}`);
+    });
+  return new Command('data').description('Look at preference data.').addCommand(inspect);
+}

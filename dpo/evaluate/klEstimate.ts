@@ -1,0 +1,52 @@
+import type { TextToImageParams } from '../../diffusion/index.ts';
+import { random, read, type Tensor } from '../../tensor/index.ts';
+import { timestepWeights } from '../objectives/timestepWeights.ts';
+import type { PreferenceTask } from '../train/preferenceStep.ts';
+import { addNoise, type Conditioning } from '../../diffusion/index.ts';
+import { take, tensor } from '../../tensor/index.ts';
+
+type UNetParams = TextToImageParams['unet'];
+
+/**
+ * How far a tuned model is from its reference, in nats, for each of some pictures that it has drawn: an estimate of
+ *
+ *   KL(p_θ ‖ p_ref) ≤ Σ_t E ‖μ_θ − μ_ref‖² / (2β_t) = T · E_t[ β_t / (2·α_t·(1 − ᾱ_t)) · ‖ε_θ(x_t) − ε_ref(x_t)‖² ]
+ *
+ * between the ancestral samplers' whole paths, which bounds that between their pictures. x_t are the tuned model's pictures
+ * [N, …], noised; `draws` time steps are drawn for each.
+ */
+export async function klEstimate({
+  task,
+  tuned,
+  reference,
+  pictures,
+  conditioning,
+  draws,
+  key,
+}: {
+  readonly task: PreferenceTask<UNetParams>;
+  readonly tuned: UNetParams;
+  readonly reference: UNetParams;
+  readonly pictures: Tensor;
+  readonly conditioning: Conditioning;
+  readonly draws: number;
+  readonly key: Tensor;
+}): Promise<Float64Array> {
+  const { schedule, prediction } = task;
+  const weights = tensor(timestepWeights('elbo', schedule, prediction), { dtype: 'f32' });
+  const count = pictures.shape[0] as number;
+  const kl = new Float64Array(count);
+  for (let draw = 0; draw < draws; draw++) {
+    const [timeKey, noiseKey] = random.split(random.foldIn(key, draw));
+    const timesteps = random.randint(timeKey, [count], 0, schedule.numTrainTimesteps);
+    const noisy = addNoise(schedule, pictures, random.normal(noiseKey, pictures.shape), timesteps);
+    const ask = (params: UNetParams): Tensor => task.predict(params, noisy, timesteps, conditioning);
+    const apart = ask(tuned).sub(ask(reference)).square();
+    const squared = apart.sum(apart.shape.map((_, axis) => axis).slice(1));
+    const values = await read(squared.mul(take(weights, timesteps)));
+    values.forEach((value, i) => {
+      kl[i] = (kl[i] as number) + Number(value) / draws;
+    });
+  }
+  return kl;
+}

@@ -1,0 +1,66 @@
+/**
+ * Makes the data of the main example from the atlases: captioned pictures of both art styles, and preference pairs, one for
+ * each caption, of which Noto's picture is preferred.
+ *
+ *   npx tsx examples/emoji/build.ts
+ *
+ * A fifth of the captions is held out. Of the other pairs a tenth has its label flipped, as people's labels are wrong too.
+ */
+import { fileURLToPath } from 'node:url';
+import type { Picture } from 'diffusion-dpo/dpo';
+import { writeCaptioned, writePickAPic } from 'diffusion-dpo/dpo/node';
+import { key, random, read } from 'diffusion-dpo/tensor';
+import { type EmojiPictures, emojiPictures } from './pictures.ts';
+
+const categories = ['Animals & Nature', 'Food & Drink'];
+const seed = 0;
+const heldOutShare = 0.2;
+const flippedShare = 0.1;
+
+const at = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+const load = (style: 'noto' | 'twemoji') =>
+  emojiPictures(style, { size: 16, keep: ({ category }) => categories.includes(category) });
+const [twemoji, noto] = [await load('twemoji'), await load('noto')];
+
+/** Picture i with 8 bits a channel. */
+function pictureOf({ values, size }: EmojiPictures, i: number): Picture {
+  const area = size * size;
+  const data = new Uint8Array(3 * area);
+  for (let pixel = 0; pixel < area; pixel++)
+    for (let channel = 0; channel < 3; channel++)
+      data[3 * pixel + channel] = Math.round(((values[(3 * i + channel) * area + pixel] as number) + 1) * 127.5);
+  return { width: size, height: size, data };
+}
+
+await writeCaptioned(
+  [twemoji, noto].flatMap((style) =>
+    style.items.map(({ caption }, i) => ({ caption, picture: pictureOf(style, i) })),
+  ),
+  at('pictures.parquet'),
+);
+
+const count = noto.items.length;
+const [orderKey, flipKey] = random.split(key(seed));
+const order = Array.from(await read(random.permutation(orderKey, count)));
+const heldOut = Math.round(heldOutShare * count);
+const flipped = new Set(
+  Array.from(await read(random.permutation(flipKey, count - heldOut))).slice(0, Math.round(flippedShare * (count - heldOut))),
+);
+const pairOf = (i: number, isFlipped: boolean) => {
+  const [preferred, other] = [pictureOf(noto, i), pictureOf(twemoji, i)];
+  const { caption } = noto.items[i] as (typeof noto.items)[number];
+  return isFlipped
+    ? { caption, winner: other, loser: preferred, models: { winner: 'twemoji', loser: 'noto' } }
+    : { caption, winner: preferred, loser: other, models: { winner: 'noto', loser: 'twemoji' } };
+};
+await writePickAPic(
+  order.slice(heldOut).map((i, place) => pairOf(i, flipped.has(place))),
+  at('pairs-train.parquet'),
+  { seed },
+);
+await writePickAPic(
+  order.slice(0, heldOut).map((i) => pairOf(i, false)),
+  at('pairs-held-out.parquet'),
+  { seed: seed + 1 },
+);
+console.log(`${count} captions: ${count - heldOut} pairs to train on, ${flipped.size} of them flipped, ${heldOut} held out`);
