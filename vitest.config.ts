@@ -19,6 +19,7 @@ export default defineConfig({
       { find: 'diffusion-dpo/nn', replacement: at('./nn/index.ts') },
       { find: 'diffusion-dpo/diffusion/node', replacement: at('./diffusion/index.node.ts') },
       { find: 'diffusion-dpo/diffusion', replacement: at('./diffusion/index.ts') },
+      { find: 'diffusion-dpo/dpo/node', replacement: at('./dpo/index.node.ts') },
       { find: 'diffusion-dpo/dpo', replacement: at('./dpo/index.ts') },
       { find: 'diffusion-dpo/testing', replacement: at('./autograd/testing/index.ts') },
     ],
