@@ -74,7 +74,7 @@ describe('reportHtml', () => {
       title: 'Long',
       at: values.map((_, i) => i),
       series: [{ label: 'x', values }],
-      reference: { label: 'log 2', value: 0.693 },
+      reference: { label: 'log 2', value: Math.LN2 },
     };
     const data = reportHtml({ ...report, curves: [long] }, plotting).match(/id="curves">(.*?)<\/script>/)?.[1] ?? '';
     const [{ lines }] = JSON.parse(data);
@@ -83,7 +83,7 @@ describe('reportHtml', () => {
     // Nine neighbours of two kinds: means are 17/9 or 19/9.
     expect(lines[1].values[100]).toBeCloseTo(17 / 9, 12);
     expect(lines[2]).toMatchObject({ label: 'log 2', dash: true });
-    expect(new Set(lines[2].values)).toEqual(new Set([0.693]));
+    expect(new Set(lines[2].values)).toEqual(new Set([Math.LN2]));
   });
 });
 
