@@ -9,3 +9,4 @@ export { loadTuned } from './train/loadTuned.node.ts';
 export { type PretrainHooks, type PretrainRow, pretrain } from './train/pretrain.node.ts';
 export { train } from './train/train.node.ts';
 export type { TrainHooks, TrainResult } from './train/trainPolicy.node.ts';
+export { plottingLibrary, writeReport } from './evaluate/report/writeReport.node.ts';

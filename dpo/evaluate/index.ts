@@ -10,8 +10,34 @@ export {
   predictClasses,
 } from './classifier.ts';
 export { type Features, selectRows } from './features.ts';
+export { fid } from './fid.ts';
 export type { Figure } from './figure.ts';
+export {
+  type FrontierPlace,
+  type FrontierPoint,
+  type FrontierRun,
+  placeOnFrontier,
+  rewardKlFrontier,
+} from './frontier.ts';
+export type { JackknifeOptions } from './jackknife.ts';
 export { kid } from './kid.ts';
+export {
+  type NearestNeighbours,
+  nearestNeighbours,
+  type PrecisionRecallOptions,
+  precisionRecall,
+} from './neighbours.ts';
 export { neitherPictures } from './neither.ts';
 export { signTest, type WinRate, wilsonInterval, winRate } from './proportions.ts';
+export {
+  type Curve,
+  type CurveOptions,
+  type CurveSeries,
+  curveOf,
+  type MetricRecord,
+  readMetrics,
+} from './report/metrics.ts';
+export type { Report, ReportFigure, ReportGrid, ReportPicture } from './report/report.ts';
+export { type PlottingLibrary, reportHtml } from './report/reportHtml.ts';
+export { type SlicedWassersteinOptions, slicedWasserstein } from './slicedWasserstein.ts';
 export { type ClassifierStep, flipAndShift, type TrainClassifierOptions, trainClassifier } from './trainClassifier.ts';

@@ -1,0 +1,22 @@
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
+import { attempt } from '../../../tensor/index.node.ts';
+import type { Report } from './report.ts';
+import { type PlottingLibrary, reportHtml } from './reportHtml.ts';
+
+/** uPlot from the installed package. */
+export async function plottingLibrary(): Promise<PlottingLibrary> {
+  const { resolve } = createRequire(import.meta.url);
+  const file = (name: string): Promise<string> => readFile(resolve(`uplot/dist/${name}`), 'utf8');
+  const [script, style] = await Promise.all([file('uPlot.iife.min.js'), file('uPlot.min.css')]);
+  return { script, style };
+}
+
+/** Writes a report as one HTML file; a file that is there is replaced as a whole. */
+export async function writeReport(path: string, report: Report): Promise<void> {
+  const page = reportHtml(report, await plottingLibrary());
+  await attempt('write', path, mkdir(dirname(path), { recursive: true }));
+  await attempt('write', path, writeFile(`${path}.tmp`, page));
+  await attempt('write', path, rename(`${path}.tmp`, path));
+}
