@@ -9,10 +9,10 @@
  *   unet/    UNet2DModel and UNet2DConditionModel, from their config.json
  */
 
+export { formatObject, type JsonObject, parseObject } from './checkpoint/json.ts';
 export { type LoadOptions, loadParameters } from './checkpoint/loadParameters.ts';
 export { type Manifest, manifestOf } from './checkpoint/manifest.ts';
 export type { AnyModel } from './checkpoint/models.ts';
-export { formatObject, type JsonObject, parseObject } from './checkpoint/json.ts';
 export {
   boolean,
   type ConfigOf,

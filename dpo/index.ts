@@ -1,13 +1,15 @@
 /** Diffusion-DPO: fine-tuning a diffusion model on pairs of which people preferred one. */
-export { type ContactSheetOptions, contactSheet } from './data/contactSheet.ts';
-export { type PretrainSettings, pretrainKeys } from './config/pretrainKeys.ts';
+
 export { type Key, type Keys, readSettings, type SettingsOf } from './config/key.ts';
+export { type PretrainSettings, pretrainKeys } from './config/pretrainKeys.ts';
 export { type TrainSettings, trainKeys } from './config/trainKeys.ts';
+export { type ContactSheetOptions, contactSheet } from './data/contactSheet.ts';
 export { encodePng } from './data/encodePng.ts';
 export { describePairs, type InspectOptions, inspectPairs, type PairSummary } from './data/inspectPairs.ts';
 export type { DataPosition } from './data/order.ts';
 export { type PairBatch, type PairBatchOptions, pairBatches } from './data/pairBatches.ts';
 export { type Picture, type PictureDecoder, PictureError } from './data/picture.ts';
+export { type GridOptions, gridPng } from './data/pictureGrid.ts';
 export {
   drawTransforms,
   type PreparedPicture,
@@ -19,9 +21,8 @@ export {
 export type { CaptionedPicture, CaptionedSource, PairSource, PreferencePair, RowGroup } from './data/sources.ts';
 export * from './evaluate/index.ts';
 export * from './objectives/index.ts';
-export { gridPng, type GridOptions } from './data/pictureGrid.ts';
 export { type MetricsRow, metricDefinitions } from './train/metrics.ts';
-export { samplePictures, type SamplePicturesOptions } from './train/samplePictures.ts';
 export { forBothSides, type NoisedPairs, noisePairs, type Pairs, pairOutput } from './train/noisedPairs.ts';
 export { type CaptionedPictures, type PretrainOptions, type PretrainState, pretraining } from './train/pretrain.ts';
+export { type SamplePicturesOptions, samplePictures } from './train/samplePictures.ts';
 export { type TimestepMapName, timestepMaps } from './train/timestepMaps.ts';

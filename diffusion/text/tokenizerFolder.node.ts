@@ -48,7 +48,9 @@ export async function loadTokenizerFolder(folder: string): Promise<ClipTokenizer
 function tokenText(token: unknown, file: string): string {
   const text = typeof token === 'object' && token !== null ? (token as JsonObject).content : token;
   if (typeof text === 'string') return text;
-  throw new FormatError(`${file}: pad_token must be a text, or an object with "content", but is ${JSON.stringify(token)}`);
+  throw new FormatError(
+    `${file}: pad_token must be a text, or an object with "content", but is ${JSON.stringify(token)}`,
+  );
 }
 
 /** Writes the folder of a CLIPTokenizer, which transformers can load too. All files are replaced together. */

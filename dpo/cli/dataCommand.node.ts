@@ -15,7 +15,10 @@ interface InspectFlags {
 export function dataCommand(): Command {
   const inspect = new Command('inspect')
     .description('Summarise preference pairs, and draw some of them: preferred pictures above, the others below.')
-    .argument('<paths...>', 'Parquet files with the columns of Pick-a-Pic or a folder of them, a JSONL file, or a folder with w and l')
+    .argument(
+      '<paths...>',
+      'Parquet files with the columns of Pick-a-Pic or a folder of them, a JSONL file, or a folder with w and l',
+    )
     .option('--sheet <file>', 'a PNG to draw pairs into')
     .option('--count <number>', 'how many pairs are drawn', '16')
     .option('--json', 'print the summary as JSON')
@@ -31,7 +34,10 @@ export function dataCommand(): Command {
       const pairs: PreferencePair[] = [];
       for (let i = 0; i < source.count && pairs.length < wanted; i++) {
         // Broken rows are told of in the summary.
-        await source.read(i).then((pair) => pairs.push(pair), () => undefined);
+        await source.read(i).then(
+          (pair) => pairs.push(pair),
+          () => undefined,
+        );
       }
       await replaceFile(sheet, (write) => write(contactSheet(pairs)));
       console.error(`${pairs.length} pairs drawn into ${sheet}`);

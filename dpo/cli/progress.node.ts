@@ -19,7 +19,8 @@ export function progress(what: string, total: number, { from = 0, shown = '' } =
     stream: process.stderr,
     forceRedraw: true,
   });
-  if (isTerminal) bar.start(total, from, Object.fromEntries([...shown.matchAll(/\{(\w+)\}/g)].map(([, name]) => [name, '–'])));
+  if (isTerminal)
+    bar.start(total, from, Object.fromEntries([...shown.matchAll(/\{(\w+)\}/g)].map(([, name]) => [name, '–'])));
   return {
     update: (done, values) => {
       if (isTerminal) bar.update(done, values);

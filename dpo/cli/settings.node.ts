@@ -56,6 +56,9 @@ async function readConfigFile(path: string, keys: Keys): Promise<Record<string, 
     return typeof value === 'string' ? resolve(dirname(path), value) : value;
   };
   return Object.fromEntries(
-    Object.entries(json).map(([name, value]) => [name, Object.hasOwn(keys, name) && keys[name]?.isPath ? from(value) : value]),
+    Object.entries(json).map(([name, value]) => [
+      name,
+      Object.hasOwn(keys, name) && keys[name]?.isPath ? from(value) : value,
+    ]),
   );
 }

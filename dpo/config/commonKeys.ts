@@ -31,7 +31,7 @@ export const optimiserKeys = {
 
 /** What is done to pictures. */
 export const pictureKeys = {
-  size: key(pictureSize, 'Pixels of a side, or [height, width]; null: what the UNet\'s configuration says.'),
+  size: key(pictureSize, "Pixels of a side, or [height, width]; null: what the UNet's configuration says."),
   crop: key(oneOf('center', 'random'), 'Which part is kept of pictures with other proportions.'),
   flip: key(boolean(false), 'Whether half of the pictures are mirrored.'),
   captionDropout: key(numberFrom(0, 0, 1), 'Share of captions that are replaced by the empty one.'),

@@ -9,7 +9,10 @@ export const evaluateKeys = {
   base: pathKey(neededText, 'The folder of the pipeline before tuning.'),
   tuned: pathKey(optional(neededText), 'The folder of the tuned pipeline; null: base, with the adapters of `lora`.'),
   lora: pathKey(optional(neededText), 'Adapters: a pytorch_lora_weights.safetensors.'),
-  pairs: pathKey(neededTexts, 'Held-out preference pairs, which implicit accuracy and the accuracy of the classifier are measured on.'),
+  pairs: pathKey(
+    neededTexts,
+    'Held-out preference pairs, which implicit accuracy and the accuracy of the classifier are measured on.',
+  ),
   trainPairs: pathKey(
     neededTexts,
     'The pairs that were trained on: samples are drawn of their captions, and the classifier learns from their pictures.',

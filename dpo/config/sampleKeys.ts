@@ -6,7 +6,10 @@ import { key, pathKey, type SettingsOf } from './key.ts';
 export const samplingKeys = {
   samplingSteps: key(wholeFrom(20, 1), 'Steps from noise to a picture.'),
   guidance: key(numberFrom(3, 0), 'Scale of classifier-free guidance; 1 is none.'),
-  guidanceRescale: key(numberFrom(0, 0, 1), 'Share of guided predictions that is brought back to the contrast of unguided ones.'),
+  guidanceRescale: key(
+    numberFrom(0, 0, 1),
+    'Share of guided predictions that is brought back to the contrast of unguided ones.',
+  ),
   sampleBatchSize: key(wholeFrom(64, 1), 'Pictures that are drawn together; they do not depend on it.'),
 } as const;
 

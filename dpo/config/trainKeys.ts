@@ -65,7 +65,10 @@ export const trainKeys = {
   ...optimiserKeys,
 
   ...pictureKeys,
-  independentTransforms: key(boolean(false), 'Draw crops and flips for each side of a pair by itself, as the published code does.'),
+  independentTransforms: key(
+    boolean(false),
+    'Draw crops and flips for each side of a pair by itself, as the published code does.',
+  ),
   timeIds: key(
     oneOf('constant', 'true'),
     'Sizes and crops that an SDXL model is told: [size, size, 0, 0, size, size] as in the published code, or the true ones.',

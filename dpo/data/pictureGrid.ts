@@ -1,4 +1,5 @@
 import { encodePng } from './encodePng.ts';
+import { pictureOf } from './pictureOf.ts';
 
 export interface GridOptions {
   /** Height and width of one picture. */
@@ -12,26 +13,20 @@ export interface GridOptions {
 }
 
 /** A PNG of pictures [N, 3, height, width], from −1 to 1, side by side. */
-export function gridPng(
-  values: ArrayLike<number>,
-  { size: [rows, cols], columns = 8, zoom = 4, gap = 4 }: GridOptions,
-): Uint8Array {
+export function gridPng(values: ArrayLike<number>, { size, columns = 8, zoom = 4, gap = 4 }: GridOptions): Uint8Array {
+  const [rows, cols] = size;
   const count = values.length / (3 * rows * cols);
   const across = Math.min(columns, count);
   const [cellHeight, cellWidth] = [rows * zoom + gap, cols * zoom + gap];
   const [width, height] = [across * cellWidth + gap, Math.ceil(count / across) * cellHeight + gap];
   const data = new Uint8Array(width * height * 3).fill(255);
   for (let i = 0; i < count; i++) {
+    const picture = pictureOf(values, i, size);
     const [left, top] = [gap + (i % across) * cellWidth, gap + Math.floor(i / across) * cellHeight];
     for (let y = 0; y < rows * zoom; y++) {
       for (let x = 0; x < cols * zoom; x++) {
-        for (let channel = 0; channel < 3; channel++) {
-          const from = ((i * 3 + channel) * rows + Math.floor(y / zoom)) * cols + Math.floor(x / zoom);
-          data[((top + y) * width + left + x) * 3 + channel] = Math.min(
-            255,
-            Math.max(0, Math.round(((values[from] as number) + 1) * 127.5)),
-          );
-        }
+        const from = 3 * (Math.floor(y / zoom) * cols + Math.floor(x / zoom));
+        data.set(picture.data.subarray(from, from + 3), ((top + y) * width + left + x) * 3);
       }
     }
   }

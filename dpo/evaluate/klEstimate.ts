@@ -1,9 +1,8 @@
 import type { TextToImageParams } from '../../diffusion/index.ts';
-import { random, read, type Tensor } from '../../tensor/index.ts';
+import { addNoise, type Conditioning } from '../../diffusion/index.ts';
+import { random, read, type Tensor, take, tensor } from '../../tensor/index.ts';
 import { timestepWeights } from '../objectives/timestepWeights.ts';
 import type { PreferenceTask } from '../train/preferenceStep.ts';
-import { addNoise, type Conditioning } from '../../diffusion/index.ts';
-import { take, tensor } from '../../tensor/index.ts';
 
 type UNetParams = TextToImageParams['unet'];
 

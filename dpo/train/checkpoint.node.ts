@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadParameters, parseObject } from '../../diffusion/index.ts';
 import { writeText } from '../../diffusion/index.node.ts';
+import { loadParameters, parseObject } from '../../diffusion/index.ts';
 import { attempt, openSafetensorsFile, saveSafetensors, syncFolder } from '../../tensor/index.node.ts';
 import { type Device, FormatError, flattenTree, Tensor } from '../../tensor/index.ts';
 
@@ -56,7 +56,10 @@ async function checkpointSteps(folder: string): Promise<number[]> {
     if (error.code === 'ENOENT') return [];
     throw error;
   });
-  return names.flatMap((name) => folderPattern.exec(name)?.[1] ?? []).map(Number).sort((a, b) => a - b);
+  return names
+    .flatMap((name) => folderPattern.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b);
 }
 
 /** The latest checkpoint of a folder, if there is one. */
@@ -74,11 +77,7 @@ export async function latestCheckpoint(folder: string): Promise<Checkpoint | und
  * The state of a checkpoint, in the form of a fresh one, with its numbers, such as that of steps, set to the checkpoint's.
  * @throws FormatError that lists every tensor that is missing, unexpected or of another shape.
  */
-export async function loadState<S extends object>(
-  { folder, step }: Checkpoint,
-  fresh: S,
-  device?: Device,
-): Promise<S> {
+export async function loadState<S extends object>({ folder, step }: Checkpoint, fresh: S, device?: Device): Promise<S> {
   await using reader = await openSafetensorsFile(join(folder, stateName));
   return withSteps(await loadParameters(fresh, reader, { device }), step);
 }

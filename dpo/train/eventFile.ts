@@ -80,11 +80,6 @@ export function scalarsRecord(seconds: number, step: number, scalars: Readonly<R
     bytesField(1, concatenated([textField(1, name), floatField(2, value)])),
   );
   return record(
-    concatenated([
-      doubleField(1, seconds),
-      tag(2, 'varint'),
-      varint(step),
-      bytesField(5, concatenated(values)),
-    ]),
+    concatenated([doubleField(1, seconds), tag(2, 'varint'), varint(step), bytesField(5, concatenated(values))]),
   );
 }

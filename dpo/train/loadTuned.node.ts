@@ -1,4 +1,4 @@
-import { loadPipelineFolder, type LoadPipelineOptions, type Pipeline } from '../../diffusion/index.node.ts';
+import { type LoadPipelineOptions, loadPipelineFolder, type Pipeline } from '../../diffusion/index.node.ts';
 import { mergeLora, readLora } from '../../nn/index.ts';
 import { openSafetensorsFile } from '../../tensor/index.node.ts';
 import { dispose, realize } from '../../tensor/index.ts';

@@ -90,7 +90,9 @@ const zero: Sums = {
 };
 
 const added = (a: Sums, b: Sums): Sums =>
-  Object.fromEntries(Object.entries(a).map(([name, value]) => [name, value + b[name as keyof Sums]])) as unknown as Sums;
+  Object.fromEntries(
+    Object.entries(a).map(([name, value]) => [name, value + b[name as keyof Sums]]),
+  ) as unknown as Sums;
 
 const sumsOf = (row: PairRow): Sums => ({
   pairs: 1,
@@ -179,7 +181,8 @@ export const metricDefinitions: Readonly<Record<string, string>> = {
   loss: 'the mean of what is minimised; log 2 = 0.693 at the beginning of dpo',
   winnerError: "MSE_w: mean squared error of the model's prediction for preferred pictures",
   loserError: 'MSE_l: the same for the other pictures',
-  winnerChange: "d_w: MSE_w minus the reference's; above 0, the model predicts preferred pictures worse than the reference",
+  winnerChange:
+    "d_w: MSE_w minus the reference's; above 0, the model predicts preferred pictures worse than the reference",
   loserChange: 'd_l: the same for the other pictures',
   margin: 'u = −β·W_t·(d_w − d_l), the implicit reward margin; above 0 where the model ranks a pair as its label does',
   marginDeviation: 'standard deviation of u over pairs',

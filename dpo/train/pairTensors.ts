@@ -29,10 +29,7 @@ export function pairTensors(
     batch: {
       winner: leaves.winner.reshape(shape),
       loser: leaves.loser.reshape(shape),
-      conditioning: conditioningOfPairs(
-        model.condition(params, tokenIds(tokenizer, captions), [height, width]),
-        sizes,
-      ),
+      conditioning: conditioningOfPairs(model.condition(params, tokenIds(tokenizer, captions), [height, width]), sizes),
     },
     leaves,
   };

@@ -39,11 +39,18 @@ export async function precomputedErrors<P>({
   const name = 'reference_errors';
   const shape = [batches, 2, batch.batchSize];
   let values: Float32Array;
-  if (await access(file).then(() => true, () => false)) {
+  if (
+    await access(file).then(
+      () => true,
+      () => false,
+    )
+  ) {
     await using stored = await openSafetensorsFile(file);
     const { shape: found } = await stored.entry(name);
     if (found.join() !== shape.join())
-      throw new FormatError(`${file}: holds errors of shape [${found.join(', ')}], and this run needs [${shape.join(', ')}]`);
+      throw new FormatError(
+        `${file}: holds errors of shape [${found.join(', ')}], and this run needs [${shape.join(', ')}]`,
+      );
     values = (await read(await stored.read(name))) as Float32Array;
   } else {
     values = new Float32Array(batches * 2 * batch.batchSize);

@@ -104,7 +104,10 @@ export function preferenceLoss<P>(
   const rows = reportRows.flatMap((row) => watched[row] ?? []);
   return {
     loss: task.objective.loss(output, weight),
-    pairs: stack(rows.map((row) => stopGradient(row.cast('f32'))), 0),
+    pairs: stack(
+      rows.map((row) => stopGradient(row.cast('f32'))),
+      0,
+    ),
   };
 }
 
@@ -192,7 +195,10 @@ export function preferenceSteps<P, T>(options: PreferenceStepOptions<P, T>) {
 }
 
 /** What a network is told, for both sides of pairs: texts twice, sizes for the winners and then the losers. */
-export const conditioningOfPairs = ({ context, added }: Conditioning, timeIds: readonly (readonly number[])[]): Conditioning => ({
+export const conditioningOfPairs = (
+  { context, added }: Conditioning,
+  timeIds: readonly (readonly number[])[],
+): Conditioning => ({
   context: context && forBothSides(context),
   added: added && { textEmbeds: forBothSides(added.textEmbeds), timeIds },
 });

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { replaceFiles, savePipelineFolder, writeText } from '../../diffusion/index.node.ts';
 import {
   clipTokenizer,
   formatObject,
@@ -9,7 +10,6 @@ import {
   textToImage,
   tokenIds,
 } from '../../diffusion/index.ts';
-import { replaceFiles, savePipelineFolder, writeText } from '../../diffusion/index.node.ts';
 import { countParameters, learningRateSchedule } from '../../nn/index.ts';
 import { replaceFile } from '../../tensor/index.node.ts';
 import {
@@ -30,8 +30,8 @@ import { preparePicture } from '../data/preprocess.ts';
 import type { CaptionedSource } from '../data/sources.ts';
 import { latestCheckpoint, loadState, saveCheckpoint } from './checkpoint.node.ts';
 import { type PretrainState, pretraining } from './pretrain.ts';
-import { openRowLog } from './rowLog.node.ts';
 import { realizeWhile } from './realizeWhile.ts';
+import { openRowLog } from './rowLog.node.ts';
 import { pictureSizeOf } from './runPlan.ts';
 import { samplePictures } from './samplePictures.ts';
 
@@ -122,7 +122,10 @@ export async function pretrain(
     const drawn = await samplePictures(
       { model, params: state.average, tokenizer, scheduler },
       {
-        captions: Array.from({ length: count }, (_, i) => captions[Math.floor((i * captions.length) / count)] as string),
+        captions: Array.from(
+          { length: count },
+          (_, i) => captions[Math.floor((i * captions.length) / count)] as string,
+        ),
         ...{ seed: settings.seed + 1, size, steps: settings.sampleSteps, guidance: settings.guidance },
       },
     );
@@ -140,7 +143,9 @@ export async function pretrain(
     step++;
     const value = await item(loss);
     if (!Number.isFinite(value))
-      throw new TensorError(`step ${step}: the loss is ${value}; checkpoints are in ${checkpoints}. Lower the learning rate`);
+      throw new TensorError(
+        `step ${step}: the loss is ${value}; checkpoints are in ${checkpoints}. Lower the learning rate`,
+      );
     [sum, counted] = [sum + value, counted + 1];
     hooks.onStep?.({ step, loss: value });
     const isEnd = step === settings.steps;

@@ -11,7 +11,10 @@ export interface RowLog<Row> {
 }
 
 /** Opens the log of a run that goes on after step `from`: rows of later steps, which will be made again, are taken back. */
-export async function openRowLog<Row extends { readonly step: number }>(path: string, from: number): Promise<RowLog<Row>> {
+export async function openRowLog<Row extends { readonly step: number }>(
+  path: string,
+  from: number,
+): Promise<RowLog<Row>> {
   await attempt('write', path, mkdir(dirname(path), { recursive: true }));
   const rows = (await readRows<Row>(path)).filter(({ step }) => step <= from);
   const text = rows.map((row) => `${JSON.stringify(row)}\n`).join('');

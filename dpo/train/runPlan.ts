@@ -1,6 +1,6 @@
 import {
-  clipTokenizer,
   type ClipTokenizerFiles,
+  clipTokenizer,
   type PredictionType,
   scheduleFromConfig,
   type TextToImage,

@@ -1,6 +1,6 @@
 import {
-  clipTokenizer,
   type ClipTokenizerFiles,
+  clipTokenizer,
   guide,
   pictureKeys,
   type SamplerOptions,

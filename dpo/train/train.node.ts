@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { formatObject } from '../../diffusion/index.ts';
 import { loadPipelineFolder, replaceFiles, savePipelineFolder, writeText } from '../../diffusion/index.node.ts';
+import { formatObject } from '../../diffusion/index.ts';
 import { type LoraAdapters, loraTensors } from '../../nn/index.ts';
 import { saveSafetensors } from '../../tensor/index.node.ts';
 import { key, openDevice, random, setDefaultDevice, TensorError } from '../../tensor/index.ts';
@@ -41,7 +41,7 @@ export async function train(settings: TrainSettings, hooks: TrainHooks = {}): Pr
       alpha: settings.loraAlpha ?? rank,
       targets: settings.loraTargets,
     });
-    return trainPolicy(run, policy, unet, async (adapters: LoraAdapters) => {
+    return await trainPolicy(run, policy, unet, async (adapters: LoraAdapters) => {
       const path = join(settings.output, 'pytorch_lora_weights.safetensors');
       await saveSafetensors(path, loraTensors({ unet: adapters }), { metadata: { format: 'pt' } });
       return path;
@@ -53,7 +53,7 @@ export async function train(settings: TrainSettings, hooks: TrainHooks = {}): Pr
       `train: ${settings.objective} compares with the reference's predictions, so its errors alone do not suffice; set reference to 'model'`,
     );
   const policy = await fullPolicy(unet, { hasReference: settings.reference === 'model' });
-  return trainPolicy(run, policy, unet, async (tuned: UNetParams) => {
+  return await trainPolicy(run, policy, unet, async (tuned: UNetParams) => {
     const folder = join(settings.output, 'model');
     const params = { ...pipeline.params, unet: tuned };
     await savePipelineFolder(folder, { ...pipeline, params }, { dtype: settings.saveDtype });

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { countParameters, learningRateSchedule } from '../../nn/index.ts';
+import { replaceFile } from '../../tensor/index.node.ts';
 import {
   copy,
   type Device,
@@ -231,7 +232,11 @@ export async function trainPolicy<T>(
   } finally {
     await stream.return(undefined);
   }
-  return ended(false, totalSteps, await save(state.average ?? state.optimiser.params));
+  const result = ended(false, totalSteps, await save(state.average ?? state.optimiser.params));
+  const { rows: _, ...told } = result;
+  const text = new TextEncoder().encode(`${JSON.stringify(told, null, 2)}\n`);
+  await replaceFile(join(settings.output, 'result.json'), (write) => write(text));
+  return result;
 }
 
 function refuseOtherSettings({ folder, record }: Checkpoint, settings: TrainSettings): void {
@@ -256,7 +261,8 @@ async function notFinite(
     if (bad.length < 5 && !Number.isFinite(await item(tensor))) bad.push(path);
   }
   const where = bad.length === 0 ? '' : `; gradients that are not finite begin with: ${bad.join(', ')}`;
-  const last = saved === 0 ? 'there is no checkpoint yet' : `the last good checkpoint is that of step ${saved} in ${checkpoints}`;
+  const last =
+    saved === 0 ? 'there is no checkpoint yet' : `the last good checkpoint is that of step ${saved} in ${checkpoints}`;
   return new TensorError(
     `step ${step}: the loss is ${loss}${where}. ${last}. A lower learning rate or a smaller maxGradientNorm may help; so may storage f32`,
   );

@@ -33,9 +33,7 @@ function pictureOf({ values, size }: EmojiPictures, i: number): Picture {
 }
 
 await writeCaptioned(
-  [twemoji, noto].flatMap((style) =>
-    style.items.map(({ caption }, i) => ({ caption, picture: pictureOf(style, i) })),
-  ),
+  [twemoji, noto].flatMap((style) => style.items.map(({ caption }, i) => ({ caption, picture: pictureOf(style, i) }))),
   at('pictures.parquet'),
 );
 
@@ -44,7 +42,10 @@ const [orderKey, flipKey] = random.split(key(seed));
 const order = Array.from(await read(random.permutation(orderKey, count)));
 const heldOut = Math.round(heldOutShare * count);
 const flipped = new Set(
-  Array.from(await read(random.permutation(flipKey, count - heldOut))).slice(0, Math.round(flippedShare * (count - heldOut))),
+  Array.from(await read(random.permutation(flipKey, count - heldOut))).slice(
+    0,
+    Math.round(flippedShare * (count - heldOut)),
+  ),
 );
 const pairOf = (i: number, isFlipped: boolean) => {
   const [preferred, other] = [pictureOf(noto, i), pictureOf(twemoji, i)];
@@ -63,4 +64,6 @@ await writePickAPic(
   at('pairs-held-out.parquet'),
   { seed: seed + 1 },
 );
-console.log(`${count} captions: ${count - heldOut} pairs to train on, ${flipped.size} of them flipped, ${heldOut} held out`);
+console.log(
+  `${count} captions: ${count - heldOut} pairs to train on, ${flipped.size} of them flipped, ${heldOut} held out`,
+);

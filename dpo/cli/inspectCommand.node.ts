@@ -1,0 +1,98 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { parseObject } from '../../diffusion/index.ts';
+import { attempt, openSafetensorsPath } from '../../tensor/index.node.ts';
+import { FormatError, formatShape, sizeOf } from '../../tensor/index.ts';
+
+interface Weights {
+  readonly file: string;
+  readonly tensors: number;
+  readonly parameters: number;
+  readonly bytes: number;
+  readonly dtypes: readonly string[];
+  readonly shapes: Readonly<Record<string, string>>;
+}
+
+interface Part {
+  readonly path: string;
+  readonly className: string | undefined;
+  readonly weights: readonly Weights[];
+}
+
+async function weightsOf(path: string): Promise<Weights> {
+  await using reader = await openSafetensorsPath(path);
+  const dtypes = new Set<string>();
+  const shapes: Record<string, string> = {};
+  let [parameters, bytes] = [0, 0];
+  for (const name of reader.names) {
+    const { dtype, shape, byteLength } = await reader.entry(name);
+    dtypes.add(dtype);
+    parameters += sizeOf(shape);
+    bytes += byteLength;
+    shapes[name] = `${dtype} ${formatShape(shape)}`;
+  }
+  return { file: path, tensors: reader.names.length, parameters, bytes, dtypes: [...dtypes], shapes };
+}
+
+/** The class that a configuration names, whoever wrote it. */
+async function classIn(folder: string, files: readonly string[]): Promise<string | undefined> {
+  const name = ['model_index.json', 'config.json', 'scheduler_config.json', 'tokenizer_config.json'].find((file) =>
+    files.includes(file),
+  );
+  if (name === undefined) return undefined;
+  const path = join(folder, name);
+  const { _class_name, architectures, tokenizer_class } = parseObject(
+    await attempt('read', path, readFile(path)),
+    path,
+  );
+  return String(_class_name ?? (Array.isArray(architectures) ? architectures.join(', ') : tokenizer_class) ?? '');
+}
+
+async function partsOf(path: string): Promise<Part[]> {
+  const stats = await attempt('open', path, stat(path));
+  if (!stats.isDirectory()) return [{ path, className: undefined, weights: [await weightsOf(path)] }];
+  const entries = await attempt('read', path, readdir(path, { withFileTypes: true }));
+  const files = entries.filter((entry) => entry.isFile()).map(({ name }) => name);
+  // The shards of an index are told of with it.
+  const indices = files.filter((name) => name.endsWith('.safetensors.index.json'));
+  const isShard = (name: string): boolean =>
+    indices.some((index) => name.startsWith(`${index.slice(0, -'.safetensors.index.json'.length)}-`));
+  const weights = [...indices, ...files.filter((name) => name.endsWith('.safetensors') && !isShard(name))];
+  const own = {
+    path,
+    className: await classIn(path, files),
+    weights: await Promise.all(weights.map((name) => weightsOf(join(path, name)))),
+  };
+  const parts: Part[] = own.className === undefined && own.weights.length === 0 ? [] : [own];
+  for (const entry of entries.filter((one) => one.isDirectory()).sort((a, b) => (a.name < b.name ? -1 : 1)))
+    parts.push(...(await partsOf(join(path, entry.name))));
+  return parts;
+}
+
+export function inspectCommand(): Command {
+  return new Command('inspect')
+    .description('Tell what a folder of diffusers or transformers holds, or a safetensors file; weights are not read.')
+    .argument('<path>', 'a pipeline, a model, or a file')
+    .option('--tensors', 'list every tensor')
+    .option('--json', 'print as JSON')
+    .action(async (path: string, { tensors, json }: { tensors?: boolean; json?: boolean }) => {
+      const parts = await partsOf(path);
+      if (parts.length === 0)
+        throw new FormatError(`${path}: there are no configurations and no safetensors files in it`);
+      if (json) {
+        console.log(JSON.stringify(parts, null, 2));
+        return;
+      }
+      for (const { path: place, className, weights } of parts) {
+        console.log(`${place}${className ? `: ${className}` : ''}`);
+        for (const { file, tensors: count, parameters, bytes, dtypes, shapes } of weights) {
+          const size = `${(bytes / 1e6).toFixed(1)} MB`;
+          console.log(
+            `  ${file}: ${count} tensors, ${parameters.toLocaleString('en')} parameters, ${dtypes.join(', ')}, ${size}`,
+          );
+          if (tensors) for (const [name, shape] of Object.entries(shapes)) console.log(`    ${name} ${shape}`);
+        }
+      }
+    });
+}

@@ -1,0 +1,182 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  clipTokenizer,
+  type PredictionType,
+  parseObject,
+  scheduleFromConfig,
+  tokenIds,
+} from '../../diffusion/index.ts';
+import { attempt, replaceFile } from '../../tensor/index.node.ts';
+import { dispose, key, openDevice, random, realize, setDefaultDevice, type Tensor } from '../../tensor/index.ts';
+import type { EvaluateSettings } from '../config/evaluateKeys.ts';
+import { openPairs } from '../data/openSources.node.ts';
+import { dpo } from '../objectives/index.ts';
+import { timestepWeights } from '../objectives/timestepWeights.ts';
+import { rankPairs } from '../train/implicitAccuracy.ts';
+import { loadTuned } from '../train/loadTuned.node.ts';
+import type { PreferenceTask } from '../train/preferenceStep.ts';
+import { pictureSizeOf, type UNetParams } from '../train/runPlan.ts';
+import { samplePictures } from '../train/samplePictures.ts';
+import { versions } from '../version.node.ts';
+import { bootstrapMean } from './bootstrap.ts';
+import { evaluationReport } from './evaluationReport.ts';
+import { rewardKlFrontier } from './frontier.ts';
+import { picturesTensor, trainJudges } from './judges.ts';
+import { klEstimate } from './klEstimate.ts';
+import { measureSamples } from './measureSamples.ts';
+import { winRate } from './proportions.ts';
+import { type RealPictures, realPictures } from './realPictures.ts';
+import { readMetrics } from './report/metrics.ts';
+import { writeReport } from './report/writeReport.node.ts';
+
+/** How an evaluation is watched and stopped. */
+export interface EvaluateHooks {
+  /** Told how far a part is. */
+  readonly onProgress?: (part: string, done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Of the captions that were trained on: as many as the judge of kinds has pictures of. */
+const distinct = (captions: readonly string[]): string[] => [...new Set(captions)];
+
+/**
+ * Compares a tuned pipeline with its base, on held-out pairs and on samples of one caption and seed each, and writes
+ * `summary.json` and `report.html` into `settings.output`. Returns what the summary holds.
+ */
+export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks = {}) {
+  const began = performance.now();
+  const device = await openDevice(settings.device);
+  setDefaultDevice(device);
+  const { signal, onProgress } = hooks;
+  const base = await loadTuned(settings.base, null, { device });
+  const tuned = await loadTuned(settings.tuned ?? settings.base, settings.lora, { device });
+  const size = pictureSizeOf(settings.size, base.config.unet);
+  await using heldOutPairs = await openPairs(settings.pairs);
+  await using trainPairs = await openPairs(settings.trainPairs);
+  const run = await readRun(settings.run);
+  const beta = settings.beta ?? Number(run?.settings.beta ?? 5000);
+  const root = key(settings.seed);
+  const [judgeKey, rankKey, klKey, measureKey, bootstrapKey] = Array.from({ length: 5 }, (_, i) =>
+    random.foldIn(root, i),
+  ) as [Tensor, Tensor, Tensor, Tensor, Tensor];
+
+  const train = await realPictures(trainPairs, size, settings.preferred);
+  const heldOut = await realPictures(heldOutPairs, size, settings.preferred);
+  const judges = await trainJudges({
+    ...{ train, heldOut, size, key: judgeKey, signal },
+    onStep: (done, total) => onProgress?.('judges', done, total),
+  });
+
+  const schedule = scheduleFromConfig(base.scheduler);
+  const prediction = (base.scheduler.prediction_type ?? 'epsilon') as PredictionType;
+  const task: PreferenceTask<UNetParams> = {
+    predict: (unet, noisy, timesteps, conditioning) =>
+      base.model.predict({ ...base.params, unet }, noisy, timesteps, conditioning),
+    ...{ schedule, prediction, beta, objective: dpo({ beta }), timesteps: 'all' },
+    weights: timestepWeights('constant', schedule, prediction),
+  };
+  const tokenizer = clipTokenizer(base.tokenizer);
+  const ranking = await rankPairs({
+    ...{ task, params: tuned.params.unet, reference: base.params.unet, source: heldOutPairs },
+    conditioning: { model: base.model, params: base.params, tokenizer, timeIds: 'constant' },
+    batch: { size, batchSize: settings.batchSize, seed: settings.seed },
+    ...{ draws: settings.draws, key: rankKey, signal },
+  });
+  const implicitAccuracy = await bootstrapMean(ranking.correct, { key: bootstrapKey });
+
+  const names = distinct(train.captions);
+  const captions = Array.from({ length: settings.samples }, (_, i) => names[i % names.length] as string);
+  const draw = (part: string, pipeline: typeof base): Promise<Float32Array> =>
+    samplePictures(pipeline, {
+      ...{ captions, size, seed: settings.seed, signal, batchSize: settings.sampleBatchSize },
+      ...{ steps: settings.samplingSteps, guidance: settings.guidance, rescale: settings.guidanceRescale },
+      onStep: (done, total) => onProgress?.(part, done, total),
+    });
+  const drawn = { base: await draw('samples before', base), tuned: await draw('samples after', tuned) };
+  const real = joined(train, heldOut);
+  const measure = (values: Float32Array) =>
+    measureSamples({ values, captions, real, judges, size, candidates: settings.candidates, key: measureKey });
+  const { scores: before, ...ofBase } = await measure(drawn.base);
+  const { scores: after, ...ofTuned } = await measure(drawn.tuned);
+
+  const klCount = Math.min(settings.samples, 64);
+  const area = 3 * size[0] * size[1];
+  const [conditioning, pictures] = await realize([
+    base.model.condition(base.params, tokenIds(tokenizer, captions.slice(0, klCount)), size),
+    picturesTensor(drawn.tuned.slice(0, klCount * area), size),
+  ] as const);
+  const kl = await klEstimate({
+    ...{ task, tuned: tuned.params.unet, reference: base.params.unet, pictures, conditioning },
+    ...{ draws: settings.draws, key: klKey },
+  });
+  dispose([conditioning, pictures]);
+  const mean = (values: Float64Array): number => values.reduce((a, b) => a + b, 0) / values.length;
+  const frontier = {
+    points: rewardKlFrontier(before, [4, 2, 1, 0.5, 0.25, 0.125, 0.0625]),
+    base: { reward: mean(before), kl: 0 },
+    tuned: { reward: mean(after), kl: mean(kl) },
+  };
+
+  const both = <Name extends keyof typeof ofBase>(name: Name) => ({ base: ofBase[name], tuned: ofTuned[name] });
+  const summary = {
+    preferredShare: both('preferredShare'),
+    captionMatch: both('captionMatch'),
+    kid: both('kid'),
+    implicitAccuracy,
+    classifierAccuracy: judges.accuracy,
+    klEstimate: await bootstrapMean(kl, { key: bootstrapKey }),
+    winRate: winRate(before, after),
+    neitherShare: both('neitherShare'),
+    fid: both('fid'),
+    slicedWasserstein: both('slicedWasserstein'),
+    precision: both('precision'),
+    recall: both('recall'),
+    nearest: both('nearest'),
+    margin: mean(ranking.margin),
+    winnerChange: mean(ranking.winnerChange),
+    loserChange: mean(ranking.loserChange),
+    frontier,
+    seed: settings.seed,
+    steps: run?.steps,
+    samples: settings.samples,
+    seconds: (run?.seconds ?? 0) + (performance.now() - began) / 1000,
+    device: device.description,
+    versions: await versions(),
+  };
+  await attempt('write', settings.output, mkdir(settings.output, { recursive: true }));
+  const text = new TextEncoder().encode(`${JSON.stringify(summary, null, 2)}\n`);
+  await replaceFile(join(settings.output, 'summary.json'), (write) => write(text));
+  await writeReport(
+    join(settings.output, 'report.html'),
+    evaluationReport({
+      ...{ summary, drawn, captions, size, real, rows: run?.rows ?? [] },
+      config: { training: run?.settings, evaluation: settings, versions: summary.versions, device: summary.device },
+    }),
+  );
+  return summary;
+}
+
+export type EvaluationSummary = Awaited<ReturnType<typeof evaluate>>;
+
+function joined(a: RealPictures, b: RealPictures): RealPictures {
+  const values = new Float32Array(a.values.length + b.values.length);
+  values.set(a.values);
+  values.set(b.values, a.values.length);
+  return {
+    captions: [...a.captions, ...b.captions],
+    values,
+    preferred: [...a.preferred, ...b.preferred],
+    models: [...a.models, ...b.models],
+  };
+}
+
+/** Settings, metrics and result of a training's output folder. */
+async function readRun(folder: string | null) {
+  if (folder === null) return undefined;
+  const file = (name: string): Promise<Uint8Array> => attempt('read', join(folder, name), readFile(join(folder, name)));
+  const settings = parseObject(await file('settings.json'), join(folder, 'settings.json'));
+  const result = parseObject(await file('result.json'), join(folder, 'result.json'));
+  const rows = readMetrics(new TextDecoder().decode(await file('metrics.jsonl')), join(folder, 'metrics.jsonl'));
+  return { settings, rows, steps: Number(result.steps), seconds: Number(result.seconds) };
+}

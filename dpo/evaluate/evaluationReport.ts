@@ -1,0 +1,139 @@
+import { encodePng } from '../data/encodePng.ts';
+import { pictureOf } from '../data/pictureOf.ts';
+import { metricDefinitions } from '../train/metrics.ts';
+import type { Figure } from './figure.ts';
+import { figureDefinitions } from './figureDefinitions.ts';
+import type { FrontierPoint, FrontierRun } from './frontier.ts';
+import type { WinRate } from './proportions.ts';
+import type { RealPictures } from './realPictures.ts';
+import { type Curve, curveOf, type MetricRecord } from './report/metrics.ts';
+import type { Report, ReportFigure, ReportGrid } from './report/report.ts';
+
+type Both = Readonly<Record<'base' | 'tuned', Figure>>;
+
+/** What a report tells of an evaluation. */
+export interface EvaluationFigures {
+  readonly preferredShare: Both;
+  readonly captionMatch: Both;
+  readonly kid: Both;
+  readonly implicitAccuracy: Figure;
+  readonly classifierAccuracy: Figure;
+  readonly klEstimate: Figure;
+  readonly winRate: WinRate;
+  readonly neitherShare: Both;
+  readonly fid: Both;
+  readonly slicedWasserstein: Both;
+  readonly precision: Both;
+  readonly recall: Both;
+  readonly nearest: Both;
+  readonly frontier: {
+    readonly points: readonly FrontierPoint[];
+    readonly base: FrontierRun;
+    readonly tuned: FrontierRun;
+  };
+}
+
+export interface EvaluationReportOptions {
+  readonly summary: EvaluationFigures;
+  /** Pictures [N, 3, height, width] of both pipelines, from −1 to 1. */
+  readonly drawn: Readonly<Record<'base' | 'tuned', Float32Array>>;
+  /** One for each picture. */
+  readonly captions: readonly string[];
+  readonly size: readonly [number, number];
+  readonly real: RealPictures;
+  /** Rows of the training's metrics. */
+  readonly rows: readonly MetricRecord[];
+  readonly config: unknown;
+}
+
+/** Captions that are shown. */
+const shown = 32;
+
+const percent = (value: number): string => `${(100 * value).toFixed(0)} %`;
+
+/** An evaluation as a report for people. */
+export function evaluationReport(options: EvaluationReportOptions): Report {
+  const { summary, rows, config } = options;
+  const { preferredShare, captionMatch, implicitAccuracy } = summary;
+  return {
+    title: 'Diffusion-DPO: before and after',
+    summary:
+      `Pictures of the preferred kind: ${percent(preferredShare.base.value)} before, ${percent(preferredShare.tuned.value)} after. ` +
+      `Held-out pairs ranked as labelled: ${percent(implicitAccuracy.value)}. ` +
+      `Samples that show their caption: ${percent(captionMatch.base.value)} before, ${percent(captionMatch.tuned.value)} after.`,
+    figures: figuresOf(summary),
+    curves: [...trainingCurves(rows), frontierCurve(summary.frontier)],
+    grids: [samplesGrid(options)],
+    definitions: rows.length === 0 ? {} : metricDefinitions,
+    config,
+  };
+}
+
+function figuresOf(summary: EvaluationFigures): ReportFigure[] {
+  const values = (name: keyof typeof figureDefinitions): Record<string, Figure> => {
+    const value = summary[name];
+    return 'base' in value ? { before: value.base, after: value.tuned } : { after: value };
+  };
+  return (Object.keys(figureDefinitions) as (keyof typeof figureDefinitions)[]).map((name) => {
+    const [better, definition] = figureDefinitions[name];
+    return { name, definition, values: values(name), ...(better === undefined ? {} : { better }) };
+  });
+}
+
+function samplesGrid({ drawn, captions, size, real }: EvaluationReportOptions): ReportGrid {
+  const bytesOf = (values: Float32Array, i: number) => ({ bytes: encodePng(pictureOf(values, i, size)) });
+  const rows = captions.slice(0, shown).map((caption, i) => {
+    const own = real.captions.findIndex((one, j) => one === caption && real.preferred[j] === true);
+    const pictures = [bytesOf(drawn.base, i), bytesOf(drawn.tuned, i)];
+    return { caption, pictures: own < 0 ? pictures : [...pictures, bytesOf(real.values, own)] };
+  });
+  return {
+    title: 'Samples',
+    note: 'One caption and seed for both; on the right a real picture of the preferred kind, where there is one.',
+    columns: ['before', 'after', 'real'],
+    rows,
+  };
+}
+
+function trainingCurves(rows: readonly MetricRecord[]): Curve[] {
+  if (rows.length === 0) return [];
+  return [
+    curveOf(rows, {
+      title: 'Loss',
+      keys: { loss: 'loss' },
+      reference: { label: 'log 2, where tuning begins', value: Math.LN2 },
+    }),
+    curveOf(rows, {
+      title: 'Implicit accuracy',
+      note: 'Share of the pairs of a step that are ranked as labelled.',
+      keys: { accuracy: 'training pairs' },
+      reference: { label: 'chance', value: 0.5 },
+    }),
+    curveOf(rows, { title: 'Margin', note: 'u, the implicit reward margin.', keys: { margin: 'margin' } }),
+    curveOf(rows, {
+      title: 'Errors against the reference',
+      note: 'Above 0, pictures are predicted worse than by the base.',
+      keys: { winnerChange: 'd_w, preferred', loserChange: 'd_l, others' },
+      reference: { label: 'the reference', value: 0 },
+    }),
+    curveOf(rows, { title: 'Norm of the gradient', keys: { gradientNorm: 'norm' } }),
+    curveOf(rows, { title: 'Learning rate', keys: { learningRate: 'rate' } }),
+  ];
+}
+
+/** Reward, the probability of the preferred kind, against divergence: what is possible, and what was reached. */
+function frontierCurve({ points, base, tuned }: EvaluationFigures['frontier']): Curve {
+  const frontier = [{ kl: base.kl, reward: base.reward }, ...points].toSorted((a, b) => a.kl - b.kl);
+  const at = [...frontier.map(({ kl }) => kl), tuned.kl].toSorted((a, b) => a - b);
+  const valueAt = (kl: number): number | null => frontier.find((point) => point.kl === kl)?.reward ?? null;
+  return {
+    title: 'Reward against divergence',
+    note: 'The most probability of the preferred kind that a model could reach for its divergence from the base, estimated from samples of the base, and the tuned pipeline.',
+    axis: 'KL in nats',
+    at,
+    series: [
+      { label: 'frontier', values: at.map(valueAt) },
+      { label: 'tuned', values: at.map((kl) => (kl === tuned.kl ? tuned.reward : null)) },
+    ],
+  };
+}

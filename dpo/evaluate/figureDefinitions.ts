@@ -1,0 +1,40 @@
+/** What each figure of an evaluation means, and which way is better. */
+export const figureDefinitions = {
+  preferredShare: [
+    'higher',
+    'Share of samples that a small network calls pictures of the preferred kind. It was trained on real pictures of the preferred and the other kind, and on noise, blends and washed-out pictures, which are neither and count as not preferred.',
+  ],
+  neitherShare: ['lower', 'Share of samples that this network calls neither.'],
+  winRate: [
+    'higher',
+    "How often the tuned pipeline's picture of a caption and seed has the higher probability of being of the preferred kind; ties count half.",
+  ],
+  captionMatch: [
+    'higher',
+    'Share of samples to which, among the real pictures of their own caption and of others drawn at random, those of their own are nearest, in the features of a network that was trained to tell captions of real pictures apart.',
+  ],
+  kid: [
+    'lower',
+    'Kernel inception distance to the real pictures of the preferred kind, in the features of the first network; without bias.',
+  ],
+  fid: ['lower', 'Fréchet distance to them; biased upwards for few pictures.'],
+  slicedWasserstein: ['lower', 'Sliced 2-Wasserstein distance to them.'],
+  precision: ['higher', 'Share of samples within the support of these real pictures.'],
+  recall: ['higher', 'Share of these real pictures within the support of the samples.'],
+  nearest: [
+    undefined,
+    'Mean distance of samples to the nearest real picture that training has seen: small where pictures were memorised, which models of few pictures do.',
+  ],
+  implicitAccuracy: [
+    'higher',
+    'Share of held-out pairs that the tuned model ranks as labelled by its errors against those of the base, the mean over draws of noise and time step.',
+  ],
+  classifierAccuracy: [
+    'higher',
+    'Share of held-out real pictures, and of pictures that are neither, that the first network puts into the right class.',
+  ],
+  klEstimate: [
+    'lower',
+    'How far the tuned model has moved from the base, in nats for each picture: a bound on the Kullback–Leibler divergence, estimated on samples.',
+  ],
+} as const satisfies Readonly<Record<string, readonly ['higher' | 'lower' | undefined, string]>>;

@@ -1,0 +1,86 @@
+import { concat, random, read, realize, type Tensor, TensorError, take, tensor } from '../../tensor/index.ts';
+import { type Classifier, classifierAccuracy } from './classifier.ts';
+import type { Figure } from './figure.ts';
+import { neitherPictures } from './neither.ts';
+import type { RealPictures } from './realPictures.ts';
+import { trainClassifier } from './trainClassifier.ts';
+
+/** The classes of the judge of kinds; a picture of the last one counts as not preferred. */
+export const kinds = ['preferred', 'other', 'neither'] as const;
+
+/** Networks that judge pictures, made of real ones alone, so that they are fixed before anything is tuned. */
+export interface Judges {
+  /** Tells pictures of the preferred kind, of others, and of neither apart. */
+  readonly kind: Classifier;
+  /** Of held-out pictures. */
+  readonly accuracy: Figure;
+  /** Tells captions apart; its features are what pictures of a caption are compared in. */
+  readonly caption: Classifier;
+}
+
+export interface JudgesOptions {
+  readonly train: RealPictures;
+  /** Pictures that the networks do not learn from. */
+  readonly heldOut: RealPictures;
+  /** [height, width] */
+  readonly size: readonly [number, number];
+  readonly key: Tensor;
+  readonly onStep?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Pictures as a tensor: f32[N, 3, height, width]. */
+export const picturesTensor = (values: Float32Array, [height, width]: readonly [number, number]): Tensor =>
+  tensor(values).reshape([values.length / (3 * height * width), 3, height, width]);
+
+/** Epochs of the network of captions, which has few pictures of each. */
+const captionEpochs = 60;
+
+/** More captions than this would need a larger network than this one. */
+const mostCaptions = 2000;
+
+export async function trainJudges(options: JudgesOptions): Promise<Judges> {
+  const { train, heldOut, size, onStep, signal } = options;
+  const [kindKey, heldOutKey, learnKey, captionKey] = random.split(options.key, 4) as [Tensor, Tensor, Tensor, Tensor];
+  const [seen, unseen] = [await ofKinds(train, size, kindKey), await ofKinds(heldOut, size, heldOutKey)];
+  // Captions of held-out pictures are told apart too: what is compared are real pictures, and none of them is a sample.
+  const all = [train, heldOut];
+  const names = [...new Set(all.flatMap(({ captions }) => captions))];
+  if (names.length > mostCaptions)
+    throw new TensorError(`trainJudges: ${names.length} captions are more than ${mostCaptions}; give fewer pairs`);
+  const numbers = new Map(names.map((name, i) => [name, i]));
+  const shared = signal === undefined ? {} : { signal };
+  let [done, total] = [0, 0];
+  const tell = (part: number, share: number) => (step: { readonly step: number; readonly steps: number }) => {
+    [done, total] = [Math.round(1000 * (part + (share * step.step) / step.steps)), 1000];
+    onStep?.(done, total);
+  };
+  const kind = await trainClassifier({
+    ...{ pictures: seen.pictures, labels: seen.labels, classes: kinds, key: learnKey, ...shared },
+    onStep: tell(0, 0.5),
+  });
+  const caption = await trainClassifier({
+    pictures: await realize(
+      concat(
+        all.map(({ values }) => picturesTensor(values, size)),
+        0,
+      ),
+    ),
+    labels: all.flatMap(({ captions }) => captions.map((name) => numbers.get(name) as number)),
+    ...{ classes: names, key: captionKey, epochs: captionEpochs, ...shared },
+    onStep: tell(0.5, 0.5),
+  });
+  return { kind, accuracy: await classifierAccuracy(kind, unseen.pictures, unseen.labels), caption };
+}
+
+/** Real pictures with their kinds, and half as many of neither kind, made from them. */
+async function ofKinds({ values, preferred }: RealPictures, size: readonly [number, number], key: Tensor) {
+  const [chooseKey, makeKey] = random.split(key);
+  const real = picturesTensor(values, size);
+  const count = preferred.length;
+  const chosen = (await read(random.permutation(chooseKey, count))).slice(0, Math.ceil(count / 2));
+  const neither = neitherPictures(take(real, tensor(Int32Array.from(chosen))), makeKey);
+  const pictures = await realize(concat([real, neither], 0));
+  const labels = [...preferred.map((is) => (is ? 0 : 1)), ...new Array<number>(chosen.length).fill(2)];
+  return { pictures, labels };
+}
