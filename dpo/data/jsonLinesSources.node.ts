@@ -34,7 +34,8 @@ function linesSource<Name extends string>(path: string, lines: readonly JsonLine
 
 /** Pairs of a JSONL file whose lines are {caption, winner, loser}; paths of pictures count from the file's folder. */
 export async function openJsonLinesPairs(path: string): Promise<PairSource> {
-  const { source, lineAt } = linesSource(path, await readLines(path, ['caption', 'winner', 'loser']));
+  const lines = await readLines(path, ['caption', 'winner', 'loser']);
+  const { source, lineAt } = linesSource(path, lines);
   return {
     ...source,
     ties: 0,
@@ -50,7 +51,8 @@ export async function openJsonLinesPairs(path: string): Promise<PairSource> {
 
 /** Captioned pictures of a JSONL file whose lines are {caption, image}; paths count from the file's folder. */
 export async function openJsonLinesCaptioned(path: string): Promise<CaptionedSource> {
-  const { source, lineAt } = linesSource(path, await readLines(path, ['caption', 'image']));
+  const lines = await readLines(path, ['caption', 'image']);
+  const { source, lineAt } = linesSource(path, lines);
   return {
     ...source,
     async read(index) {

@@ -5,6 +5,7 @@ import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'h
 import { compressors } from 'hyparquet-compressors';
 import { type ColumnSource, parquetWriteBuffer } from 'hyparquet-writer';
 import { describe, expect, test } from 'vitest';
+import { groupCache } from '../../../dpo/data/parquet/groupCache.ts';
 import { numbered, pattern, plain, temporaryFolder, writeFiles } from './samples.ts';
 
 const folder = await temporaryFolder();
@@ -186,13 +187,25 @@ describe('Pick-a-Pic files', () => {
     }
   });
 
-  test('a row group is read once for rows that follow each other', async () => {
-    const path = `${folder}/groups.parquet`;
-    await writePickAPic(upTo(30).map(numbered), path, { rowGroup: 10 });
-    await using source = await openPairs(path);
-    await Promise.all(upTo(10).map((i) => source.read(i)));
-    const [row] = await Promise.all([source.read(3), source.read(13)]);
-    expect(row?.caption).toBe('pair 3');
+  test('a row group is read once for rows that follow each other, and two groups are kept', async () => {
+    const reads: number[] = [];
+    const file = {
+      name: 'fake',
+      rows: 30,
+      groupStarts: [0, 10, 20, 30],
+      columns: new Map(),
+      async read(_: readonly string[], start: number, end: number) {
+        reads.push(start);
+        return upTo(end - start).map((i) => ({ row: start + i }));
+      },
+    };
+    const rowOf = groupCache([file], ['row']);
+    const rows = (numbers: readonly number[]) => Promise.all(numbers.map(async (row) => (await rowOf(0, row)).row));
+    const order = [3, 9, 0, 12, 4, 19, 10];
+    expect(await rows(order)).toEqual(order);
+    expect(reads).toEqual([0, 10]);
+    expect(await rows([25, 11, 3])).toEqual([25, 11, 3]);
+    expect(reads).toEqual([0, 10, 20, 0]);
   });
 
   test('an empty set has no groups', async () => {

@@ -35,7 +35,7 @@ export function pairsInMemory(
   count: number,
   groupSize = count,
   broken: ReadonlySet<number> = new Set(),
-  error = Error,
+  error: new (message: string) => Error = Error,
 ) {
   return {
     name: 'memory',
