@@ -66,7 +66,7 @@ export async function openDevice(kind: DeviceKind, options: DeviceOptions = {}):
     case 'webgpu':
       return (await import('./webgpu/device.ts')).WebGpuDevice.open();
     case 'auto':
-      return openDevice((await (await import('./webgpu/gpu.ts')).hasGpu()) ? 'webgpu' : 'wasm', options);
+      return (await (await import('./webgpu/auto.ts')).openTestedGpu()) ?? openDevice('wasm', options);
     case 'wasm':
       // Loaded only where it is used: the compiler is most of the library.
       return (await import('./wasm/device.ts')).WasmDevice.open(options);

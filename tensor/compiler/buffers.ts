@@ -1,3 +1,4 @@
+import { isHalf } from '../dtype.ts';
 import { lowering } from './lower.ts';
 import { at, variable } from './position.ts';
 import type { Program, Value } from './program.ts';
@@ -67,9 +68,10 @@ export function usersOf({ values }: Program): Map<Value, Value[]> {
 
 /**
  * Which values get a buffer: leaves, outputs, results of reductions and steps, what a step needs to find in memory, and
- * what would cost too much to compute more than once. Everything else dissolves into the kernels that use it.
+ * what would cost too much to compute more than once. Everything else dissolves into the kernels that use it. With
+ * `widening`, contractions read halves where they are, rather than a copy in f32.
  */
-export function chooseBuffers(program: Program, mostLoads: number): Set<Value> {
+export function chooseBuffers(program: Program, mostLoads: number, widening = false): Set<Value> {
   const users = usersOf(program);
   const buffers = new Set<Value>(program.outputs);
   const hasBuffer = (value: Value): boolean => buffers.has(value);
@@ -115,11 +117,19 @@ export function chooseBuffers(program: Program, mostLoads: number): Set<Value> {
   for (let changed = true; changed; ) {
     const unseen = program.values
       .filter(isContraction)
-      .flatMap(({ inputs }) => inputs.filter((input) => stridedView(input, hasBuffer) === undefined));
+      .flatMap(({ inputs }) => (widening ? inputs.map((input) => unwidened(input, hasBuffer)) : inputs))
+      .filter((input) => stridedView(input, hasBuffer) === undefined);
     for (const input of unseen) buffers.add(input);
     changed = unseen.length > 0;
   }
   return buffers;
+}
+
+/** The halves behind a value that is only their copy in f32, and not in memory; else the value. */
+export function unwidened(value: Value, hasBuffer: (value: Value) => boolean): Value {
+  const [from] = value.inputs;
+  const widens = value.primitive === 'cast' && value.dtype === 'f32' && from !== undefined && isHalf(from.dtype);
+  return widens && !hasBuffer(value) ? from : value;
 }
 
 /** A buffer seen with a constant stride along every axis. Strides and offset are in elements. */

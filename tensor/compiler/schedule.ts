@@ -23,6 +23,8 @@ export interface ScheduleOptions {
   readonly mostLoads: number;
   /** Whether operators share kernels (the default); without, each has its own, which helps to find a wrong one. */
   readonly fuse?: boolean;
+  /** Whether contractions in f32 read halves themselves, where they would read a copy of them in f32. */
+  readonly widening?: boolean;
 }
 
 /** A kernel under construction. */
@@ -47,8 +49,8 @@ const longRow = 16384;
 const product = sizeOf;
 
 /** Orders a program into kernels and says what each computes. */
-export function schedule(program: Program, { mostLoads, fuse = true }: ScheduleOptions): Schedule {
-  const buffers = fuse ? chooseBuffers(program, mostLoads) : new Set(program.values);
+export function schedule(program: Program, { mostLoads, fuse = true, widening = false }: ScheduleOptions): Schedule {
+  const buffers = fuse ? chooseBuffers(program, mostLoads, widening) : new Set(program.values);
   const needs = dependencies(program, buffers);
   const groups: Group[] = [];
   const madeBy = new Map<Value, number>();

@@ -6,34 +6,16 @@ import { TensorError } from '../errors.ts';
 import type { PlanReport } from '../explain.ts';
 import type { Attributes } from '../primitives.ts';
 import { formatShape } from '../shape.ts';
-import { sourceOf, type Tensor } from '../tensor.ts';
+import type { Tensor } from '../tensor.ts';
+import { ours, own, placedBuffer, WebGpuBuffer } from './buffer.ts';
 import { findAdapter, isSoftware, mapForRead, openAdapter, usage } from './gpu.ts';
-import { Pipelines } from './pipelines.ts';
-import { type Draft, draftPlan, numbersOf, type Plan, type Taken } from './plan.ts';
+import { numbersOf, type Plan, type Taken } from './plan.ts';
+import { Plans } from './plans.ts';
 import { BufferPool } from './pool.ts';
+import { findTraits } from './probe.ts';
 import { findFault, type ReadyPlan, type RunBuffers, submitRun, timeRun } from './run.ts';
 import { deviceBytes, fromDevice, toDevice } from './transfers.ts';
-
-class WebGpuBuffer implements DeviceBuffer {
-  readonly dtype: DType;
-  readonly size: number;
-  readonly byteLength: number;
-  readonly buffer: GPUBuffer;
-  freed = false;
-
-  constructor(dtype: DType, size: number, buffer: GPUBuffer) {
-    this.dtype = dtype;
-    this.size = size;
-    this.byteLength = deviceBytes(dtype, size);
-    this.buffer = buffer;
-  }
-}
-
-/** A compiled program, and for each way in which it overwrites what it is given its kernels. */
-interface Compiled {
-  readonly draft: Draft;
-  readonly plans: Map<string, ReadyPlan>;
-}
+import type { ShaderTraits } from './wgsl/shader.ts';
 
 export interface WebGpuOptions {
   /** Default: the browser's, or in Node that of the package `webgpu`. */
@@ -54,31 +36,26 @@ export class WebGpuDevice implements Device {
   readonly description: string;
   readonly dtypes: ReadonlySet<DType> = new Set<DType>(['f32', 'f16', 'bf16', 'i32', 'u32', 'bool']);
   readonly #device: GPUDevice;
-  readonly #software: boolean;
-  readonly #fuse: boolean;
-  readonly #mostPlans: number;
+  /** What shaders rely on here. */
+  readonly traits: ShaderTraits;
   readonly #pool: BufferPool;
   /** Buffers that the host reads. */
   readonly #readable: BufferPool;
-  readonly #pipelines: Pipelines;
-  readonly #programs = new Map<string, Compiled>();
+  readonly #plans: Plans;
   #use = { bytes: 0, buffers: 0, peakBytes: 0, peakBuffers: 0 };
-  #compiled = 0;
   #lost: TensorError | undefined;
   /** The first error that no call has been told of. */
   #failure: TensorError | undefined;
   /** The run before the last one: no more than two are under way. */
   #former: Promise<unknown> = Promise.resolve();
 
-  private constructor(device: GPUDevice, adapter: GPUAdapter, options: WebGpuOptions) {
+  private constructor(device: GPUDevice, adapter: GPUAdapter, traits: ShaderTraits, options: WebGpuOptions) {
     const { software = isSoftware(adapter), fuse = true, plans = 256 } = options;
     this.#device = device;
-    this.#software = software;
-    this.#fuse = fuse;
-    this.#mostPlans = plans;
+    this.traits = traits;
     this.#pool = new BufferPool(device, usage.storage | usage.copySource | usage.copyTarget);
     this.#readable = new BufferPool(device, usage.mapRead | usage.copyTarget);
-    this.#pipelines = new Pipelines(device);
+    this.#plans = new Plans(device, { software, traits, fuse, most: plans });
     const { vendor, architecture, description } = adapter.info;
     this.description = `webgpu: ${[description || vendor, architecture].filter(Boolean).join(', ')}${isSoftware(adapter) ? ' (on the CPU)' : ''}`;
     void device.lost.then(({ reason, message }) => {
@@ -94,12 +71,13 @@ export class WebGpuDevice implements Device {
 
   static async open(options: WebGpuOptions = {}): Promise<WebGpuDevice> {
     const adapter = options.adapter ?? (await findAdapter(options.gpu));
-    return new WebGpuDevice(await openAdapter(adapter), adapter, options);
+    const device = await openAdapter(adapter);
+    return new WebGpuDevice(device, adapter, await findTraits(device, adapter), options);
   }
 
   /** How many plans have been compiled so far. */
   get plansCompiled(): number {
-    return this.#compiled;
+    return this.#plans.compiled;
   }
 
   /** Gives everything back at once. Using the device, or what it holds, is an error from then on. */
@@ -125,7 +103,7 @@ export class WebGpuDevice implements Device {
 
   async plan(run: Run, timed: boolean): Promise<PlanReport> {
     const program = readProgram(run.order, run.outputs);
-    const plan = this.#compiledFor(program).draft.plan([]);
+    const plan = this.#plans.compiledFor(program).draft.plan([]);
     const workingBytes = plan.slots.reduce((sum, { bytes }) => sum + bytes, 0);
     if (!timed) return { device: this.description, workingBytes, kernels: plan.reports };
     const { results, done } = await this.#execute({ ...run, donated: new Set() }, timeRun);
@@ -145,14 +123,14 @@ export class WebGpuDevice implements Device {
   ): Promise<{ readonly results: readonly WebGpuBuffer[]; readonly done: Awaited<T> }> {
     await this.#settle();
     const program = readProgram(order, outputs);
-    const compiled = this.#compiledFor(program);
+    const compiled = this.#plans.compiledFor(program);
     const { reuse, indexed } = compiled.draft;
     const leaves = program.leaves.map((tensor) => own(placedBuffer(tensor)));
     // A run that may still be refused, for an index out of range, leaves what it was given untouched.
     const mayTake = (slot: number): boolean => indexed.length === 0 && donated.has(leaves[slot] as WebGpuBuffer);
     const sizes = outputs.map(({ dtype, size }) => deviceBytes(dtype, size));
     const taken = assignReuse(reuse, sizes, (slot) => (leaves[slot] as WebGpuBuffer).byteLength, mayTake);
-    const ready = await this.#planFor(compiled, taken);
+    const ready = await this.#plans.planFor(compiled, taken);
     await this.#former;
     this.#checkUsable();
     this.#checkSize(ready.plan.largest.bytes, ready.plan.largest.owner);
@@ -225,45 +203,6 @@ export class WebGpuDevice implements Device {
   resetPeak(): void {
     this.#use.peakBytes = this.#use.bytes;
     this.#use.peakBuffers = this.#use.buffers;
-  }
-
-  #compiledFor(program: Program): Compiled {
-    const known = this.#programs.get(program.key);
-    if (known !== undefined) {
-      // Reinserted, so that the first of the map is the one unused for longest.
-      this.#programs.delete(program.key);
-      this.#programs.set(program.key, known);
-      return known;
-    }
-    const draft = draftPlan(program, { software: this.#software, fuse: this.#fuse });
-    const compiled = { draft, plans: new Map<string, ReadyPlan>() };
-    this.#compiled++;
-    this.#programs.set(program.key, compiled);
-    for (const [key, { plans }] of this.#programs) {
-      if (this.#programs.size <= this.#mostPlans) break;
-      this.#programs.delete(key);
-      for (const { numbers } of plans.values()) numbers?.destroy();
-    }
-    return compiled;
-  }
-
-  async #planFor({ draft, plans }: Compiled, taken: Taken): Promise<ReadyPlan> {
-    const key = draft.inPlace(taken);
-    const known = plans.get(key);
-    if (known !== undefined) return known;
-    const plan = draft.plan(taken);
-    const pipelines = await Promise.all(plan.kernels.map(({ kernel }) => this.#pipelines.get(kernel)));
-    const numbers =
-      plan.numberBytes === 0
-        ? undefined
-        : this.#device.createBuffer({
-            size: plan.numberBytes,
-            usage: usage.uniform | usage.copyTarget,
-            label: 'numbers',
-          });
-    const ready = { plan, pipelines, numbers };
-    plans.set(key, ready);
-    return ready;
   }
 
   /**
@@ -359,13 +298,12 @@ export class WebGpuDevice implements Device {
     if (this.#lost !== undefined) throw this.#lost;
   }
 
-  /** Throws where something is larger than a kernel can see at once. */
+  /** Throws where something is larger than a buffer can be. */
   #checkSize(bytes: number, owner: string): void {
-    const { maxStorageBufferBindingSize, maxBufferSize } = this.#device.limits;
-    const most = Math.min(maxStorageBufferBindingSize, maxBufferSize);
-    if (bytes <= most) return;
+    const { maxBufferSize } = this.#device.limits;
+    if (bytes <= maxBufferSize) return;
     throw new TensorError(
-      `webgpu: ${owner} is too large for this device: it has ${bytes} bytes, and a kernel sees at most ${most} at once`,
+      `webgpu: ${owner} is too large for this device: it has ${bytes} bytes, and a buffer at most ${maxBufferSize}`,
     );
   }
 
@@ -382,22 +320,4 @@ export class WebGpuDevice implements Device {
     use.peakBytes = Math.max(use.peakBytes, use.bytes);
     use.peakBuffers = Math.max(use.peakBuffers, use.buffers);
   }
-}
-
-function ours(buffer: DeviceBuffer): WebGpuBuffer {
-  if (buffer instanceof WebGpuBuffer) return buffer;
-  throw new TensorError('webgpu: this buffer belongs to another device');
-}
-
-/** A buffer that still holds something. */
-function own(buffer: DeviceBuffer): WebGpuBuffer {
-  const held = ours(buffer);
-  if (!held.freed) return held;
-  throw new TensorError('webgpu: this buffer was given to a run that failed, and is lost');
-}
-
-function placedBuffer(tensor: Tensor): DeviceBuffer {
-  const source = sourceOf(tensor);
-  if (source.kind === 'placed') return source.buffer;
-  throw new TensorError(`webgpu: tensor #${tensor.id} is not on the device`);
 }

@@ -35,21 +35,6 @@ async function find(): Promise<GPU | undefined> {
   }
 }
 
-/** What drivers of GPUs show on Linux, NVIDIA's without and with a display, and Windows' within it. */
-const deviceFiles = ['/dev/dri', '/dev/nvidia0', '/dev/nvidiactl', '/dev/dxg'];
-
-/**
- * Whether WebGPU is here and finds a GPU, rather than a CPU that stands in for one. Where Linux has none, nothing is
- * loaded: Dawn would complain of a missing driver.
- */
-export async function hasGpu(): Promise<boolean> {
-  const { process } = globalThis as { process?: Partial<typeof globalThis.process> };
-  const files = process?.platform === 'linux' ? process.getBuiltinModule?.('fs') : undefined;
-  if (files !== undefined && !deviceFiles.some((path) => files.existsSync(path))) return false;
-  const adapter = await (await findGpu())?.requestAdapter();
-  return adapter ? !isSoftware(adapter) : false;
-}
-
 /** The fastest adapter; throws, saying what to do, where there is none. */
 export async function findAdapter(given?: GPU): Promise<GPUAdapter> {
   const gpu = given ?? (await findGpu());
@@ -78,7 +63,7 @@ const wantedLimits = [
 ] as const;
 
 /** What is used where it is offered. */
-const wantedFeatures = ['timestamp-query'] as const;
+const wantedFeatures = ['timestamp-query', 'shader-f16', 'subgroups'] as const;
 
 export async function openAdapter(adapter: GPUAdapter): Promise<GPUDevice> {
   const requiredFeatures = wantedFeatures.filter((name) => adapter.features.has(name));

@@ -3,9 +3,8 @@ import { findReuse, type Reuse } from '../compiler/reuse.ts';
 import { roundTo } from '../dtype.ts';
 import type { KernelReport } from '../explain.ts';
 import { formatShape } from '../shape.ts';
-import { bytesOf, planTasks, type Task, type TaskOptions } from './tasks.ts';
-import type { Kernel, KernelNumber, Place } from './wgsl/shader.ts';
-import { typeOf } from './wgsl/shader.ts';
+import { planTasks, type Task, type TaskOptions } from './tasks.ts';
+import { type Kernel, type KernelNumber, type Place, placeBytes, typeOf } from './wgsl/shader.ts';
 
 /** Memory that a run chooses: a leaf's buffer, an output's, one of the plan's own, or the report. */
 export type Spot =
@@ -33,7 +32,7 @@ export interface Plan {
   /** For errors, what writes each output. */
   readonly owners: readonly string[];
   readonly numberBytes: number;
-  /** The largest piece of memory that a kernel sees. */
+  /** The largest piece of memory that a kernel uses. */
   readonly largest: { readonly bytes: number; readonly owner: string };
 }
 
@@ -145,9 +144,6 @@ function largestOf(kernels: readonly Kernel[]): Plan['largest'] {
   }
   return largest;
 }
-
-const placeBytes = (place: Place): number =>
-  'primitive' in place ? bytesOf(place) : place.kind === 'scratch' ? place.bytes : 0;
 
 /** Gives what lives only during a run a slot; one that is free again is taken by what comes later, and grows if need be. */
 function placeValues(kernels: readonly Kernel[], outputs: ReadonlySet<Place>) {

@@ -4,6 +4,7 @@ import { mapForRead, usage } from './gpu.ts';
 import type { Pipeline } from './pipelines.ts';
 import type { Plan, Spot } from './plan.ts';
 import { deviceBytes } from './transfers.ts';
+import type { Binding } from './wgsl/shader.ts';
 
 /** A plan whose shaders are compiled. */
 export interface ReadyPlan {
@@ -36,9 +37,11 @@ function addKernel(
   };
   const { kernel, spots, numbersAt } = plan.kernels[index] as Plan['kernels'][number];
   const { pipeline, layout } = pipelines[index] as Pipeline;
-  const entries = spots.map(
-    (spot, binding): GPUBindGroupEntry => ({ binding: binding + 1, resource: { buffer: bufferAt(spot) } }),
-  );
+  const entries = spots.map((spot, i): GPUBindGroupEntry => {
+    const { offset, bytes } = kernel.bindings[i] as Binding;
+    // A buffer may be larger than what it holds, and than what can be bound.
+    return { binding: i + 1, resource: { buffer: bufferAt(spot), ...(bytes > 0 && { offset, size: bytes }) } };
+  });
   if (kernel.numbers.length > 0) {
     const size = 16 * Math.ceil(kernel.numbers.length / 4);
     entries.unshift({ binding: 0, resource: { buffer: numbers as GPUBuffer, offset: numbersAt, size } });

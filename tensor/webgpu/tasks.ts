@@ -5,13 +5,13 @@ import { shapeLoops } from '../compiler/loops.ts';
 import type { Program, Value } from '../compiler/program.ts';
 import { loadsOf } from '../compiler/scalars.ts';
 import { schedule } from '../compiler/schedule.ts';
+import { TensorError } from '../errors.ts';
 import type { KernelReport } from '../explain.ts';
-import { formatShape, sizeOf } from '../shape.ts';
+import { formatShape } from '../shape.ts';
 import { contractionKernels, contractionReads } from './contractions/index.ts';
 import { stepKernels } from './steps/index.ts';
-import { deviceBytes } from './transfers.ts';
 import { isMap, loopKernels } from './wgsl/loopCode.ts';
-import type { Kernel, Place } from './wgsl/shader.ts';
+import { type Kernel, type Place, placeBytes, type ShaderTraits } from './wgsl/shader.ts';
 
 /** Work of a plan that ends before the next begins, in one kernel or a few. */
 export interface Task {
@@ -28,41 +28,55 @@ export interface Task {
 export interface TaskOptions {
   /** Whether the adapter is a CPU. */
   readonly software: boolean;
+  readonly traits: ShaderTraits;
   readonly fuse: boolean;
 }
-
-export const bytesOf = ({ dtype, shape }: Value): number => deviceBytes(dtype, sizeOf(shape));
 
 /** Every adapter has this many storage buffers for a kernel, and some have no more. */
 const mostBuffers = 8;
 
 /** What a program does, in order. `indexed` are the gathers and scatters, which report bad indices by their number there. */
-export function planTasks(program: Program, indexed: readonly Value[], { software, fuse }: TaskOptions): Task[] {
-  const reportNumber = (value: Value): number => indexed.indexOf(value);
-  // Loads, what is written and the report. What gets a buffer late may be one load more for what was counted before, so
-  // the kernels have the last word.
-  for (let mostLoads = mostBuffers - 2; ; mostLoads--) {
-    const { kernels, buffers } = schedule(program, { mostLoads, fuse });
-    const tasks = kernels.map((one): Task => {
-      if (one.kind === 'loops') {
-        const kernel = shapeLoops(one);
-        return loopTask(kernel, (inPlace) =>
-          loopKernels(kernel, { software, reportNumber, ...(inPlace && { inPlace }) }),
-        );
-      }
-      const { value } = one;
-      return isContraction(value)
-        ? stepTask(value, contractionReads(value, buffers), contractionFlops(value), () =>
-            contractionKernels(value, buffers, { software }),
-          )
-        : stepTask(value, value.inputs, 0, () => stepKernels(value, { reportNumber }));
-    });
-    if (
-      mostLoads === 1 ||
-      tasks.every((task) => task.kernels().every(({ bindings }) => bindings.length <= mostBuffers))
-    )
-      return tasks;
+export function planTasks(program: Program, indexed: readonly Value[], options: TaskOptions): Task[] {
+  // Loads, what is written and the report. What gets a buffer late may be one load more for what was counted before, and
+  // what is large takes more than one, so the kernels have the last word.
+  for (let mostLoads = mostBuffers - 2; mostLoads > 0; mostLoads--) {
+    const tasks = tasksWith(program, indexed, options, mostLoads);
+    if (crowdedKernel(tasks) === undefined) return tasks;
   }
+  const tasks = tasksWith(program, indexed, { ...options, fuse: false }, 1);
+  const crowded = crowdedKernel(tasks);
+  if (crowded === undefined) return tasks;
+  throw new TensorError(
+    `webgpu: what the kernel '${crowded.label}' reads and writes is too large for this device: it lies in ${crowded.bindings.length} pieces ` +
+      `of at most ${options.traits.bindingBytes} bytes, and a kernel sees at most ${mostBuffers} at once; compute in smaller parts`,
+  );
+}
+
+const crowdedKernel = (tasks: readonly Task[]): Kernel | undefined =>
+  tasks.flatMap((task) => task.kernels()).find(({ bindings }) => bindings.length > mostBuffers);
+
+function tasksWith(
+  program: Program,
+  indexed: readonly Value[],
+  { software, traits, fuse }: TaskOptions,
+  mostLoads: number,
+): Task[] {
+  const reportNumber = (value: Value): number => indexed.indexOf(value);
+  const { kernels, buffers } = schedule(program, { mostLoads, fuse, widening: true });
+  return kernels.map((one): Task => {
+    if (one.kind === 'loops') {
+      const kernel = shapeLoops(one);
+      return loopTask(kernel, (inPlace) =>
+        loopKernels(kernel, { software, traits, reportNumber, ...(inPlace && { inPlace }) }),
+      );
+    }
+    const { value } = one;
+    return isContraction(value)
+      ? stepTask(value, contractionReads(value, buffers), contractionFlops(value), () =>
+          contractionKernels(value, buffers, { software, traits }),
+        )
+      : stepTask(value, value.inputs, 0, () => stepKernels(value, { traits, reportNumber }));
+  });
 }
 
 const once = (make: () => readonly Kernel[]): (() => readonly Kernel[]) => {
@@ -107,6 +121,6 @@ const reportOf = (
 ): KernelReport => ({
   description,
   writes: writes.map(({ dtype, shape }) => `${dtype}${formatShape(shape)}`),
-  bytes: [...reads, ...writes].reduce((sum, value) => sum + bytesOf(value), 0),
+  bytes: [...reads, ...writes].reduce((sum, value) => sum + placeBytes(value), 0),
   flops,
 });

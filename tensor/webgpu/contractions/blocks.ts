@@ -1,5 +1,5 @@
-import { type Kernel, Shader, typeOf } from '../wgsl/shader.ts';
-import { batchOffsets, countOf, type Product } from './view.ts';
+import { type Kernel, Shader, type ShaderTraits, typeOf } from '../wgsl/shader.ts';
+import { batchOffsets, countOf, inVectors, type Product } from './view.ts';
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
@@ -7,10 +7,9 @@ const range = (count: number): number[] => Array.from({ length: count }, (_, i) 
 const groupSize = 4;
 
 /** Each invocation makes one element: for products too small to be worth more. */
-export function smallKernel(product: Product): Kernel {
+export function smallKernel(product: Product, traits: ShaderTraits): Kernel {
   const { label, out, rows, columns, depth, a, b, c, batch } = product;
-  const shader = new Shader();
-  const [aName, bName] = [shader.buffer(a.from, 'read'), shader.buffer(b.from, 'read')];
+  const shader = new Shader(traits);
   const units = rows * columns * countOf(batch);
   const body = `let unit = group * ${groupSize} + local;\nif (unit >= ${units}) { return; }
 let n = unit % ${columns};
@@ -18,9 +17,9 @@ let m = (unit / ${columns}) % ${rows};
 let batch = unit / ${columns * rows};
 ${batchOffsets(product)}var sum = ${typeOf(out.dtype)}(0);
 for (var k = 0; k < ${depth}; k++) {
-sum += ${aName}[aStart + m * ${a.row} + k * ${a.along}] * ${bName}[bStart + k * ${b.along} + n * ${b.column}];
+sum += ${shader.load(a.from, `aStart + m * ${a.row} + k * ${a.along}`)} * ${shader.load(b.from, `bStart + k * ${b.along} + n * ${b.column}`)};
 }
-${shader.buffer(out, 'write')}[cStart + m * ${c.row} + n] = sum;`;
+${shader.store(out, `cStart + m * ${c.row} + n`, 'sum')}`;
   return shader.finish(label, groupSize, Math.ceil(units / groupSize), body);
 }
 
@@ -29,25 +28,23 @@ ${shader.buffer(out, 'write')}[cStart + m * ${c.row} + n] = sum;`;
  * are CPUs, where barriers are dear and every invocation is a lane. Vectors are loaded along whichever axis is
  * contiguous; beyond the edge, the last row or column is computed again and not stored.
  */
-export function blockKernel(product: Product): Kernel {
+export function blockKernel(product: Product, traits: ShaderTraits): Kernel {
   const { label, out, rows, columns, depth, a, b, c, batch } = product;
-  const shader = new Shader();
+  const shader = new Shader(traits);
   const type = typeOf(out.dtype);
   const four = `vec4<${type}>`;
   const high = rows > 4 ? 8 : rows > 1 ? 4 : 1;
   const wide = columns > 4 ? 2 : 1;
-  const fits = (own: readonly number[]): boolean => own.every((stride) => stride % 4 === 0);
   const aSteps = [a.offset, ...batch.map((one) => one.a)];
   const bSteps = [b.offset, ...batch.map((one) => one.b)];
-  const aAlong = a.along === 1 && depth % 4 === 0 && fits([...aSteps, a.row]);
-  const aAcross = !aAlong && high >= 4 && a.row === 1 && rows % 4 === 0 && fits([...aSteps, a.along]);
-  const bAcross = b.column === 1 && columns % 4 === 0 && fits([...bSteps, b.along]);
-  const bAlong = !bAcross && b.along === 1 && depth % 4 === 0 && fits([...bSteps, b.column]);
-  const cFits = columns % 4 === 0 && fits([c.row, ...batch.map((one) => one.c)]);
+  const aAlong = a.along === 1 && inVectors(a.from, depth, [...aSteps, a.row]);
+  const aAcross = !aAlong && high >= 4 && a.row === 1 && inVectors(a.from, rows, [...aSteps, a.along]);
+  const bAcross = b.column === 1 && inVectors(b.from, columns, [...bSteps, b.along]);
+  const bAlong = !bAcross && b.along === 1 && inVectors(b.from, depth, [...bSteps, b.column]);
+  const cFits = inVectors(out, columns, [c.row, ...batch.map((one) => one.c)]);
   const unroll = aAlong || bAlong ? 4 : 1;
-  const aName = shader.buffer(a.from, 'read', aAlong || aAcross ? four : type);
-  const bName = shader.buffer(b.from, 'read', bAlong || bAcross ? four : type);
-  const cName = shader.buffer(out, 'write', cFits ? four : type);
+  const aVector = (index: string): string => shader.buffer(a.from, 'read', four).read(`(${index}) >> 2u`);
+  const bVector = (index: string): string => shader.buffer(b.from, 'read', four).read(`(${index}) >> 2u`);
 
   const [rowTiles, columnTiles] = [Math.ceil(rows / high), Math.ceil(columns / (4 * wide))];
   const units = rowTiles * columnTiles * countOf(batch);
@@ -71,22 +68,22 @@ export function blockKernel(product: Product): Kernel {
   for (const i of range(high)) for (const j of range(wide)) lines.push(`var c${i}_${j} = ${four}();`);
 
   lines.push(`for (var k = 0; k < ${depth}; k += ${unroll}) {`);
-  if (aAlong) for (const i of range(high)) lines.push(`let x${i} = ${aName}[(a${i} + k) >> 2u];`);
-  if (bAlong) for (const j of range(4 * wide)) lines.push(`let y${j} = ${bName}[(b${j}s + k) >> 2u];`);
+  if (aAlong) for (const i of range(high)) lines.push(`let x${i} = ${aVector(`a${i} + k`)};`);
+  if (bAlong) for (const j of range(4 * wide)) lines.push(`let y${j} = ${bVector(`b${j}s + k`)};`);
   for (const u of range(unroll)) {
     const lane = 'xyzw'[u];
     const k = u === 0 ? 'k' : `(k + ${u})`;
-    if (aAcross) for (const i of rowStarts) lines.push(`let x${i}_${u} = ${aName}[(a${i} + ${k} * ${a.along}) >> 2u];`);
+    if (aAcross) for (const i of rowStarts) lines.push(`let x${i}_${u} = ${aVector(`a${i} + ${k} * ${a.along}`)};`);
     const aAt = (i: number): string => {
       if (aAlong) return `x${i}.${lane}`;
       if (aAcross) return `x${i - (i % 4)}_${u}.${'xyzw'[i % 4]}`;
-      return `${aName}[a${i} + ${k} * ${a.along}]`;
+      return shader.load(a.from, `a${i} + ${k} * ${a.along}`);
     };
     for (const j of range(wide)) {
       const vector = bAcross
-        ? `${bName}[(b${4 * j}s + ${k} * ${b.along}) >> 2u]`
+        ? bVector(`b${4 * j}s + ${k} * ${b.along}`)
         : `${four}(${range(4)
-            .map((v) => (bAlong ? `y${4 * j + v}.${lane}` : `${bName}[b${4 * j + v}s + ${k} * ${b.along}]`))
+            .map((v) => (bAlong ? `y${4 * j + v}.${lane}` : shader.load(b.from, `b${4 * j + v}s + ${k} * ${b.along}`)))
             .join(', ')})`;
       lines.push(`let z${j}_${u} = ${vector};`);
     }
@@ -102,9 +99,9 @@ export function blockKernel(product: Product): Kernel {
     const stores = range(wide).map((j) => {
       const at = `cStart + (m0 + ${i}) * ${c.row} + n0 + ${4 * j}`;
       const inside = (v: number) => (columns % (4 * wide) === 0 ? '' : `if (n0 + ${4 * j + v} < ${columns}) `);
-      if (cFits) return `${inside(0)}{ ${cName}[(${at}) >> 2u] = c${i}_${j}; }`;
+      if (cFits) return `${inside(0)}{ ${shader.buffer(out, 'write', four).write(`(${at}) >> 2u`, `c${i}_${j}`)} }`;
       return range(4)
-        .map((v) => `${inside(v)}{ ${cName}[${at} + ${v}] = c${i}_${j}.${'xyzw'[v]}; }`)
+        .map((v) => `${inside(v)}{ ${shader.store(out, `${at} + ${v}`, `c${i}_${j}.${'xyzw'[v]}`)} }`)
         .join('\n');
     });
     lines.push(`${guard}{\n${stores.join('\n')}\n}`);

@@ -1,7 +1,7 @@
 import type { Value } from '../../compiler/program.ts';
 import type { ConvAttributes } from '../../primitives.ts';
 import { sizeOf, stridesOf } from '../../shape.ts';
-import { type Kernel, Shader, typeOf } from '../wgsl/shader.ts';
+import { type Kernel, Shader, type ShaderTraits, typeOf } from '../wgsl/shader.ts';
 import { tileKernel } from './tiles.ts';
 import { fewMultiplications, type Product, type View } from './view.ts';
 
@@ -106,10 +106,10 @@ export const isSmallConvolution = ({ out, inputs, taps }: Convolution): boolean 
   sizeOf(out.shape) * inputs * sizeOf(taps) < fewMultiplications;
 
 /** Each invocation makes up to eight channels at four neighbouring positions; see blocks.ts. Small ones, one element. */
-export function convBlocks(convolution: Convolution): Kernel {
+export function convBlocks(convolution: Convolution, traits: ShaderTraits): Kernel {
   const { out, x, w, attributes, axes, images, inputs, outputs, taps, positions } = convolution;
   const { groups } = attributes;
-  const shader = new Shader();
+  const shader = new Shader(traits);
   const type = typeOf(out.dtype);
   const count = sizeOf(positions);
   const small = isSmallConvolution(convolution);
@@ -118,11 +118,6 @@ export function convBlocks(convolution: Convolution): Kernel {
   const vector = wide === 1 ? type : `vec4<${type}>`;
   const [tiles, columns] = [Math.ceil(outputs / high), Math.ceil((count * images) / wide)];
   const units = tiles * columns * groups;
-  const [xName, wName, outName] = [
-    shader.buffer(x.from, 'read'),
-    shader.buffer(w.from, 'read'),
-    shader.buffer(out, 'write'),
-  ];
   const each = (code: (j: number) => string): string[] => range(wide).map(code);
   const tap = range(axes).map((i) => `t${i} * ${at(w.strides, 2 + i)}`);
   const lines = [
@@ -142,15 +137,15 @@ export function convBlocks(convolution: Convolution): Kernel {
     ...each((j) => `let s${j} = select(0, xStart + place${j}, met${j});`),
     `let inside = ${vector}(${each((j) => `select(${type}(0), ${type}(1), met${j})`).join(', ')});`,
     `for (var i = 0; i < ${inputs}; i++) {\nlet xi = i * ${at(x.strides, 1)};\nlet wi = tap + i * ${at(w.strides, 1)};`,
-    `let y = ${vector}(${each((j) => `${xName}[s${j} + xi]`).join(', ')}) * inside;`,
-    ...range(high).map((i) => `c${i} += ${wName}[w${i} + wi] * y;`),
+    `let y = ${vector}(${each((j) => shader.load(x.from, `s${j} + xi`)).join(', ')}) * inside;`,
+    ...range(high).map((i) => `c${i} += ${shader.load(w.from, `w${i} + wi`)} * y;`),
     '}\n}',
     ...range(axes).map(() => '}'),
     ...each((j) => {
       const stores = range(high).map((i) => {
         const guard = outputs % high === 0 ? '' : `if (o + ${i} < ${outputs}) `;
         const place = `(((image${j} * ${groups} + part) * ${outputs}) + o + ${i}) * ${count} + n${j} % ${count}`;
-        return `${guard}{ ${outName}[${place}] = c${i}${wide === 1 ? '' : `.${'xyzw'[j]}`}; }`;
+        return `${guard}{ ${shader.store(out, place, `c${i}${wide === 1 ? '' : `.${'xyzw'[j]}`}`)} }`;
       });
       return `if (n + ${j} < ${count * images}) {\n${stores.join('\n')}\n}`;
     }),
@@ -159,13 +154,12 @@ export function convBlocks(convolution: Convolution): Kernel {
 }
 
 /** An implicit product, tiled: channels are its rows, positions of all images its columns. */
-export function convTiles(convolution: Convolution): Kernel {
+export function convTiles(convolution: Convolution, traits: ShaderTraits): Kernel {
   const { out, x, w, attributes, axes, images, inputs, outputs, taps, positions } = convolution;
-  const shader = new Shader();
+  const shader = new Shader(traits);
   const count = sizeOf(positions);
   const tapCount = sizeOf(taps);
   const tapStrides = stridesOf(taps);
-  const [xName, wName] = [shader.buffer(x.from, 'read'), shader.buffer(w.from, 'read')];
   const split = (k: string): string =>
     [
       `let channel = ${k} / ${tapCount};`,
@@ -183,12 +177,16 @@ export function convTiles(convolution: Convolution): Kernel {
     bRunsAcross: true,
     a: (row, k) => {
       const tap = range(axes).map((i) => ` + t${i} * ${at(w.strides, 2 + i)}`);
-      return `${split(k)}\nelement = ${wName}[wStart + ${row} * ${at(w.strides, 0)} + channel * ${at(w.strides, 1)}${tap.join('')}];`;
+      return `${split(k)}\nelement = ${shader.load(w.from, `wStart + ${row} * ${at(w.strides, 0)} + channel * ${at(w.strides, 1)}${tap.join('')}`)};`;
     },
     b: (k, column) =>
       `${split(k)}\n${meetings(convolution, column, '')}\n${meet(convolution, '')}
-if (met) { element = ${xName}[xStart + place + channel * ${at(x.strides, 1)}]; }`,
+if (met) { element = ${shader.load(x.from, `xStart + place + channel * ${at(x.strides, 1)}`)}; }`,
     store: (row, column, element) =>
-      `${shader.buffer(out, 'write')}[((${column} / ${count} * ${attributes.groups} + batch) * ${outputs} + ${row}) * ${count} + ${column} % ${count}] = ${element};`,
+      shader.store(
+        out,
+        `((${column} / ${count} * ${attributes.groups} + batch) * ${outputs} + ${row}) * ${count} + ${column} % ${count}`,
+        element,
+      ),
   });
 }

@@ -1,6 +1,6 @@
 import type { Value } from '../../compiler/program.ts';
 import { stridesOf } from '../../shape.ts';
-import { type Kernel, Shader } from '../wgsl/shader.ts';
+import { type Kernel, Shader, type ShaderTraits, typeOf } from '../wgsl/shader.ts';
 import { blockKernel, smallKernel } from './blocks.ts';
 import { asProduct, convBlocks, convTiles, isSmallConvolution, readConvolution } from './conv.ts';
 import { tileKernel } from './tiles.ts';
@@ -8,6 +8,7 @@ import {
   batchOffsets,
   countOf,
   fewMultiplications,
+  inVectors,
   type Product,
   type View,
   viewOf,
@@ -17,6 +18,7 @@ import {
 export interface ContractionOptions {
   /** Whether the adapter is a CPU. */
   readonly software: boolean;
+  readonly traits: ShaderTraits;
 }
 
 /** What a matrix product or convolution reads. */
@@ -24,17 +26,16 @@ export const contractionReads = (value: Value, buffers: ReadonlySet<Value>): Val
   value.inputs.map((input) => viewOf(input, buffers).from);
 
 /** The kernels of a matrix product or convolution. */
-export function contractionKernels(
-  value: Value,
-  buffers: ReadonlySet<Value>,
-  { software }: ContractionOptions,
-): Kernel[] {
+export function contractionKernels(value: Value, buffers: ReadonlySet<Value>, options: ContractionOptions): Kernel[] {
   const [x, y] = value.inputs.map((input) => viewOf(input, buffers)) as [View, View];
-  if (value.primitive === 'matmul') return [productKernel(matrixProduct(value, x, y), software)];
+  if (value.primitive === 'matmul') return [productKernel(matrixProduct(value, x, y), options)];
   const convolution = readConvolution(value, x, y);
   const product = asProduct(convolution);
-  if (product !== undefined) return [productKernel(product, software)];
-  return [software || isSmallConvolution(convolution) ? convBlocks(convolution) : convTiles(convolution)];
+  if (product !== undefined) return [productKernel(product, options)];
+  const { software, traits } = options;
+  return [
+    software || isSmallConvolution(convolution) ? convBlocks(convolution, traits) : convTiles(convolution, traits),
+  ];
 }
 
 function matrixProduct(out: Value, a: View, b: View): Product {
@@ -60,13 +61,18 @@ function matrixProduct(out: Value, a: View, b: View): Product {
 const isSmall = ({ rows, columns, depth, batch }: Product): boolean =>
   rows * columns * depth * countOf(batch) < fewMultiplications;
 
-function productKernel(given: Product, software: boolean): Kernel {
+function productKernel(given: Product, { software, traits }: ContractionOptions): Kernel {
   const product = withoutBroadcasts(given);
-  if (isSmall(product)) return smallKernel(product);
-  if (software) return blockKernel(product);
+  if (isSmall(product)) return smallKernel(product, traits);
+  if (software) return blockKernel(product, traits);
   const { label, out, rows, columns, depth, a, b, c, batch } = product;
-  const shader = new Shader();
-  const [aName, bName] = [shader.buffer(a.from, 'read'), shader.buffer(b.from, 'read')];
+  const shader = new Shader(traits);
+  const four = `vec4<${typeOf(out.dtype)}>`;
+  const vector = (from: Value, at: string): string => shader.buffer(from, 'read', four).read(`(${at}) >> 2u`);
+  const aAt = (row: string, k: string): string => `aStart + ${row} * ${a.row} + ${k} * ${a.along}`;
+  const bAt = (k: string, column: string): string => `bStart + ${k} * ${b.along} + ${column} * ${b.column}`;
+  const aSteps = [a.offset, a.along, ...batch.map((one) => one.a)];
+  const bSteps = [b.offset, b.along, ...batch.map((one) => one.b)];
   return tileKernel(shader, {
     label,
     out,
@@ -77,9 +83,11 @@ function productKernel(given: Product, software: boolean): Kernel {
     start: batchOffsets(product),
     aRunsAlong: a.along === 1,
     bRunsAcross: b.column === 1 || b.along !== 1,
-    a: (row, k) => `element = ${aName}[aStart + ${row} * ${a.row} + ${k} * ${a.along}];`,
-    b: (k, column) => `element = ${bName}[bStart + ${k} * ${b.along} + ${column} * ${b.column}];`,
-    store: (row, column, element) =>
-      `${shader.buffer(out, 'write')}[cStart + ${row} * ${c.row} + ${column}] = ${element};`,
+    a: (row, k) => `element = ${shader.load(a.from, aAt(row, k))};`,
+    b: (k, column) => `element = ${shader.load(b.from, bAt(k, column))};`,
+    ...(a.row === 1 && inVectors(a.from, rows, aSteps) && { aVector: (row, k) => vector(a.from, aAt(row, k)) }),
+    ...(b.column === 1 &&
+      inVectors(b.from, columns, bSteps) && { bVector: (k, column) => vector(b.from, bAt(k, column)) }),
+    store: (row, column, element) => shader.store(out, `cStart + ${row} * ${c.row} + ${column}`, element),
   });
 }

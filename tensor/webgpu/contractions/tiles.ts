@@ -16,6 +16,9 @@ export interface TiledProduct {
   /** Code for one element; sets the variable \`element\`. */
   a(row: string, k: string): string;
   b(k: string, column: string): string;
+  /** The vector of four elements from this row, or column, on: where four lie together and begin at whole vectors. */
+  aVector?(row: string, k: string): string;
+  bVector?(k: string, column: string): string;
   /** Whether neighbours of A along its depth lie together, and of B along its columns. */
   readonly aRunsAlong: boolean;
   readonly bRunsAcross: boolean;
@@ -27,7 +30,7 @@ export interface TiledProduct {
  * invocation makes 4×4 elements of the tile, or 8×8 where there are tiles enough to keep a GPU busy.
  */
 export function tileKernel(shader: Shader, product: TiledProduct): Kernel {
-  const { label, out, rows, columns, depth, batches } = product;
+  const { label, out, rows, columns, depth, batches, aVector, bVector } = product;
   const type = typeOf(out.dtype);
   const four = `vec4<${type}>`;
   const large = rows >= 512 && columns >= 512 && Math.ceil(rows / 128) * Math.ceil(columns / 128) * batches >= 64;
@@ -35,8 +38,9 @@ export function tileKernel(shader: Shader, product: TiledProduct): Kernel {
   const tile = 64 * per;
   const [rowTiles, columnTiles] = [Math.ceil(rows / tile), Math.ceil(columns / tile)];
   // Vectors along the rows of A and the columns of B, one after another for each step of the depth.
+  const vectors = tile / 4;
   shader.declare(
-    `var<workgroup> tileA: array<${type}, ${tile * deep}>;\nvar<workgroup> tileB: array<${type}, ${tile * deep}>;`,
+    `var<workgroup> tileA: array<${four}, ${vectors * deep}>;\nvar<workgroup> tileB: array<${four}, ${vectors * deep}>;`,
   );
   const fill = (
     name: string,
@@ -44,36 +48,51 @@ export function tileKernel(shader: Shader, product: TiledProduct): Kernel {
     most: number,
     start: string,
     load: (at: string) => string,
+    loadVector: ((at: string) => string) | undefined,
   ): string => {
-    const [across, along] = alongDepth ? [`(e / ${deep})`, `(e % ${deep})`] : [`(e % ${tile})`, `(e / ${tile})`];
-    return `for (var e = local; e < ${tile * deep}; e += 256) {
+    const [across, along] = alongDepth ? [`(e / ${deep})`, `(e % ${deep})`] : [`(e % ${vectors})`, `(e / ${vectors})`];
+    const elements = range(4).map(
+      (i) => `{\nlet at = first + ${i};\nvar element = ${type}(0);
+if (at < ${most} && k < ${depth}) {\n${load('at')}\n}\nelements.${'xyzw'[i]} = element;\n}`,
+    );
+    return `for (var e = local; e < ${vectors * deep}; e += 256) {
 let across = ${across};
-let at = ${start} + across;
+let first = ${start} + 4 * across;
 let along = ${along};
 let k = k0 + along;
-var element = ${type}(0);
-if (at < ${most} && k < ${depth}) {\n${load('at')}\n}
-${name}[along * ${tile} + across] = element;
+var elements = ${four}();
+${loadVector === undefined ? elements.join('\n') : `if (first < ${most} && k < ${depth}) { elements = ${loadVector('first')}; }`}
+${name}[along * ${vectors} + across] = elements;
 }`;
   };
-  const vector = (name: string, at: string): string =>
-    `${four}(${range(4)
-      .map((i) => `${name}[k * ${tile} + ${at} + ${i}]`)
-      .join(', ')})`;
   const lines = [
     `let batch = group / ${rowTiles * columnTiles};`,
     `let rowStart = ((group / ${columnTiles}) % ${rowTiles}) * ${tile};\nlet columnStart = (group % ${columnTiles}) * ${tile};`,
     `if (batch >= ${batches}) { return; }`,
     product.start,
-    'let mine = vec2i(local / 16, local % 16) * 4;',
+    'let own = vec2i(local / 16, local % 16);\nlet mine = own * 4;',
     ...range(4 * per).flatMap((i) => range(per).map((j) => `var c${i}_${j} = ${four}();`)),
     `for (var k0 = 0; k0 < ${depth}; k0 += ${deep}) {`,
-    fill('tileA', product.aRunsAlong, rows, 'rowStart', (at) => product.a(at, 'k')),
-    fill('tileB', !product.bRunsAcross, columns, 'columnStart', (at) => product.b('k', at)),
+    fill(
+      'tileA',
+      product.aRunsAlong,
+      rows,
+      'rowStart',
+      (at) => product.a(at, 'k'),
+      aVector && ((at) => aVector(at, 'k')),
+    ),
+    fill(
+      'tileB',
+      !product.bRunsAcross,
+      columns,
+      'columnStart',
+      (at) => product.b('k', at),
+      bVector && ((at) => bVector('k', at)),
+    ),
     'workgroupBarrier();',
     `for (var k = 0; k < ${deep}; k++) {`,
-    ...range(per).map((i) => `let x${i} = ${vector('tileA', `mine.x + ${64 * i}`)};`),
-    ...range(per).map((j) => `let y${j} = ${vector('tileB', `mine.y + ${64 * j}`)};`),
+    ...range(per).map((i) => `let x${i} = tileA[k * ${vectors} + own.x + ${16 * i}];`),
+    ...range(per).map((j) => `let y${j} = tileB[k * ${vectors} + own.y + ${16 * j}];`),
     ...range(4 * per).flatMap((i) => range(per).map((j) => `c${i}_${j} += x${i >> 2}.${'xyzw'[i & 3]} * y${j};`)),
     '}\nworkgroupBarrier();\n}',
   ];

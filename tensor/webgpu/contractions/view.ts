@@ -1,16 +1,18 @@
-import { type StridedView, stridedView } from '../../compiler/buffers.ts';
+import { type StridedView, stridedView, unwidened } from '../../compiler/buffers.ts';
 import type { Value } from '../../compiler/program.ts';
+import { isHalf } from '../../dtype.ts';
 
 /** Contractions with fewer multiplications are not worth a shader that takes long to compile. */
 export const fewMultiplications = 2 ** 18;
 
-/** An input of a contraction as it lies in memory. */
+/** An input of a contraction as it lies in memory, where halves are not widened yet. */
 export interface View extends StridedView {
   readonly shape: readonly number[];
 }
 
 export function viewOf(value: Value, buffers: ReadonlySet<Value>): View {
-  const view = stridedView(value, (other) => buffers.has(other));
+  const hasBuffer = (other: Value): boolean => buffers.has(other);
+  const view = stridedView(unwidened(value, hasBuffer), hasBuffer);
   if (view === undefined) throw new Error('webgpu: an input of a contraction is not in memory');
   return { ...view, shape: value.shape };
 }
@@ -38,6 +40,13 @@ export interface Product {
 }
 
 export const countOf = (batch: readonly Batch[]): number => batch.reduce((product, { size }) => product * size, 1);
+
+/**
+ * Whether four elements of an operand that follow one another begin at whole vectors of memory, given how far apart its
+ * rows are, for `count` elements a row.
+ */
+export const inVectors = (from: Value, count: number, steps: readonly number[]): boolean =>
+  !isHalf(from.dtype) && count % 4 === 0 && steps.every((step) => step % 4 === 0);
 
 /** Turns the last batch dimension into rows of A, where B does not change along it and the rows go on. */
 export function withoutBroadcasts(product: Product): Product {

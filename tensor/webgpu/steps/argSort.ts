@@ -1,13 +1,14 @@
 import type { Value } from '../../compiler/program.ts';
 import type { Attributes } from '../../primitives.ts';
 import { type Kernel, type Place, type Scratch, Shader } from '../wgsl/shader.ts';
+import type { StepOptions } from './index.ts';
 import { eachOf, groupSize, orderCode, rowsAlong } from './rows.ts';
 
 /** Indices that sort along an axis. */
-export function argSort(value: Value): Kernel[] {
+export function argSort(value: Value, options: StepOptions): Kernel[] {
   const [x] = value.inputs as readonly [Value];
   const { axis, descending } = value.attributes as Attributes['argSort'];
-  return sortKernels('argSort', x, axis, descending, value);
+  return sortKernels('argSort', x, axis, descending, value, options);
 }
 
 /**
@@ -15,20 +16,27 @@ export function argSort(value: Value): Kernel[] {
  * each doubling of sorted runs. Every element finds its place in the merged run on its own: its place in its run plus
  * the number of elements of the other run that come before it, by binary search. Equal elements keep their order.
  */
-export function sortKernels(label: string, x: Value, axis: number, descending: boolean, result: Place): Kernel[] {
+export function sortKernels(
+  label: string,
+  x: Value,
+  axis: number,
+  descending: boolean,
+  result: Place,
+  { traits }: StepOptions,
+): Kernel[] {
   const { rows, length, element } = rowsAlong(x, axis);
   const count = rows * length;
   const levels = Math.max(1, Math.ceil(Math.log2(length)));
   const scratch: Scratch = { kind: 'scratch', bytes: 4 * count };
   return Array.from({ length: levels }, (_, level) => {
-    const shader = new Shader();
+    const shader = new Shader(traits);
     const width = shader.bits(2 ** level);
     // The last kernel writes the result.
     const [from, to] = (levels - level) % 2 === 1 ? [scratch, result] : [result, scratch];
-    const source = level === 0 ? '' : shader.buffer(from, 'read', 'i32');
+    const source = level === 0 ? undefined : shader.buffer(from, 'read', 'i32');
     const target = shader.buffer(to, 'write', 'i32');
     /** The index that stands at a place so far. */
-    const indexAt = (i: string): string => (level === 0 ? i : `${source}[${element('row', i)}]`);
+    const indexAt = (i: string): string => source?.read(element('row', i)) ?? i;
     const orderAt = (index: string): string => `${descending ? '~' : ''}${orderCode(shader, x, element('row', index))}`;
     const body = `${eachOf(count, 'number')}let width = i32(${width});
 let row = number / ${length};
@@ -50,7 +58,7 @@ let other = ${orderAt('candidate')};
 if (other < order || (!isLeft && other == order)) { low = probe + 1; } else { high = probe; }
 }
 let goal = select(start + place - middle, place, isLeft) + low - first;
-${target}[${element('row', 'goal')}] = index;`;
+${target.write(element('row', 'goal'), 'index')}`;
     return shader.finish(label, groupSize, Math.ceil(count / groupSize), body);
   });
 }

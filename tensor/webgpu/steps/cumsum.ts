@@ -1,6 +1,8 @@
 import type { Value } from '../../compiler/program.ts';
 import type { Attributes } from '../../primitives.ts';
+import type { BufferCode } from '../wgsl/bufferCode.ts';
 import { type Kernel, type Scratch, Shader, typeOf } from '../wgsl/shader.ts';
+import type { StepOptions } from './index.ts';
 import { eachOf, groupSize, rowsAlong } from './rows.ts';
 
 /** Rows up to twice this length are added up by one invocation; longer ones in chunks of this length. */
@@ -10,7 +12,7 @@ const chunk = 1024;
  * Running sums along an axis. One invocation adds up a row; of long rows, each adds up a chunk, then one adds up the
  * chunks of its row, and then each goes through its chunk again from there.
  */
-export function cumsum(value: Value): Kernel[] {
+export function cumsum(value: Value, { traits }: StepOptions): Kernel[] {
   const [x] = value.inputs as readonly [Value];
   const { rows, length, element } = rowsAlong(x, (value.attributes as Attributes['cumsum']).axis);
   const type = typeOf(x.dtype);
@@ -18,7 +20,7 @@ export function cumsum(value: Value): Kernel[] {
   const zero = isFloat ? 'vec2f()' : `${type}(0)`;
   const chunks = length > 2 * chunk ? Math.ceil(length / chunk) : 1;
   const totals: Scratch = { kind: 'scratch', bytes: (isFloat ? 8 : 4) * rows * chunks };
-  const kept = (shader: Shader, access: 'read' | 'write'): string =>
+  const kept = (shader: Shader, access: 'read' | 'write'): BufferCode =>
     shader.buffer(totals, access, isFloat ? 'vec2f' : type);
 
   /** Goes through a chunk from what came before it. */
@@ -36,14 +38,14 @@ ${each}
 ${after}`;
     return shader.finish('cumsum', groupSize, Math.ceil((rows * chunks) / groupSize), body);
   };
-  const adding = new Shader();
-  const storing = new Shader();
+  const adding = new Shader(traits);
+  const storing = new Shader(traits);
   const store = storing.store(value, 'at', isFloat ? 'sumOf(total)' : 'total');
   if (chunks === 1) return [walk(storing, zero, store, '')];
   return [
-    walk(adding, zero, '', `${kept(adding, 'write')}[number] = total;`),
-    joinChunks(new Shader()),
-    walk(storing, `${kept(storing, 'read')}[number]`, store, ''),
+    walk(adding, zero, '', kept(adding, 'write').write('number', 'total')),
+    joinChunks(new Shader(traits)),
+    walk(storing, kept(storing, 'read').read('number'), store, ''),
   ];
 
   /** Replaces the sum of each chunk by that of all before it. */
@@ -51,8 +53,8 @@ ${after}`;
     const sums = kept(shader, 'write');
     const body = `${eachOf(rows, 'row')}var total = ${zero};
 for (var i = row * ${chunks}; i < (row + 1) * ${chunks}; i++) {
-let own = ${sums}[i];
-${sums}[i] = total;
+let own = ${sums.read('i')};
+${sums.write('i', 'total')}
 total = ${isFloat ? 'joinSums(total, own)' : 'total + own'};
 }`;
     return shader.finish('cumsum', groupSize, Math.ceil(rows / groupSize), body);

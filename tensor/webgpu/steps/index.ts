@@ -1,11 +1,12 @@
 import type { Value } from '../../compiler/program.ts';
-import type { Kernel } from '../wgsl/shader.ts';
+import type { Kernel, ShaderTraits } from '../wgsl/shader.ts';
 import { argMax } from './argMax.ts';
 import { argSort } from './argSort.ts';
 import { cumsum } from './cumsum.ts';
 import { scatterAdd } from './scatterAdd.ts';
 
 export interface StepOptions {
+  readonly traits: ShaderTraits;
   reportNumber(value: Value): number;
 }
 
@@ -13,11 +14,11 @@ export interface StepOptions {
 export function stepKernels(value: Value, options: StepOptions): Kernel[] {
   switch (value.primitive) {
     case 'argMax':
-      return argMax(value);
+      return argMax(value, options);
     case 'cumsum':
-      return cumsum(value);
+      return cumsum(value, options);
     case 'argSort':
-      return argSort(value);
+      return argSort(value, options);
     case 'scatterAdd':
       return scatterAdd(value, options);
     default:

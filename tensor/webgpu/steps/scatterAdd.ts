@@ -22,17 +22,17 @@ export function scatterAdd(value: Value, options: StepOptions): Kernel[] {
   if (length <= fewIndices) return [addKernel(value, options, undefined)];
   const sorted: Scratch = { kind: 'scratch', bytes: 4 * sizeOf(index.shape) };
   return [
-    ...sortKernels('scatterAdd', index, axis, false, sorted),
+    ...sortKernels('scatterAdd', index, axis, false, sorted, options),
     checkKernel(value, options),
     addKernel(value, options, sorted),
   ];
 }
 
 /** Looks for indices that are out of range. */
-function checkKernel(value: Value, { reportNumber }: StepOptions): Kernel {
+function checkKernel(value: Value, { traits, reportNumber }: StepOptions): Kernel {
   const [, index] = value.inputs as readonly [Value, Value, Value];
   const { axis } = value.attributes as Attributes['scatterAdd'];
-  const shader = new Shader();
+  const shader = new Shader(traits);
   const count = sizeOf(index.shape);
   const body = `${eachOf(count, 'number')}let goal = ${shader.load(index, 'number')};
 ${checkIndex({ shader, reportNumber }, value, 'goal', value.shape[axis] as number)}`;
@@ -40,10 +40,10 @@ ${checkIndex({ shader, reportNumber }, value, 'goal', value.shape[axis] as numbe
 }
 
 /** `sorted` has, for each row of indices, the places of its elements in the order of their values. */
-function addKernel(value: Value, { reportNumber }: StepOptions, sorted: Scratch | undefined): Kernel {
+function addKernel(value: Value, { traits, reportNumber }: StepOptions, sorted: Scratch | undefined): Kernel {
   const [base, index, updates] = value.inputs as readonly [Value, Value, Value];
   const { axis } = value.attributes as Attributes['scatterAdd'];
-  const shader = new Shader();
+  const shader = new Shader(traits);
   const count = sizeOf(value.shape);
   const type = typeOf(value.dtype);
   const isFloat = type === 'f32';
@@ -71,7 +71,7 @@ if (goal == c${axis}) { ${add} }
 }`;
   const search = (place: Scratch): string => {
     const placeOf = (i: string): string =>
-      `offset + ${shader.buffer(place, 'read', 'i32')}[offset + ${i} * ${step}] * ${step}`;
+      `offset + ${shader.buffer(place, 'read', 'i32').read(`offset + ${i} * ${step}`)} * ${step}`;
     return `var low = 0;
 var high = ${length};
 while (low < high) {

@@ -1,11 +1,12 @@
 import type { Variable } from '../../compiler/position.ts';
 import type { Value } from '../../compiler/program.ts';
 import type { KernelContext } from './scalarCode.ts';
-import type { Place, Shader } from './shader.ts';
+import type { Place, Shader, ShaderTraits } from './shader.ts';
 
 export interface LoopOptions {
   /** Whether work is divided for a CPU that runs shaders, where barriers are dear. */
   readonly software: boolean;
+  readonly traits: ShaderTraits;
   reportNumber(gather: Value): number;
   /** Leaves that a kernel overwrites, and what is written there. */
   readonly inPlace?: ReadonlyMap<Place, Place>;

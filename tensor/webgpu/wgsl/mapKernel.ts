@@ -1,7 +1,6 @@
 import { describeLoops } from '../../compiler/describe.ts';
 import type { LoopKernel } from '../../compiler/kernel.ts';
 import { at, flatten, keyOf } from '../../compiler/position.ts';
-import { isHalf } from '../../dtype.ts';
 import { stridesOf } from '../../shape.ts';
 import { decode, type LoopOptions, nameLoops, product } from './loops.ts';
 import { Computed, computeScalar, type KernelContext, movablePosition } from './scalarCode.ts';
@@ -11,8 +10,8 @@ import { type Kernel, narrow, Shader } from './shader.ts';
 const mapSize = 64;
 
 /** An invocation for each element, or for two halves that share a word. */
-export function mapKernel(kernel: LoopKernel, { reportNumber, inPlace }: LoopOptions): Kernel {
-  const shader = new Shader(inPlace);
+export function mapKernel(kernel: LoopKernel, { traits, reportNumber, inPlace }: LoopOptions): Kernel {
+  const shader = new Shader(traits, inPlace);
   const all = [...kernel.outer, ...kernel.inner];
   const made = new Map<number, string>();
   const context: KernelContext = {
@@ -26,11 +25,12 @@ export function mapKernel(kernel: LoopKernel, { reportNumber, inPlace }: LoopOpt
   // An invocation that makes both halves of a word can store it as one.
   const paired = new Set(
     kernel.stages.flatMap(({ store, value }) =>
-      store !== undefined && isHalf(value.dtype) && keyOf(store) === inOrder ? [value] : [],
+      store !== undefined && shader.shareWords(value.dtype) && keyOf(store) === inOrder ? [value] : [],
     ),
   );
   for (const { store, value } of kernel.stages)
-    if (store !== undefined && isHalf(value.dtype)) shader.buffer(value, paired.has(value) ? 'write' : 'atomic');
+    if (store !== undefined && shader.shareWords(value.dtype))
+      shader.buffer(value, paired.has(value) ? 'write' : 'atomic');
   const pairs = paired.size > 0;
   const words = new Map([...paired].map((value) => [value, shader.name()]));
 
@@ -41,7 +41,7 @@ export function mapKernel(kernel: LoopKernel, { reportNumber, inPlace }: LoopOpt
     made.set(stage, name);
     if (store === undefined) return code;
     const word = words.get(value);
-    if (word === undefined || !isHalf(value.dtype))
+    if (word === undefined || !shader.shareWords(value.dtype))
       return `${code}${shader.store(value, movablePosition(context, store), name)}\n`;
     return `${code}${word} |= ${narrow(value.dtype, name)} << (16u * lane);\n`;
   });
@@ -53,7 +53,7 @@ export function mapKernel(kernel: LoopKernel, { reportNumber, inPlace }: LoopOpt
 let element = unit * 2u + lane;
 if (element >= ${count}u) { break; }
 ${element}}
-${[...words].map(([value, word]) => `${shader.buffer(value, 'write')}[unit] = ${word};\n`).join('')}`
+${[...words].map(([value, word]) => `${shader.buffer(value, 'write').write('unit', word)}\n`).join('')}`
     : `${guard}let element = unit;\n${element}`;
   return shader.finish(describeLoops(kernel), mapSize, Math.ceil(units / mapSize), text);
 }

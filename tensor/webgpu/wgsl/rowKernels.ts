@@ -3,7 +3,6 @@ import type { LoopKernel, Scalar, Stage } from '../../compiler/kernel.ts';
 import { contiguousAlong } from '../../compiler/loops.ts';
 import { variablesOf } from '../../compiler/position.ts';
 import { partsOf, positionsOf } from '../../compiler/scalars.ts';
-import { isHalf } from '../../dtype.ts';
 import { rounded } from './apply.ts';
 import { decode, type LoopOptions, nameLoops, product } from './loops.ts';
 import { Computed, computeScalar, type KernelContext, movablePosition } from './scalarCode.ts';
@@ -63,12 +62,12 @@ function divide(kernel: LoopKernel, { software }: LoopOptions): Division {
 
 function rowKernel(
   kernel: LoopKernel,
-  { reportNumber }: LoopOptions,
+  { traits, reportNumber }: LoopOptions,
   { alone, size, parts }: Division,
   role: Role,
   totals: ReadonlyMap<Stage, Scratch>,
 ): Kernel {
-  const shader = new Shader();
+  const shader = new Shader(traits);
   const made = new Map<number, string>();
   const context: KernelContext = {
     shader,
@@ -80,7 +79,7 @@ function rowKernel(
   const isStored = (stage: Stage): boolean =>
     stage.store !== undefined && (role === 'whole' || isInnerMap(stage) === (role === 'part'));
   for (const stage of kernel.stages) {
-    if (isStored(stage)) shader.buffer(stage.value, isHalf(stage.value.dtype) ? 'atomic' : 'write');
+    if (isStored(stage)) shader.buffer(stage.value, shader.shareWords(stage.value.dtype) ? 'atomic' : 'write');
   }
   const [rows, length] = [product(kernel.outer), product(kernel.inner)];
   const inner = new Set(kernel.inner);

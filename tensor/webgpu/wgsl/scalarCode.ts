@@ -72,8 +72,8 @@ export const checkIndex = (
   index: string,
   size: number,
 ): string => {
-  const name = context.shader.buffer(report, 'atomic');
-  return `if (u32(${index}) >= ${size}u) { atomicMax(&${name}[${context.reportNumber(value)}], u32(${index})); }`;
+  const notes = context.shader.buffer(report, 'atomic');
+  return `if (u32(${index}) >= ${size}u) { ${notes.atomic('Max', `${context.reportNumber(value)}`, `u32(${index})`)} }`;
 };
 
 /** Code that gives a scalar, and what it is made of, names, which are entered into `computed`. */

@@ -1,7 +1,23 @@
 import { computeDType } from '../../compiler/lower.ts';
 import type { Value } from '../../compiler/program.ts';
 import type { DType } from '../../dtype.ts';
+import { sizeOf } from '../../shape.ts';
+import { deviceBytes } from '../transfers.ts';
+import { type Access, BufferCode, type Part } from './bufferCode.ts';
 import { functionsFor } from './library.ts';
+
+/** What shaders may count on. */
+export interface ShaderTraits {
+  /** The most bytes of a buffer that a shader sees at once; a larger one it sees in parts. */
+  readonly bindingBytes: number;
+  /** Whether there is the type f16. */
+  readonly halves: boolean;
+  /** How many invocations make a subgroup, where the subgroups of a workgroup follow one another; else `undefined`. */
+  readonly subgroupSize: number | undefined;
+}
+
+/** What every adapter has. */
+export const plainTraits: ShaderTraits = { bindingBytes: 2 ** 27, halves: false, subgroupSize: undefined };
 
 /** Memory that only one plan knows, for what a step needs between its kernels. */
 export interface Scratch {
@@ -14,10 +30,14 @@ export const report = { kind: 'report' } as const;
 
 export type Place = Value | Scratch | typeof report;
 
-/** How a kernel uses a buffer. Atomic is for halves that share a word with a neighbour's. */
-export type Access = 'read' | 'write' | 'atomic';
+/** Bytes that a place takes; those of the report are known to the run. */
+export const placeBytes = (place: Place): number => {
+  if ('primitive' in place) return deviceBytes(place.dtype, sizeOf(place.shape));
+  return place.kind === 'scratch' ? place.bytes : 0;
+};
 
-export interface Binding {
+/** What a shader sees of a place. */
+export interface Binding extends Part {
   readonly place: Place;
   readonly access: 'read' | 'write';
 }
@@ -44,11 +64,6 @@ export const typeOf = (dtype: DType): 'f32' | 'i32' | 'u32' | 'bool' => {
   return type;
 };
 
-const isNarrow = (dtype: DType): dtype is 'f16' | 'bf16' => dtype === 'f16' || dtype === 'bf16';
-
-/** The word that an element is stored in. */
-const wordOf = (dtype: DType): string => (dtype === 'f32' || dtype === 'i32' ? dtype : 'u32');
-
 const dtypeOf = (place: Place): DType => ('primitive' in place ? place.dtype : 'u32');
 
 const constants: Readonly<Record<string, number>> = {
@@ -60,15 +75,18 @@ const constants: Readonly<Record<string, number>> = {
 
 /** A shader under construction: collects what its code refers to. */
 export class Shader {
+  readonly traits: ShaderTraits;
   readonly #places: ReadonlyMap<Place, Place>;
-  readonly #bindings: { place: Place; access: Access; element: string }[] = [];
+  readonly #buffers: { readonly place: Place; readonly element: string; readonly code: BufferCode }[] = [];
   readonly #numbers: KernelNumber[] = [];
   readonly #numberAt = new Map<string, number>();
   readonly #declarations: string[] = [];
+  readonly #features = new Set<'f16' | 'subgroups'>();
   #names = 0;
 
   /** `places` has those that lie in the memory of another, so that one buffer serves both. */
-  constructor(places: ReadonlyMap<Place, Place> = new Map()) {
+  constructor(traits: ShaderTraits, places: ReadonlyMap<Place, Place> = new Map()) {
+    this.traits = traits;
     this.#places = places;
   }
 
@@ -77,14 +95,36 @@ export class Shader {
     return `v${this.#names++}`;
   }
 
-  /** Names the buffer of a place. `element` overrides the type of its elements, as vec4f. */
-  buffer(asked: Place, access: Access, element = wordOf(dtypeOf(asked))): string {
+  /** The buffer of a place. `element` overrides the type of its elements, as vec4f. */
+  buffer(asked: Place, access: Access, element = this.#wordOf(dtypeOf(asked))): BufferCode {
     const place = this.#places.get(asked) ?? asked;
-    const index = this.#bindings.findIndex((other) => other.place === place && other.element === element);
-    const known = this.#bindings[index];
-    if (known === undefined) return `b${this.#bindings.push({ place, access, element }) - 1}`;
-    if (known.access === 'read') known.access = access;
-    return `b${index}`;
+    const known = this.#buffers.find((other) => other.place === place && other.element === element);
+    if (known !== undefined) {
+      known.code.use(access);
+      return known.code;
+    }
+    const name = `b${this.#buffers.length}`;
+    const code = new BufferCode(name, element, access, placeBytes(place), this.traits.bindingBytes);
+    this.#buffers.push({ place, element, code });
+    if (element === 'f16') this.#features.add('f16');
+    return code;
+  }
+
+  /** Whether two elements share a word, so that storing one of them takes more than an assignment. */
+  shareWords(dtype: DType): boolean {
+    return dtype === 'bf16' || (dtype === 'f16' && !this.traits.halves);
+  }
+
+  /** The word that an element is stored in. */
+  #wordOf(dtype: DType): string {
+    if (dtype === 'f16' && this.traits.halves) return 'f16';
+    return dtype === 'f32' || dtype === 'i32' ? dtype : 'u32';
+  }
+
+  /** The invocation's number in its subgroup. Only where there are subgroups. */
+  lane(): string {
+    this.#features.add('subgroups');
+    return 'lane';
   }
 
   /** Variables outside of functions. */
@@ -113,36 +153,37 @@ export class Shader {
   /** The element number `index` (an i32) of a value. */
   load(value: Value, index: string): string {
     const { dtype } = value;
-    const name = this.buffer(value, 'read');
-    if (isNarrow(dtype)) {
-      const place = this.#places.get(value) ?? value;
-      const isAtomic = this.#bindings.some((other) => other.place === place && other.access === 'atomic');
-      const word = isAtomic ? `atomicLoad(&${name}[(${index}) >> 1u])` : `${name}[(${index}) >> 1u]`;
+    const buffer = this.buffer(value, 'read');
+    if (this.shareWords(dtype)) {
+      const word = buffer.read(`(${index}) >> 1u`);
       return `${dtype === 'f16' ? 'widenF16' : 'widenBf16'}((${word} >> ((u32(${index}) & 1u) << 4u)) & 0xffffu)`;
     }
-    return dtype === 'bool' ? `(${name}[${index}] != 0u)` : `${name}[${index}]`;
+    if (dtype === 'f16') return `f32(${buffer.read(index)})`;
+    return dtype === 'bool' ? `(${buffer.read(index)} != 0u)` : buffer.read(index);
   }
 
-  /** Stores an element. A half shares its word with a neighbour, which another invocation may be storing. */
+  /** Stores an element. A half may share its word with a neighbour, which another invocation may be storing. */
   store(value: Value, index: string, element: string): string {
     const { dtype } = value;
-    if (isNarrow(dtype)) {
-      const name = this.buffer(value, 'atomic');
-      const [shift, word] = [this.name(), `&${name}[(${index}) >> 1u]`];
+    if (this.shareWords(dtype)) {
+      const buffer = this.buffer(value, 'atomic');
+      const [shift, word] = [this.name(), `(${index}) >> 1u`];
       return `let ${shift} = (u32(${index}) & 1u) << 4u;
-atomicAnd(${word}, ~(0xffffu << ${shift}));
-atomicOr(${word}, ${narrow(dtype, element)} << ${shift});`;
+${buffer.atomic('And', word, `~(0xffffu << ${shift})`)}
+${buffer.atomic('Or', word, `${narrow(dtype, element)} << ${shift}`)}`;
     }
-    const name = this.buffer(value, 'write');
-    return `${name}[${index}] = ${dtype === 'bool' ? `select(0u, 1u, ${element})` : element};`;
+    const buffer = this.buffer(value, 'write');
+    if (dtype === 'f16') return buffer.write(index, `bitcast<vec2<f16>>(${narrow(dtype, element)}).x`);
+    return buffer.write(index, dtype === 'bool' ? `select(0u, 1u, ${element})` : element);
   }
 
   /** The finished kernel; `body` is that of the main function. */
   finish(label: string, workgroupSize: number, workgroups: number, body: string): Kernel {
     const withConstants = [...functionsFor(body), ...this.#declarations].join('\n');
+    const lane = this.#features.has('subgroups') ? ', @builtin(subgroup_invocation_id) lane: u32' : '';
     const code = `${withConstants}
 @compute @workgroup_size(${workgroupSize})
-fn main(@builtin(workgroup_id) groupId: vec3u, @builtin(num_workgroups) groupCount: vec3u, @builtin(local_invocation_index) localIndex: u32) {
+fn main(@builtin(workgroup_id) groupId: vec3u, @builtin(num_workgroups) groupCount: vec3u, @builtin(local_invocation_index) localIndex: u32${lane}) {
 let group = i32(groupId.y * groupCount.x + groupId.x);
 let local = i32(localIndex);
 ${body}
@@ -151,26 +192,20 @@ ${body}
       return name === 'ZERO' ? word : `bitcast<f32>(${word})`;
     });
     const numbers = this.#numbers.length;
-    const head =
-      numbers === 0 ? [] : [`@group(0) @binding(0) var<uniform> numbers: array<vec4u, ${Math.ceil(numbers / 4)}>;`];
-    this.#bindings.forEach(({ access, element }, i) => {
-      const type = access === 'atomic' ? `atomic<${element}>` : element;
-      const mode = access === 'read' ? 'read' : 'read_write';
-      head.push(`@group(0) @binding(${i + 1}) var<storage, ${mode}> b${i}: array<${type}>;`);
-    });
-    return {
-      label,
-      source: `${head.join('\n')}\n${code}\n`,
-      numbers: this.#numbers,
-      bindings: this.#bindings.map(({ place, access }) => ({ place, access: access === 'read' ? 'read' : 'write' })),
-      workgroups,
-    };
+    const head = [...this.#features].map((feature) => `enable ${feature};`);
+    if (numbers > 0) head.push(`@group(0) @binding(0) var<uniform> numbers: array<vec4u, ${Math.ceil(numbers / 4)}>;`);
+    const bindings: Binding[] = [];
+    for (const { place, code } of this.#buffers) {
+      head.push(code.declarations(bindings.length + 1));
+      const access = code.access === 'read' ? 'read' : 'write';
+      bindings.push(...code.parts.map((part): Binding => ({ place, access, ...part })));
+    }
+    return { label, source: `${head.join('\n')}\n${code}\n`, numbers: this.#numbers, bindings, workgroups };
   }
 }
 
 /** The bits of an f32 as those of a half. */
-export const narrow = (dtype: 'f16' | 'bf16', x: string): string =>
-  `${dtype === 'f16' ? 'narrowF16' : 'narrowBf16'}(${x})`;
+export const narrow = (dtype: DType, x: string): string => `${dtype === 'f16' ? 'narrowF16' : 'narrowBf16'}(${x})`;
 
 const fromWord = (type: ReturnType<typeof typeOf>, word: string): string => {
   if (type === 'u32') return word;

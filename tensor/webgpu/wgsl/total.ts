@@ -39,15 +39,22 @@ export class Total {
 
   /** Joins what the invocations of a workgroup have; afterwards each has the result. */
   join(size: number): string {
-    const shared = this.#shader.name();
     const type = this.#exact ? 'vec2f' : typeOf(this.#dtype);
-    this.#shader.declare(`var<workgroup> ${shared}: array<${type}, ${size}>;`);
+    const { subgroupSize } = this.#shader.traits;
+    // Truth values cannot be looked at across a subgroup.
+    return subgroupSize !== undefined && subgroupSize <= size && type !== 'bool'
+      ? this.#joinSubgroups(size, subgroupSize, type)
+      : this.#joinHalves(size, type);
+  }
+
+  /** In each round, half of the invocations take over what the other half has. */
+  #joinHalves(size: number, type: string): string {
+    const shared = this.#shared(type, size);
     const [a, b] = [`${shared}[local]`, `${shared}[local + half]`];
-    const joined = this.#exact ? `joinSums(${a}, ${b})` : this.#combine(a, b);
     return `${shared}[local] = ${this.#name};
 workgroupBarrier();
 for (var half = ${size / 2}; half > 0; half /= 2) {
-if (local < half) { ${a} = ${joined}; }
+if (local < half) { ${a} = ${this.#joined(a, b)}; }
 workgroupBarrier();
 }
 ${this.#name} = ${shared}[0];
@@ -55,19 +62,48 @@ workgroupBarrier();
 `;
   }
 
+  /** First within each subgroup, without memory or barriers; then each invocation joins the few that are left. */
+  #joinSubgroups(size: number, subgroupSize: number, type: string): string {
+    const lines: string[] = [];
+    for (let distance = 1; distance < subgroupSize; distance *= 2) {
+      const other = `subgroupShuffleXor(${this.#name}, ${distance}u)`;
+      lines.push(`${this.#name} = ${this.#joined(this.#name, other)};\n`);
+    }
+    const subgroups = size / subgroupSize;
+    const shared = this.#shared(type, subgroups);
+    const isFirst = `${this.#shader.lane()} == 0u`;
+    lines.push(`if (${isFirst}) { ${shared}[local / ${subgroupSize}] = ${this.#name}; }
+workgroupBarrier();
+${this.#name} = ${shared}[0];
+for (var other = 1; other < ${subgroups}; other++) { ${this.#name} = ${this.#joined(this.#name, `${shared}[other]`)}; }
+workgroupBarrier();
+`);
+    return lines.join('');
+  }
+
+  #shared(type: string, count: number): string {
+    const shared = this.#shader.name();
+    this.#shader.declare(`var<workgroup> ${shared}: array<${type}, ${count}>;`);
+    return shared;
+  }
+
+  /** Two running results as one. */
+  #joined(a: string, b: string): string {
+    return this.#exact ? `joinSums(${a}, ${b})` : this.#combine(a, b);
+  }
+
   /** Keeps the running result at a place. */
   keep(place: Place, index: string): string {
     const kept = this.#shader.buffer(place, 'write', this.#kept());
     const isBool = typeOf(this.#dtype) === 'bool';
-    return `${kept}[${index}] = ${isBool ? `select(0u, 1u, ${this.#name})` : this.#name};`;
+    return kept.write(index, isBool ? `select(0u, 1u, ${this.#name})` : this.#name);
   }
 
   /** Joins a running result that was kept. */
   addKept(place: Place, index: string): string {
-    const kept = `${this.#shader.buffer(place, 'read', this.#kept())}[${index}]`;
+    const kept = this.#shader.buffer(place, 'read', this.#kept()).read(index);
     const element = typeOf(this.#dtype) === 'bool' ? `(${kept} != 0u)` : kept;
-    const joined = this.#exact ? `joinSums(${this.#name}, ${element})` : this.#combine(this.#name, element);
-    return `${this.#name} = ${joined};\n`;
+    return `${this.#name} = ${this.#joined(this.#name, element)};\n`;
   }
 
   /** The type in which a running result is kept. */

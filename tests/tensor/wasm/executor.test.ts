@@ -2,43 +2,12 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { checkpoint, grad, vjp } from '../../../autograd/index.ts';
-import { type Program, programInputs, programs, runProgram } from '../../../autograd/testing/index.ts';
+import { grad } from '../../../autograd/index.ts';
+import { programs } from '../../../autograd/testing/index.ts';
 import * as t from '../../../tensor/index.ts';
 import { ReferenceDevice } from '../../../tensor/reference/device.ts';
 import { WasmDevice } from '../../../tensor/wasm/device.ts';
-
-const ones = (x: t.Tensor): t.Tensor => t.onesLike(x);
-
-/** What a program gives, and where asked for, the gradients of its float results by its float inputs. */
-async function outcome(program: Program, device: t.Device, withGradients: boolean): Promise<number[][]> {
-  const inputs = await t.copy(programInputs(program), { device });
-  const outputs = runProgram(program, inputs);
-  const results = [...outputs];
-  if (
-    withGradients &&
-    outputs.every(({ dtype }) => t.isFloat(dtype)) &&
-    inputs.every(({ dtype }) => t.isFloat(dtype))
-  ) {
-    const { value, pullback } = vjp((...xs: t.Tensor[]) => runProgram(program, xs), ...inputs);
-    results.push(...pullback(value.map(ones)));
-  }
-  await t.realize(results, { device });
-  const read = await Promise.all(results.map(async (result) => Array.from(await t.read(result))));
-  t.dispose([inputs, results]);
-  return read;
-}
-
-function expectClose(actual: readonly number[][], expected: readonly number[][], bound: number): void {
-  expect(actual.map(({ length }) => length)).toEqual(expected.map(({ length }) => length));
-  actual.forEach((list, i) => {
-    const other = expected[i] ?? [];
-    const size = Math.max(1, ...other.map(Math.abs));
-    list.forEach((value, k) => {
-      expect(Math.abs(value - (other[k] as number))).toBeLessThanOrEqual(bound * size);
-    });
-  });
-}
+import { chainPeaks, expectClose, outcome } from '../randomPrograms.ts';
 
 const reference = new ReferenceDevice();
 
@@ -128,26 +97,8 @@ describe('plans', () => {
 describe('memory', () => {
   test('checkpointing lowers the peak', async () => {
     const device = await WasmDevice.open({ threads: 1 });
-    const peakOf = async (block: (x: t.Tensor) => t.Tensor): Promise<number> => {
-      const x = await t.realize(t.random.normal(t.key(3), [64, 64]).mul(0.1), { device });
-      const before = device.memory().bytes;
-      device.resetPeak();
-      const f = (y: t.Tensor): t.Tensor => {
-        let h = y;
-        for (let i = 0; i < 6; i++) h = block(h);
-        return h.square().sum();
-      };
-      const gradient = await t.realize(grad(f)(x));
-      const peak = device.memory().peakBytes - before;
-      t.dispose([x, gradient]);
-      return peak;
-    };
-    const square = (x: t.Tensor): t.Tensor => {
-      let h = x;
-      for (let i = 0; i < 4; i++) h = t.matmul(h, x).tanh();
-      return h;
-    };
-    expect(await peakOf(checkpoint(square))).toBeLessThan(0.7 * (await peakOf(square)));
+    const { plain, saved } = await chainPeaks(device);
+    expect(saved).toBeLessThan(0.7 * plain);
   });
 
   test('a training step writes over the state that it replaces', async () => {

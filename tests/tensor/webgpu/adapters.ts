@@ -4,7 +4,7 @@ const gpu = await findGpu();
 export const adapter: GPUAdapter | null = (await gpu?.requestAdapter()) ?? null;
 
 /** An object with some members replaced; the others are its own. */
-function wrapped<T extends object>(object: T, replaced: object): T {
+export function wrapped<T extends object>(object: T, replaced: object): T {
   return new Proxy(object, {
     get(target, name) {
       if (name in replaced) return Reflect.get(replaced, name);

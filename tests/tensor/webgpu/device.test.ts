@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import * as t from '../../../tensor/index.ts';
 import { WebGpuDevice } from '../../../tensor/webgpu/device.ts';
-import { adapter, adapterWith, adapterWithLimits } from './adapters.ts';
+import { adapter, adapterWith, adapterWithLimits, wrapped } from './adapters.ts';
 
 const values = async (x: t.Tensor): Promise<number[]> => Array.from(await t.read(x));
 
@@ -54,6 +54,45 @@ describe.skipIf(adapter === null)('the WebGPU device', () => {
     device.close();
   });
 
+  test('a run is one submission, an upload is followed by one, and shaders are compiled at the same time', async () => {
+    let [submissions, written, open, mostOpen] = [0, 0, 0, 0];
+    const device = await WebGpuDevice.open({
+      adapter: adapterWith((device) => ({
+        queue: wrapped(device.queue, {
+          submit: (commands: readonly GPUCommandBuffer[]) => {
+            submissions++;
+            written = 0;
+            device.queue.submit(commands);
+          },
+          writeBuffer: (...given: Parameters<GPUQueue['writeBuffer']>) => {
+            written++;
+            device.queue.writeBuffer(...given);
+          },
+        }),
+        createComputePipeline: () => {
+          throw new Error('a pipeline that everything waits for');
+        },
+        createComputePipelineAsync: async (descriptor: GPUComputePipelineDescriptor) => {
+          mostOpen = Math.max(mostOpen, ++open);
+          const pipeline = await device.createComputePipelineAsync(descriptor);
+          open--;
+          return pipeline;
+        },
+      })),
+    });
+    const x = await t.realize(t.tensor([1, 2, 3, 4], { shape: [2, 2], device }));
+    [submissions, mostOpen] = [0, 0];
+    const product = t.matmul(t.exp(x), x);
+    const [kept, sums] = await t.realize([t.matmul(product, product), t.cumsum(product, 0).mul(3)] as const);
+    expect([submissions, written]).toEqual([1, 0]);
+    expect(mostOpen).toBeGreaterThanOrEqual(4);
+    t.dispose([kept, sums]);
+    submissions = 0;
+    t.tensor([5, 6], { device });
+    expect([submissions, written]).toEqual([1, 0]);
+    device.close();
+  });
+
   test('a process that has computed ends by itself', async () => {
     const program = `import { openDevice, read, setDefaultDevice, tensor } from './tensor/index.ts';
       const device = await openDevice('webgpu');
@@ -67,12 +106,12 @@ describe.skipIf(adapter === null)('the WebGPU device', () => {
 
 describe.skipIf(adapter === null)('what goes wrong on the WebGPU device', () => {
   test('a tensor that is too large is refused by name and numbers, and the device goes on', async () => {
-    const device = await WebGpuDevice.open({ adapter: adapterWithLimits({ maxStorageBufferBindingSize: 1000 }) });
+    const device = await WebGpuDevice.open({ adapter: adapterWithLimits({ maxBufferSize: 1000 }) });
     const before = device.memory();
     const message =
-      "webgpu: f32[500] that the kernel 'exp' writes is too large for this device: it has 2000 bytes, and a kernel sees at most 1000 at once";
+      "webgpu: f32[500] that the kernel 'exp' writes is too large for this device: it has 2000 bytes, and a buffer at most 1000";
     await expect(t.realize(t.exp(t.zeros([500])), { device })).rejects.toThrow(message);
-    await expect(t.realize(t.tensor(new Float32Array(500)), { device })).rejects.toThrow(/2000 bytes.* 1000 at once/);
+    await expect(t.realize(t.tensor(new Float32Array(500)), { device })).rejects.toThrow(/2000 bytes.*at most 1000/);
     expect(device.memory()).toMatchObject({ bytes: before.bytes, buffers: before.buffers });
     expect(await values(t.add(t.tensor([1], { device }), 1))).toEqual([2]);
     device.close();

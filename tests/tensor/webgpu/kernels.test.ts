@@ -67,11 +67,27 @@ const rows: Readonly<Record<string, () => t.Tensor>> = {
     const index = t.cast(t.mul(t.abs(whole([5, 99], 3)), 2), 'i32');
     return t.scatterAdd(t.cast(whole([6, 11], 1), 'f16'), index, t.cast(whole([5, 99], 2), 'f16'), 1).cast('f32');
   },
+  'products of halves': () => {
+    const [a, b] = [t.cast(whole([66, 131], 1), 'f16'), t.cast(whole([66, 131], 2), 'f16')];
+    return t.cast(t.matmul(a, t.transpose(b)), 'f32');
+  },
+  'convolutions of halves': () => {
+    const [x, w] = [t.cast(whole([2, 8, 21, 19], 1), 'bf16'), t.cast(whole([26, 4, 3, 3], 2), 'bf16')];
+    return t.cast(conv(x, w, 2, 1, 1), 'f32');
+  },
   'halves, odd rows': () => {
     const x = t.cast(whole([5, 101], 1), 'f16');
     return t.cast(t.sub(x, t.max(x, 1, { keepDims: true })), 'f32');
   },
 };
+
+if (adapter !== null) {
+  const device = await WebGpuDevice.open();
+  const { halves, subgroupSize } = device.traits;
+  device.close();
+  if (!halves) console.warn('WebGPU: kernels with the type f16 were NOT tested: this adapter has no shader-f16');
+  if (subgroupSize === undefined) console.warn('WebGPU: kernels with subgroups were NOT tested: this adapter has none');
+}
 
 describe.skipIf(adapter === null)('webgpu kernels', () => {
   for (const software of [true, false]) {

@@ -7,15 +7,18 @@ import { topologicalOrder } from '../../../tensor/graph.ts';
 import * as t from '../../../tensor/index.ts';
 import { sourceOf } from '../../../tensor/tensor.ts';
 import { draftPlan } from '../../../tensor/webgpu/plan.ts';
+import { plainTraits, type ShaderTraits } from '../../../tensor/webgpu/wgsl/shader.ts';
 
 const pendingInputs = (tensor: t.Tensor): readonly t.Tensor[] => {
   const source = sourceOf(tensor);
   return source.kind === 'pending' ? source.node.inputs : [];
 };
 
-const planOf = (outputs: readonly t.Tensor[], options: { fuse?: boolean } = {}) => {
+const planOf = (outputs: readonly t.Tensor[], options: { fuse?: boolean; traits?: ShaderTraits } = {}) => {
   const order = topologicalOrder(outputs, pendingInputs).filter((tensor) => sourceOf(tensor).kind === 'pending');
-  return draftPlan(readProgram(order, outputs), { software: true, fuse: true, ...options }).plan([]);
+  return draftPlan(readProgram(order, outputs), { software: true, traits: plainTraits, fuse: true, ...options }).plan(
+    [],
+  );
 };
 
 /** Every adapter has eight storage buffers for a kernel, and many have no more. */
@@ -57,4 +60,34 @@ describe('a kernel has no more buffers than every adapter allows', () => {
       { numRuns: 200, seed: 20260 },
     );
   });
+});
+
+test('contractions read halves as they are, and results are stored without atomics where there is f16', () => {
+  const planWith = (traits: ShaderTraits) => {
+    const half = (rows: number, columns: number): t.Tensor => t.cast(leaf(rows, columns), 'f16');
+    const [a, b] = [half(80, 70), half(70, 90)];
+    return planOf([t.matmul(a, b), t.sum(a, 1)], { traits });
+  };
+  const packed = planWith(plainTraits);
+  expect(packed.reports.flatMap(({ writes }) => writes)).not.toContain('f32[80, 70]');
+  expect(packed.reports.flatMap(({ writes }) => writes)).not.toContain('f32[70, 90]');
+  const sources = ({ kernels }: typeof packed): string[] => kernels.map(({ kernel }) => kernel.source);
+  expect(sources(packed).some((source) => source.includes('atomic'))).toBe(true);
+  const native = sources(planWith({ ...plainTraits, halves: true }));
+  expect(native.some((source) => source.includes('atomic'))).toBe(false);
+  expect(native.every((source) => source.startsWith('enable f16;'))).toBe(true);
+});
+
+test('rows are joined within subgroups where there are any', () => {
+  const source = (subgroupSize: number | undefined): string => {
+    const order = [t.sum(leaf(300, 500), 1)];
+    const [sum] = draftPlan(readProgram(order, order), {
+      software: false,
+      traits: { ...plainTraits, subgroupSize },
+      fuse: true,
+    }).plan([]).kernels;
+    return sum?.kernel.source ?? '';
+  };
+  expect(source(undefined)).not.toContain('subgroup');
+  expect(source(32)).toMatch(/^enable subgroups;(.|\n)*subgroupShuffleXor\(\w+, 16u\)/);
 });

@@ -1,0 +1,76 @@
+import type { Program } from '../compiler/program.ts';
+import { usage } from './gpu.ts';
+import { Pipelines } from './pipelines.ts';
+import { type Draft, draftPlan, type Taken } from './plan.ts';
+import type { ReadyPlan } from './run.ts';
+import type { TaskOptions } from './tasks.ts';
+
+/** A compiled program, and for each way in which it overwrites what it is given its kernels. */
+export interface Compiled {
+  readonly draft: Draft;
+  readonly plans: Map<string, ReadyPlan>;
+}
+
+export interface PlansOptions extends TaskOptions {
+  /** How many programs' plans are kept. */
+  readonly most: number;
+}
+
+/** Compiles programs, and keeps what was used last. */
+export class Plans {
+  readonly #device: GPUDevice;
+  readonly #options: PlansOptions;
+  readonly #pipelines: Pipelines;
+  readonly #programs = new Map<string, Compiled>();
+  #compiled = 0;
+
+  constructor(device: GPUDevice, options: PlansOptions) {
+    this.#device = device;
+    this.#options = options;
+    this.#pipelines = new Pipelines(device);
+  }
+
+  /** How many programs have been compiled so far. */
+  get compiled(): number {
+    return this.#compiled;
+  }
+
+  compiledFor(program: Program): Compiled {
+    const known = this.#programs.get(program.key);
+    if (known !== undefined) {
+      // Reinserted, so that the first of the map is the one unused for longest.
+      this.#programs.delete(program.key);
+      this.#programs.set(program.key, known);
+      return known;
+    }
+    const compiled = { draft: draftPlan(program, this.#options), plans: new Map<string, ReadyPlan>() };
+    this.#compiled++;
+    this.#programs.set(program.key, compiled);
+    for (const [key, { plans }] of this.#programs) {
+      if (this.#programs.size <= this.#options.most) break;
+      this.#programs.delete(key);
+      for (const { numbers } of plans.values()) numbers?.destroy();
+    }
+    return compiled;
+  }
+
+  /** The kernels of a program whose outputs take over these leaves' buffers; shaders are compiled at the same time. */
+  async planFor({ draft, plans }: Compiled, taken: Taken): Promise<ReadyPlan> {
+    const key = draft.inPlace(taken);
+    const known = plans.get(key);
+    if (known !== undefined) return known;
+    const plan = draft.plan(taken);
+    const pipelines = await Promise.all(plan.kernels.map(({ kernel }) => this.#pipelines.get(kernel)));
+    const numbers =
+      plan.numberBytes === 0
+        ? undefined
+        : this.#device.createBuffer({
+            size: plan.numberBytes,
+            usage: usage.uniform | usage.copyTarget,
+            label: 'numbers',
+          });
+    const ready = { plan, pipelines, numbers };
+    plans.set(key, ready);
+    return ready;
+  }
+}
