@@ -83,6 +83,36 @@ describe('gradients', () => {
       () => check(spatialAttention({ channels: 4, heads: 2, groups: 2, rescaleOutputFactor: 2 }), image),
     ],
     [
+      'spatialAttention without a norm',
+      () => check(spatialAttention({ channels: 4, heads: 2, rescaleOutputFactor: 2 }), normal(2, 1, 4, 2, 2)),
+    ],
+    [
+      'attention with a mask',
+      () =>
+        check(
+          {
+            ...attention({ queryDim: 4, contextDim: 6, ...heads }),
+            apply: (params, x: Tensor, y: Tensor) =>
+              attention({ queryDim: 4, contextDim: 6, ...heads }).apply(
+                params,
+                x,
+                y,
+                tensor([1, 0, 1, 1, 0]).greater(0).reshape([1, 1, 1, 5]),
+              ),
+          },
+          tokens,
+          context,
+        ),
+    ],
+    [
+      'dropout',
+      () =>
+        check(
+          stateless((x) => dropout(x, 0.5, key(7))),
+          tokens,
+        ),
+    ],
+    [
       'basicTransformerBlock',
       () => check(basicTransformerBlock({ width: 4, contextDim: 6, ...heads }), tokens, context),
     ],
