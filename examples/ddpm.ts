@@ -194,18 +194,17 @@ while (losses.length < steps && !stopped) {
   const mean = recent.reduce((sum, one) => sum + one, 0) / recent.length;
   const rate = (1000 * (step - first)) / (performance.now() - began);
   bar.update(step, { loss: mean.toFixed(4), rate: rate.toFixed(1) });
-  if (step % every === 0 && step < steps) {
+  if (step % every === 0 && step < steps && !stopped) {
     await saveCheckpoint(state, losses);
     await drawSamples(state.average, `samples-${String(step).padStart(6, '0')}.png`);
   }
 }
 bar.stop();
 await saveCheckpoint(state, losses);
-await drawSamples(state.average, 'samples.png');
-await saveModelFolder(join(options.out, 'unet'), config, state.average);
-if (losses.length > 0) await save('loss.svg', lossCurveSvg(losses));
-console.log(
-  losses.length < steps
-    ? `stopped after step ${losses.length}; the same command goes on from there`
-    : `${losses.length} steps; samples.png, loss.svg and the model's folder unet are in ${options.out}`,
-);
+if (losses.length < steps) console.log(`stopped after step ${losses.length}; the same command goes on from there`);
+else {
+  await drawSamples(state.average, 'samples.png');
+  await saveModelFolder(join(options.out, 'unet'), config, state.average);
+  await save('loss.svg', lossCurveSvg(losses));
+  console.log(`${steps} steps; samples.png, loss.svg and the model's folder unet are in ${options.out}`);
+}

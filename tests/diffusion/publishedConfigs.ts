@@ -173,3 +173,61 @@ export const ssd1b: Readonly<Record<string, unknown>> = {
   transformer_layers_per_block: [[1], [2, 2], [4, 4]],
   up_block_types: ['CrossAttnUpBlock2D', 'CrossAttnUpBlock2D', 'UpBlock2D'],
 };
+
+const latents = {
+  beta_end: 0.012,
+  beta_schedule: 'scaled_linear',
+  beta_start: 0.00085,
+  clip_sample: false,
+  num_train_timesteps: 1000,
+  set_alpha_to_one: false,
+  skip_prk_steps: true,
+  steps_offset: 1,
+  trained_betas: null,
+} as const;
+
+/** What published `scheduler_config.json`s say, and the first and last of 20 steps of time that they mean. */
+export const publishedSchedulers: Readonly<
+  Record<string, { readonly config: Readonly<Record<string, unknown>>; readonly first: number; readonly last: number }>
+> = {
+  'google/ddpm-cifar10-32': {
+    config: {
+      _class_name: 'DDPMScheduler',
+      _diffusers_version: '0.1.1',
+      beta_end: 0.02,
+      beta_schedule: 'linear',
+      beta_start: 0.0001,
+      clip_sample: true,
+      num_train_timesteps: 1000,
+      timestep_values: null,
+      trained_betas: null,
+      variance_type: 'fixed_large',
+    },
+    first: 950,
+    last: 0,
+  },
+  'stable-diffusion-v1-5': {
+    config: { _class_name: 'PNDMScheduler', _diffusers_version: '0.6.0', ...latents },
+    first: 951,
+    last: 1,
+  },
+  'stabilityai/stable-diffusion-2-1': {
+    config: { _class_name: 'DDIMScheduler', _diffusers_version: '0.8.0', ...latents, prediction_type: 'v_prediction' },
+    first: 951,
+    last: 1,
+  },
+  'stabilityai/stable-diffusion-xl-base-1.0': {
+    config: {
+      _class_name: 'EulerDiscreteScheduler',
+      _diffusers_version: '0.19.0.dev0',
+      ...latents,
+      interpolation_type: 'linear',
+      prediction_type: 'epsilon',
+      sample_max_value: 1,
+      timestep_spacing: 'leading',
+      use_karras_sigmas: false,
+    },
+    first: 951,
+    last: 1,
+  },
+};

@@ -12,9 +12,21 @@ import {
   sample,
   samplerFromConfig,
 } from 'diffusion-dpo/diffusion';
-import { key, ones, openDevice, read, realize, setDefaultDevice, type Tensor, tensor } from 'diffusion-dpo/tensor';
+import {
+  item,
+  key,
+  ones,
+  openDevice,
+  read,
+  realize,
+  setDefaultDevice,
+  type Tensor,
+  tensor,
+} from 'diffusion-dpo/tensor';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+
+import { publishedSchedulers } from './publishedConfigs.ts';
 
 setDefaultDevice(await openDevice('reference'));
 
@@ -233,6 +245,11 @@ test('guidance goes beyond the conditional prediction, and rescaling brings its 
 });
 
 describe('configurations', () => {
+  test.each(Object.entries(publishedSchedulers))('of %s are read', (_, { config, first, last }) => {
+    const { timesteps } = samplerFromConfig(config)(20);
+    expect([timesteps[0], timesteps.at(-1)]).toEqual([first, last]);
+  });
+
   test('name their class, and fields of other samplers are left alone', () => {
     const sdxl = {
       _class_name: 'EulerDiscreteScheduler',
@@ -244,6 +261,28 @@ describe('configurations', () => {
     expect(() => samplerFromConfig({ _class_name: 'HeunDiscreteScheduler' })).toThrow(
       'samplerFromConfig: _class_name is "HeunDiscreteScheduler"; there are: DDPMScheduler',
     );
+  });
+
+  test('may spread the noise between bounds, and by its logarithm', () => {
+    const config = { beta_schedule: 'scaled_linear', beta_start: 0.00085, beta_end: 0.012 };
+    const bounded = { ...config, sigma_min: 0.1, sigma_max: 10, use_karras_sigmas: true };
+    const [most, ...others] = euler(bounded)(4).sigmas as readonly number[];
+    expect(most).toBeCloseTo(10, 10);
+    expect(others.at(-2)).toBeCloseTo(0.1, 10);
+    // One more value than there are steps: as in diffusers, the last step ends at the smallest, not at 0.
+    const logarithmic = euler({ ...config, interpolation_type: 'log_linear' })(5).sigmas as readonly number[];
+    expect(logarithmic).toHaveLength(6);
+    const ratio = (logarithmic[1] as number) / (logarithmic[0] as number);
+    expect((logarithmic[5] as number) / (logarithmic[4] as number)).toBeCloseTo(ratio, 10);
+    const { alphasCumprod } = noiseSchedule({ betaSchedule: 'scaled_linear', betaStart: 0.00085, betaEnd: 0.012 });
+    expect(logarithmic[5]).toBeCloseTo(Math.sqrt(1 / (alphasCumprod[0] as number) - 1), 10);
+  });
+
+  test('of other samplers may say to clip, which a sampler without clipping does not do', async () => {
+    const x = tensor([[3]], { dtype: 'f64' });
+    const trajectory = dpmSolverMultistep({ clip_sample: true, prediction_type: 'sample' })(2);
+    const { original } = trajectory.step(trajectory.start(x), x);
+    expect(await item(original as Tensor)).toBe(3);
   });
 
   test('are refused by every field that is unknown or not supported', () => {

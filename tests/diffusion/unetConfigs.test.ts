@@ -1,7 +1,18 @@
 import { readFileSync } from 'node:fs';
+import { grad } from 'diffusion-dpo/autograd';
 import { manifestOf, unet2dConditionModel, unet2dModel } from 'diffusion-dpo/diffusion';
 import { activation, conv2d, spatialAttention, timestepEmbedding, timestepMlp, watch } from 'diffusion-dpo/nn';
-import { concat, item, key, openDevice, random, realize, setDefaultDevice, type Tensor } from 'diffusion-dpo/tensor';
+import {
+  concat,
+  flattenTree,
+  item,
+  key,
+  openDevice,
+  random,
+  realize,
+  setDefaultDevice,
+  type Tensor,
+} from 'diffusion-dpo/tensor';
 import { describe, expect, test } from 'vitest';
 import { publishedUNets, ssd1b } from './publishedConfigs.ts';
 
@@ -168,6 +179,24 @@ describe('options of UNet2DConditionModel mean what they mean in diffusers:', ()
     expect(await distance(added, timestepMlp(29, 24).apply(addedParams, sizes))).toBeLessThan(1e-12);
     const end = conv2d(8, 4, 3, { padding: 1 }).apply(params.conv_out, normed.relu());
     expect(await distance(out, end)).toBeLessThan(1e-12);
+  });
+
+  test('checkpointing changes nothing but the memory', async () => {
+    const [plain, checkpointed] = [{}, { checkpointing: true }].map((options) =>
+      unet2dConditionModel({ ...small, dropout: 0.3 }, options),
+    ) as [ReturnType<typeof unet2dConditionModel>, ReturnType<typeof unet2dConditionModel>];
+    const params = await realize(plain.init(key(1), { dtype: 'f64' }));
+    const [x, context] = [normal(2, 1, 4, 4, 4), normal(3, 1, 2, 6)];
+    const slopes = (model: typeof plain) =>
+      grad((own: typeof params) =>
+        model
+          .apply(own, x, 7, { context, key: key(5) })
+          .square()
+          .mean(),
+      )(params);
+    const [a, b] = (await realize([slopes(plain), slopes(checkpointed)])).map((tree) => flattenTree(tree));
+    for (const [i, { path, tensor }] of (a ?? []).entries())
+      expect(await distance(tensor, b?.[i]?.tensor as Tensor), path).toBeLessThan(1e-12);
   });
 
   test('kernels of even width are padded so that pictures shrink', () => {
