@@ -1,5 +1,6 @@
 /**
- * UNets: time, kernels and peak memory of a forward pass, and of the gradient with and without checkpointing.
+ * UNets: time, steps a second, kernels and peak memory of a forward pass, and of forward and backward with and without
+ * checkpointing.
  *
  *   npx tsx bench/unets.ts                       a UNet in SDXL's form with few channels, and one of 10 million parameters
  *   npx tsx bench/unets.ts --models sd15         Stable Diffusion 1.5 at full size, bf16 weights: forward only
@@ -35,6 +36,7 @@ interface Model {
 }
 
 const models: Readonly<Record<string, Model>> = {
+  /** As in tests/golden/unet/sdxl. */
   sdxlForm: {
     config: {
       block_out_channels: [16, 32, 32],
@@ -44,7 +46,7 @@ const models: Readonly<Record<string, Model>> = {
       norm_num_groups: 8,
       attention_head_dim: [2, 4, 4],
       cross_attention_dim: 24,
-      transformer_layers_per_block: [1, 2, 3],
+      transformer_layers_per_block: [1, 1, 2],
       use_linear_projection: true,
       addition_embed_type: 'text_time',
       addition_time_embed_dim: 8,
@@ -92,6 +94,8 @@ interface Row {
   /** The median and the best, in milliseconds. */
   readonly median: number;
   readonly best: number;
+  /** By the median. */
+  readonly stepsPerSecond: number;
   readonly kernels: number;
   /** Of matrix products and convolutions. */
   readonly gflop: number;
@@ -148,9 +152,9 @@ async function measure(device: Device, name: string, model: Model): Promise<Row[
   const slope = (unet: typeof plain) => grad((own: typeof params) => output(unet, own).square().mean())(params);
   const tasks: [string, () => unknown][] = [['forward', () => output(plain, params)]];
   if (!halves) {
-    tasks.push(['gradient', () => slope(plain)]);
+    tasks.push(['and backward', () => slope(plain)]);
     const checkpointed = unet2dConditionModel(config, { checkpointing: true });
-    tasks.push(['gradient, checkpointed', () => slope(checkpointed)]);
+    tasks.push(['and backward, checkpointed', () => slope(checkpointed)]);
   }
   for (const [what, build] of tasks) {
     const { kernels } = await explain(build());
@@ -168,13 +172,14 @@ async function measure(device: Device, name: string, model: Model): Promise<Row[
       rate = Math.max(rate, await matmulRate());
     }
     times.sort((a, b) => a - b);
-    const best = times[0] as number;
+    const [best, median] = [times[0] as number, times[times.length >> 1] as number];
     rows.push({
       device: device.description,
       model: `${name}, ${(countParameters(params) / 1e6).toFixed(1)} M`,
       what,
-      median: times[times.length >> 1] as number,
+      median,
       best,
+      stepsPerSecond: 1000 / median,
       kernels: kernels.length,
       gflop: flops / 1e9,
       ofMatmul: flops / best / 1e6 / rate,
@@ -200,8 +205,8 @@ for (const deviceName of options.devices.split(',')) {
       if (options.json) continue;
       const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
       console.log(
-        `  ${row.model.padEnd(20)} ${row.what.padEnd(23)} ${row.best.toFixed(1).padStart(9)} ms, median ${row.median.toFixed(1)}, ` +
-          `${row.gflop.toFixed(2)} GFLOP, ${row.ofMatmul.toFixed(2)} of matmul's rate, ${row.kernels} kernels, ` +
+        `  ${row.model.padEnd(20)} ${row.what.padEnd(26)} ${row.best.toFixed(1).padStart(9)} ms, median ${row.median.toFixed(1)}, ` +
+          `${row.stepsPerSecond.toPrecision(3)} steps/s, ${row.gflop.toFixed(2)} GFLOP, ${row.ofMatmul.toFixed(2)} of matmul's rate, ${row.kernels} kernels, ` +
           `peak ${mebibytes(row.peak)}, process ${mebibytes(row.process)}`,
       );
     }

@@ -1,12 +1,13 @@
 /**
  * Noise schedules, samplers and the models of diffusion.
  *
- *   config   reading configuration files: every field is known, or refused by name
- *   noise/    how pictures become noise: schedules, noising, what networks predict
- *   samplers/ from noise to pictures: DDPM, DDIM, Euler, DPM-Solver++, PNDM; guidance
+ *   config        reading configuration files: every field is known, or refused by name
+ *   noise/        how pictures become noise: schedules, noising, what networks predict
+ *   samplers/     from noise to pictures: DDPM, DDIM, Euler, DPM-Solver++, PNDM; guidance
  *   checkpoint/   parameters from and to files and folders, as diffusers has them
- *   text/    CLIP's tokenizer and text encoder
- *   unet/    UNet2DModel and UNet2DConditionModel, from their config.json
+ *   text/         CLIP's tokenizer and text encoder
+ *   unet/         UNet2DModel and UNet2DConditionModel, from their config.json
+ *   pipeline/     a text encoder and a UNet together
  */
 
 export { formatObject, type JsonObject, parseObject } from './checkpoint/json.ts';

@@ -2,28 +2,54 @@
  * An unconditional DDPM (Ho et al. 2020) learns to draw emoji, 16 × 16 pixels large, from noise.
  *
  *   npm run ddpm                              600 steps, a few minutes on two cores; pictures go to out/ddpm
- *   npm run ddpm -- --steps 6000 --every 500
+ *   npm run ddpm -- --steps 6000 --every 500 --out out/longer
  *
- * Ctrl-C ends it after the step that is under way.
+ * Ctrl-C ends it after the step that is under way; the same command goes on from there.
  */
+import { existsSync } from 'node:fs';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
 import { valueAndGrad } from 'diffusion-dpo/autograd';
-import { addNoise, ddim, noiseSchedule, pictureKeys, sample, unet2dModel } from 'diffusion-dpo/diffusion';
+import {
+  addNoise,
+  ddim,
+  loadParameters,
+  noiseSchedule,
+  pictureKeys,
+  sample,
+  unet2dModel,
+} from 'diffusion-dpo/diffusion';
+import { saveModelFolder } from 'diffusion-dpo/diffusion/node';
 import { adamW, clipByGlobalNorm, countParameters, emaStep, learningRateSchedule } from 'diffusion-dpo/nn';
-import { copy, defaultDevice, item, key, random, read, realize, type Tensor, take, tensor } from 'diffusion-dpo/tensor';
+import {
+  copy,
+  defaultDevice,
+  flattenTree,
+  item,
+  key,
+  random,
+  read,
+  realize,
+  type Tensor,
+  take,
+  tensor,
+} from 'diffusion-dpo/tensor';
+import { openSafetensorsFile, saveSafetensors } from 'diffusion-dpo/tensor/node';
 import { emojiPictures, type Style } from './emoji/pictures.ts';
 import { gridPng } from './grid.ts';
+import { lossCurveSvg } from './lossCurve.ts';
 
 const { values: options } = parseArgs({
   options: {
     steps: { type: 'string', default: '600' },
     /** Pictures in a step. */
     batch: { type: 'string', default: '32' },
-    /** Steps between two grids of samples. */
+    /** Steps between two checkpoints, each with a grid of samples. */
     every: { type: 'string', default: '200' },
+    /** Pictures in a grid. */
+    samples: { type: 'string', default: '32' },
     rate: { type: 'string', default: '1e-3' },
     seed: { type: 'string', default: '0' },
     style: { type: 'string', default: 'twemoji' },
@@ -87,29 +113,65 @@ function next({ optimiser: state, average }: Training): Training {
 
 /** Written under another name first, so that what is there is always whole. */
 async function save(name: string, content: string | Uint8Array): Promise<void> {
-  await mkdir(options.out, { recursive: true });
   const path = join(options.out, name);
   await writeFile(`${path}.tmp`, content);
   await rename(`${path}.tmp`, path);
 }
 
+/** What a training depends on: one that was begun with other options is not gone on with. */
+const { out: _out, every: _every, samples: _samples, ...begunWith } = options;
+const checkpointPath = join(options.out, 'checkpoint.safetensors');
+
+/** The whole training, losses so far included, in one file. */
+async function saveCheckpoint({ optimiser: own, average }: Training, losses: readonly number[]): Promise<void> {
+  const tensors = flattenTree({ optimiser: own, average }).map(({ path, tensor }) => [path, tensor] as const);
+  await saveSafetensors(checkpointPath, [...tensors, ['losses', tensor(losses)]], {
+    metadata: { steps: String(own.steps), options: JSON.stringify(begunWith) },
+  });
+}
+
+/** A training from its checkpoint; `fresh` tells what tensors there are. */
+async function loadCheckpoint(fresh: Training): Promise<{ readonly state: Training; readonly losses: number[] }> {
+  await using file = await openSafetensorsFile(checkpointPath);
+  const before = file.metadata.get('options');
+  if (before !== JSON.stringify(begunWith))
+    throw new Error(
+      `${checkpointPath} is of a training with the options ${before}; go on with these, or choose another folder with --out`,
+    );
+  const { optimiser: own, average } = fresh;
+  const loaded = await loadParameters({ optimiser: own, average }, file, { ignore: ['losses'] });
+  const steps = Number(file.metadata.get('steps'));
+  return {
+    state: { ...fresh, ...loaded, optimiser: { ...loaded.optimiser, steps } },
+    losses: Array.from(await read(await file.read('losses'))),
+  };
+}
+
 async function drawSamples(average: Params, name: string): Promise<void> {
+  const count = Number(options.samples);
   const drawn = await sample({
     trajectory: ddim({ ...noising, timestep_spacing: 'trailing' })(50),
     model: (x, timestep) => unet.apply(average, x, timestep),
-    keys: pictureKeys(key(seed), 32),
+    keys: pictureKeys(key(seed), count),
     shape: [3, size, size],
   });
-  await save(name, gridPng(await read(drawn), { count: 32, size }));
+  await save(name, gridPng(await read(drawn), { count, size }));
 }
 
+await mkdir(options.out, { recursive: true });
 const params = await realize(unet.init(key(seed)));
-console.log(`${items.length} pictures, ${countParameters(params)} parameters, ${(await defaultDevice()).description}`);
-let state: Training = await realize({
+const fresh: Training = await realize({
   optimiser: optimiser.init(params),
   average: await copy(params),
   loss: tensor(0),
 });
+const begun = existsSync(checkpointPath) ? await loadCheckpoint(fresh) : { state: fresh, losses: [] };
+let { state } = begun;
+const { losses } = begun;
+console.log(
+  `${items.length} pictures, ${countParameters(params)} parameters, ${(await defaultDevice()).description}` +
+    (losses.length > 0 ? `; going on after step ${losses.length}` : ''),
+);
 
 let stopped = false;
 process.once('SIGINT', () => {
@@ -119,19 +181,30 @@ const bar = new SingleBar({
   format: 'training {bar} {value}/{total} steps, loss {loss}, {rate} steps/s, {eta_formatted} left',
   etaBuffer: 100,
 });
-const losses: number[] = [];
-const began = performance.now();
-bar.start(steps, 0, { loss: '–', rate: '–' });
-for (let step = 1; step <= steps && !stopped; step++) {
+const [first, began] = [losses.length, performance.now()];
+bar.start(steps, first, { loss: '–', rate: '–' });
+while (losses.length < steps && !stopped) {
   state = await realize(next(state), { donate: state });
-  losses.push(await item(state.loss));
+  const loss = await item(state.loss);
+  const step = losses.length + 1;
+  if (!Number.isFinite(loss))
+    throw new Error(`the loss is ${loss} at step ${step}; ${checkpointPath} has the last checkpoint, if there is one`);
+  losses.push(loss);
   const recent = losses.slice(-50);
   const mean = recent.reduce((sum, one) => sum + one, 0) / recent.length;
-  if (!Number.isFinite(mean)) throw new Error(`the loss is ${losses.at(-1)} at step ${step}`);
-  bar.update(step, { loss: mean.toFixed(4), rate: ((1000 * step) / (performance.now() - began)).toFixed(1) });
-  if (step % every === 0) await drawSamples(state.average, `samples-${String(step).padStart(6, '0')}.png`);
+  const rate = (1000 * (step - first)) / (performance.now() - began);
+  bar.update(step, { loss: mean.toFixed(4), rate: rate.toFixed(1) });
+  if (step % every === 0 && step < steps && !stopped) {
+    await saveCheckpoint(state, losses);
+    await drawSamples(state.average, `samples-${String(step).padStart(6, '0')}.png`);
+  }
 }
 bar.stop();
-await drawSamples(state.average, 'samples.png');
-await save('loss.json', JSON.stringify(losses));
-console.log(`${losses.length} steps; pictures and loss.json are in ${options.out}`);
+await saveCheckpoint(state, losses);
+if (losses.length < steps) console.log(`stopped after step ${losses.length}; the same command goes on from there`);
+else {
+  await drawSamples(state.average, 'samples.png');
+  await saveModelFolder(join(options.out, 'unet'), config, state.average);
+  await save('loss.svg', lossCurveSvg(losses));
+  console.log(`${steps} steps; samples.png, loss.svg and the model's folder unet are in ${options.out}`);
+}

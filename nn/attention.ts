@@ -110,8 +110,8 @@ export interface SpatialAttentionOptions {
   readonly heads: number;
   /** Width of a head; default: as wide as fits, channels/heads. */
   readonly headDim?: number | undefined;
-  /** Of the group normalisation. */
-  readonly groups: number;
+  /** Of the group normalisation; none without. */
+  readonly groups?: number | undefined;
   /** Of the group normalisation; default 1e-5. */
   readonly eps?: number;
   /** What the sum of input and result is divided by; default 1. */
@@ -120,8 +120,8 @@ export interface SpatialAttentionOptions {
 }
 
 /**
- * Self-attention between the places of images [N, C, H, W], behind a group normalisation and with a residual connection
- * (the attention blocks of DDPM and of autoencoders; diffusers' Attention with `residual_connection`).
+ * Self-attention between the places of images [N, C, H, W], behind a group normalisation, if there is one, and with a
+ * residual connection (the attention blocks of DDPM and of autoencoders; diffusers' Attention with `residual_connection`).
  */
 export function spatialAttention({
   channels,
@@ -133,12 +133,18 @@ export function spatialAttention({
   sliceSize,
 }: SpatialAttentionOptions) {
   const options = { queryDim: channels, heads, headDim, bias: true, sliceSize };
-  return module({ group_norm: groupNorm(groups, channels, { eps }), ...projections(options) }, (bound, x: Tensor) => {
-    const tokens = toTokens(bound.group_norm(x));
-    return fromTokens(attendTokens(bound, options, tokens, tokens), x)
-      .add(x)
-      .div(rescaleOutputFactor);
-  });
+  return module(
+    {
+      group_norm: groups === undefined ? undefined : groupNorm(groups, channels, { eps }),
+      ...projections(options),
+    },
+    (bound, x: Tensor) => {
+      const tokens = toTokens(bound.group_norm?.(x) ?? x);
+      return fromTokens(attendTokens(bound, options, tokens, tokens), x)
+        .add(x)
+        .div(rescaleOutputFactor);
+    },
+  );
 }
 
 /** Images [N, C, H, W] as tokens [N, H·W, C], row by row. */

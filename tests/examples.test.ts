@@ -1,13 +1,19 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { loadModelFolder } from 'diffusion-dpo/diffusion/node';
 import { expect, test } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** Runs a TypeScript program as `npm start` does, and gives the lines that it printed. */
-async function linesOf(program: string): Promise<string[]> {
-  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', program], { cwd: root });
+async function linesOf(program: string, ...options: readonly string[]): Promise<string[]> {
+  const words = ['--import', 'tsx', program, ...options];
+  const { stdout } = await promisify(execFile)(process.execPath, words, { cwd: root });
   return stdout.trimEnd().split('\n');
 }
 
@@ -26,3 +32,38 @@ test('the spirals example learns to tell the spirals apart, by a gradient that i
   expect(Number(difference)).toBeLessThan(1e-6);
   expect(Number(directions)).toBeGreaterThan(0);
 });
+
+test('the DDPM example, stopped and gone on with, ends where one that was not stopped does', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'ddpm-'));
+  const optionsFor = (name: string) =>
+    ['--steps', '4', '--batch', '2', '--samples', '1', '--every', '2', '--out', join(folder, name)] as const;
+  const whole = await linesOf('examples/ddpm.ts', ...optionsFor('whole'));
+  expect(whole.at(-1)).toMatch(/^4 steps; samples\.png, loss\.svg and the model's folder unet are in /);
+
+  const words = ['--import', 'tsx', 'examples/ddpm.ts', ...optionsFor('parts')];
+  const running = spawn(process.execPath, words, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+  let printed = '';
+  running.stdout.on('data', (text: Buffer) => {
+    printed += String(text);
+  });
+  const ended = once(running, 'exit');
+  // It is told to stop as soon as there is a checkpoint.
+  const files = (): Promise<string[]> => readdir(join(folder, 'parts')).catch(() => []);
+  while (!(await files()).includes('checkpoint.safetensors')) {
+    if (running.exitCode !== null) throw new Error(`it ended before there was a checkpoint: ${printed}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  running.kill('SIGINT');
+  expect(await ended).toEqual([0, null]);
+  expect(printed).toMatch(/stopped after step [23]; the same command goes on from there/);
+  const parts = await linesOf('examples/ddpm.ts', ...optionsFor('parts'));
+  expect(parts[0]).toMatch(/; going on after step [23]$/);
+
+  for (const name of ['checkpoint.safetensors', 'samples.png', 'loss.svg', 'samples-000002.png'])
+    expect(await readFile(join(folder, 'parts', name)), name).toEqual(await readFile(join(folder, 'whole', name)));
+  const { config } = await loadModelFolder(join(folder, 'parts', 'unet'));
+  expect(config._class_name).toBe('UNet2DModel');
+  const other = linesOf('examples/ddpm.ts', ...optionsFor('whole'), '--seed', '1');
+  await expect(other).rejects.toThrow('choose another folder with --out');
+  await rm(folder, { recursive: true });
+}, 300_000);

@@ -1,4 +1,4 @@
-import type { Tensor } from '../../tensor/index.ts';
+import { type Tensor, TensorError } from '../../tensor/index.ts';
 import type { PredictionType } from './schedule.ts';
 
 /** The factors of a noisy picture x = signal·x_0 + noise·ε. */
@@ -13,7 +13,10 @@ export const mixtureOf = (alphaBar: number): Mixture => ({
   noise: Math.sqrt(1 - alphaBar),
 });
 
-/** The picture that a prediction means: x_0. */
+/**
+ * The picture that a prediction means: x_0.
+ * @throws TensorError where nothing of the picture is left and the prediction is of the noise, which then says nothing.
+ */
 export function toOriginal(prediction: PredictionType, x: Tensor, output: Tensor, { signal, noise }: Mixture): Tensor {
   switch (prediction) {
     case 'sample':
@@ -21,6 +24,11 @@ export function toOriginal(prediction: PredictionType, x: Tensor, output: Tensor
     case 'v_prediction':
       return x.mul(signal).sub(output.mul(noise));
     case 'epsilon':
+      if (signal === 0)
+        throw new TensorError(
+          'at this time step nothing is left of the picture (rescale_betas_zero_snr), so a prediction of the noise says ' +
+            'nothing about it: prediction_type must be v_prediction or sample',
+        );
       return x.sub(output.mul(noise)).div(signal);
   }
 }

@@ -111,9 +111,10 @@ export function alphaBarAt({ alphasCumprod, numTrainTimesteps }: NoiseSchedule, 
  */
 export const minSnrWeights = (schedule: NoiseSchedule, gamma: number, prediction: PredictionType): Float64Array =>
   signalToNoise(schedule).map((snr) => {
+    // Written so that a step without any signal has a weight too: the limit, 1.
+    if (prediction === 'epsilon') return Math.min(1, gamma / snr);
     const least = Math.min(snr, gamma);
-    if (prediction === 'sample') return least;
-    return least / (prediction === 'epsilon' ? snr : snr + 1);
+    return prediction === 'sample' ? least : least / (snr + 1);
   });
 
 /** What a network predicts: the noise ε, the velocity v = √ᾱ·ε − √(1 − ᾱ)·x_0 (Salimans & Ho 2022), or x_0. */

@@ -2,11 +2,16 @@ import { type Tensor, where } from '../../tensor/index.ts';
 import type { ConfigOf } from '../config.ts';
 import type { clippingFields } from './settings.ts';
 
+type Clipping = ConfigOf<typeof clippingFields>;
+
 /**
  * Keeps a predicted picture within bounds: by clipping, or by dynamic thresholding, which divides a picture by a high
  * quantile of its absolute values where that is above 1 (Saharia et al. 2022).
  */
-export function clipOriginal(original: Tensor, settings: Partial<ConfigOf<typeof clippingFields>>): Tensor {
+export function clipOriginal(
+  original: Tensor,
+  settings: { readonly [Name in keyof Clipping]?: Clipping[Name] | undefined },
+): Tensor {
   if (settings.thresholding === true) {
     return threshold(original, settings.dynamic_thresholding_ratio ?? 0.995, settings.sample_max_value ?? 1);
   }

@@ -1,5 +1,5 @@
 import { split, type Tensor, TensorError } from '../../tensor/index.ts';
-import { boolean, type Field, number, oneOf } from '../config.ts';
+import { boolean, type Field, ignored, number, oneOf } from '../config.ts';
 import { type Mixture, toNoise, toOriginal } from '../noise/prediction.ts';
 import { clipOriginal } from './clipping.ts';
 import {
@@ -11,7 +11,7 @@ import {
   spacedTimesteps,
   spacing,
 } from './settings.ts';
-import { exponentialSigmas, interpolate, karrasSigmas, sigmasOf, timestepOf } from './sigmas.ts';
+import { exponentialSigmas, finiteSigmasOf, interpolate, karrasSigmas, timestepOf } from './sigmas.ts';
 import { needNoise, type Sampler } from './trajectory.ts';
 
 /** JSON has no infinity, so files write it as a text, or leave it out. */
@@ -23,7 +23,8 @@ const lambdaMin: Field<number> = (value) =>
 const fields = {
   ...commonFields,
   ...clippingFields,
-  clip_sample: oneOf(false),
+  // Of other schedulers: this one has thresholding alone.
+  clip_sample: ignored,
   timestep_spacing: spacing('linspace'),
   solver_order: oneOf(2, 1, 3),
   algorithm_type: oneOf('dpmsolver++', 'sde-dpmsolver++', 'dpmsolver', 'sde-dpmsolver'),
@@ -76,7 +77,7 @@ export function dpmSolverMultistep(json: unknown = {}): Sampler {
       `${name}: algorithm_type "${algorithm}" cannot end at noise 0; set final_sigmas_type to "sigma_min"`,
     );
   if (isStochastic && order === 3) throw new TensorError(`${name}: "${algorithm}" has solver_order 1 and 2 only`);
-  const all = sigmasOf(schedule);
+  const all = finiteSigmasOf(schedule);
 
   /** How a step from `from` to `to` weighs what it knows; the terms of order 2 and 3 by the way in which D1 is used. */
   const factorsOf = (from: Place, to: Place, third: boolean): Factors => {

@@ -1,21 +1,17 @@
 import type { Tensor } from '../../tensor/index.ts';
-import { boolean, oneOf } from '../config.ts';
+import { boolean, numberOrNull, oneOf } from '../config.ts';
 import type { PredictionType } from '../noise/schedule.ts';
 import { checkSteps, commonFields, readSettings, scheduleOf, spacedTimesteps, spacing } from './settings.ts';
-import { exponentialSigmas, interpolate, karrasSigmas, sigmasOf, timestepOf } from './sigmas.ts';
+import { exponentialSigmas, finiteSigmasOf, interpolate, karrasSigmas, timestepOf } from './sigmas.ts';
 import { needNoise, type Sampler, type Trajectory } from './trajectory.ts';
 
-const sigmaFields = {
+const fields = {
   ...commonFields,
   timestep_spacing: spacing('linspace'),
   // Discrete time steps are all that the schedules here have.
   timestep_type: oneOf('discrete'),
-  sigma_min: oneOf(null),
-  sigma_max: oneOf(null),
-} as const;
-
-const fields = {
-  ...sigmaFields,
+  sigma_min: numberOrNull(null),
+  sigma_max: numberOrNull(null),
   interpolation_type: oneOf('linear', 'log_linear'),
   use_karras_sigmas: boolean(false),
   use_exponential_sigmas: boolean(false),
@@ -69,7 +65,7 @@ export function euler(
 ): Sampler {
   const settings = readSettings('EulerDiscreteScheduler', json, fields);
   const schedule = scheduleOf(settings);
-  const all = zeroSnrLimited(sigmasOf(schedule));
+  const all = finiteSigmasOf(schedule);
   const { numTrainTimesteps } = schedule;
   const { prediction_type: prediction, timestep_spacing: spread } = settings;
 
@@ -83,16 +79,18 @@ export function euler(
       whole: false,
     });
     const [smallest, greatest] = [all[0] as number, all.at(-1) as number];
+    // Those of `log_linear` are one more than there are steps, so sampling ends at the smallest.
     let inner =
       settings.interpolation_type === 'linear'
         ? timesteps.map((t) => interpolate(all, t))
-        : exponentialSigmas(smallest, greatest, steps + 1).slice(0, steps);
+        : exponentialSigmas(smallest, greatest, steps + 1);
     if (settings.use_karras_sigmas || settings.use_exponential_sigmas) {
       const spreadSigmas = settings.use_karras_sigmas ? karrasSigmas : exponentialSigmas;
-      inner = spreadSigmas(inner.at(-1) as number, inner[0] as number, steps);
+      const [low, high] = [settings.sigma_min ?? (inner.at(-1) as number), settings.sigma_max ?? (inner[0] as number)];
+      inner = spreadSigmas(low, high, steps);
       timesteps = inner.map((sigma) => timestepOf(sigma, all));
     }
-    const sigmas = [...inner, settings.final_sigmas_type === 'zero' ? 0 : smallest];
+    const sigmas = [...inner, settings.final_sigmas_type === 'zero' ? 0 : smallest].slice(0, steps + 1);
     const gammaAt = (sigma: number) => (sigma >= from && sigma <= to ? Math.min(churn / steps, Math.SQRT2 - 1) : 0);
     return {
       ...sigmaTrajectory(timesteps, sigmas, spread === 'leading'),
@@ -111,18 +109,15 @@ export function euler(
   };
 }
 
-/** With a zero terminal SNR the last ᾱ is 0 and its σ infinite; diffusers takes 2⁻²⁴ there. */
-const zeroSnrLimited = (sigmas: Float64Array): Float64Array =>
-  sigmas.map((sigma) => (Number.isFinite(sigma) ? sigma : Math.sqrt((1 - 2 ** -24) / 2 ** -24)));
-
 /** Euler's method to less noise than wanted, and noise up to it (k-diffusion; diffusers' EulerAncestralDiscreteScheduler). */
 export function eulerAncestral(json: unknown = {}): Sampler {
   const settings = readSettings('EulerAncestralDiscreteScheduler', json, {
-    ...sigmaFields,
+    ...commonFields,
+    timestep_spacing: spacing('linspace'),
     prediction_type: oneOf('epsilon', 'v_prediction'),
   });
   const schedule = scheduleOf(settings);
-  const all = zeroSnrLimited(sigmasOf(schedule));
+  const all = finiteSigmasOf(schedule);
   const { numTrainTimesteps } = schedule;
   const { prediction_type: prediction, timestep_spacing: spread } = settings;
 

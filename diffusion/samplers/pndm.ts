@@ -8,6 +8,8 @@ import type { Sampler, SamplerState } from './trajectory.ts';
 const fields = {
   ...commonFields,
   prediction_type: oneOf('epsilon', 'v_prediction'),
+  // Its steps divide by ᾱ, which must not be 0.
+  rescale_betas_zero_snr: oneOf(false),
   timestep_spacing: spacing('leading'),
   set_alpha_to_one: boolean(false),
   skip_prk_steps: boolean(false),

@@ -45,6 +45,7 @@ export type Spacing = 'leading' | 'linspace' | 'trailing';
  */
 const known = [
   ...[
+    'timestep_values',
     'clip_sample',
     'clip_sample_range',
     'thresholding',

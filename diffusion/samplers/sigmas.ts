@@ -1,8 +1,14 @@
 import type { NoiseSchedule } from '../noise/schedule.ts';
 
-/** √((1 − ᾱ)/ᾱ): the standard deviation of the noise beside a picture that is not scaled down. */
-export const sigmasOf = ({ alphasCumprod }: NoiseSchedule): Float64Array =>
-  alphasCumprod.map((bar) => Math.sqrt((1 - bar) / bar));
+/**
+ * √((1 − ᾱ)/ᾱ): the standard deviation of the noise beside a picture that is not scaled down. Where nothing of the picture
+ * is left, ᾱ = 0, it would be infinite; 2⁻²⁴ is taken for ᾱ there, as in diffusers.
+ */
+export const finiteSigmasOf = ({ alphasCumprod }: NoiseSchedule): Float64Array =>
+  alphasCumprod.map((bar) => {
+    const least = bar === 0 ? 2 ** -24 : bar;
+    return Math.sqrt((1 - least) / least);
+  });
 
 /** A table's value at any place between its indices, by straight lines. */
 export function interpolate(table: ArrayLike<number>, at: number): number {

@@ -38,6 +38,7 @@ export interface UNetStructure {
   readonly downsamplePadding: 0 | 1;
   readonly convInKernel: number;
   readonly convOutKernel: number;
+  /** Of the time embedding, and behind the last normalisation. */
   readonly activation: string;
   readonly time: { readonly flipSinToCos: boolean; readonly downscaleFreqShift: number };
   /** Sizes and pooled text that are added to the time embedding, as in SDXL. */
@@ -87,7 +88,7 @@ export function unet(structure: UNetStructure, { checkpointing = false }: UNetOp
   for (const channels of widths) groupsOf(resnet.groups, channels, 'unet');
   const wrap = <P, I extends readonly unknown[], O>(layer: Layer<P, I, O>): Layer<P, I, O> =>
     checkpointing ? checkpointed(layer) : layer;
-  const padding = (size: number) => Math.floor(size / 2);
+  const padding = (size: number) => Math.floor((size - 1) / 2);
 
   return module(
     {
@@ -95,7 +96,7 @@ export function unet(structure: UNetStructure, { checkpointing = false }: UNetOp
         padding: padding(structure.convInKernel),
       }),
       time_embedding: timestepMlp(first, embeddingDim, { activation: structure.activation }),
-      add_embedding: added && timestepMlp(added.inputs, embeddingDim, { activation: structure.activation }),
+      add_embedding: added && timestepMlp(added.inputs, embeddingDim),
       down_blocks: down.map(({ channels, layers, attention }, i) =>
         wrap(
           downBlock({

@@ -52,7 +52,8 @@ const fields = {
   mid_block_type: oneOf('UNetMidBlock2DCrossAttn', 'UNetMidBlock2D', null),
   up_block_types: texts(['UpBlock2D', 'CrossAttnUpBlock2D', 'CrossAttnUpBlock2D', 'CrossAttnUpBlock2D']),
   only_cross_attention: booleans,
-  mid_block_only_cross_attention: oneOf(null, false, true),
+  // Of another block in the middle, which is refused.
+  mid_block_only_cross_attention: ignored,
   block_out_channels: integers([320, 640, 1280, 1280]),
   layers_per_block: perBlock(2),
   downsample_padding: oneOf(1, 0),
@@ -78,8 +79,9 @@ const fields = {
   // Attention is computed in f32 at least, whatever the dtype.
   upcast_attention: ignored,
   resnet_time_scale_shift: oneOf('default', 'scale_shift'),
-  resnet_skip_time_act: boolean(false),
-  resnet_out_scale_factor: number(1),
+  // Both have a meaning for other types of blocks only.
+  resnet_skip_time_act: oneOf(false),
+  resnet_out_scale_factor: oneOf(1),
   time_embedding_type: oneOf('positional'),
   time_embedding_dim: integerOrNull(null),
   time_embedding_act_fn: oneOf(null),
@@ -136,17 +138,22 @@ export function unet2dConditionModel(json: unknown, options?: UNetOptions) {
   /** The attention behind residual block `layer` of the block at `level`, counted from the largest pictures. */
   const attention = (
     level: number,
-    layers: number | readonly number[],
+    counts: number | readonly number[],
     layer: number,
     onlyCross: boolean,
   ): BlockAttention => {
     const width = channels[level] as number;
     const heads = lists.heads[level] as number;
+    const layers = typeof counts === 'number' ? counts : counts[layer];
+    if (layers === undefined)
+      throw new TensorError(
+        `${model}: transformer_layers_per_block: [${counts}] has no number for residual block ${layer} of its block`,
+      );
     return transformer2d({
       channels: width,
       heads,
       headDim: Math.floor(width / heads),
-      layers: typeof layers === 'number' ? layers : (layers[layer] as number),
+      layers,
       contextDim: lists.contextDim[level],
       groups: config.norm_num_groups,
       linearProjection: config.use_linear_projection,
@@ -168,9 +175,6 @@ export function unet2dConditionModel(json: unknown, options?: UNetOptions) {
     count,
   );
   const [last, first] = [count - 1, channels[0] as number];
-  const midOnlyCross =
-    config.mid_block_only_cross_attention ??
-    (typeof config.only_cross_attention === 'boolean' && config.only_cross_attention);
   return unet(
     {
       inChannels: config.in_channels,
@@ -198,7 +202,7 @@ export function unet2dConditionModel(json: unknown, options?: UNetOptions) {
           : config.mid_block_type === 'UNetMidBlock2D'
             ? { residualBlocks: 1, scaleFactor: config.mid_block_scale_factor }
             : {
-                attention: attention(last, lists.transformers[last] as number, 0, midOnlyCross),
+                attention: attention(last, lists.transformers[last] as number, 0, false),
                 residualBlocks: 2,
                 scaleFactor: config.mid_block_scale_factor,
               },
@@ -208,8 +212,6 @@ export function unet2dConditionModel(json: unknown, options?: UNetOptions) {
         eps: config.norm_eps,
         activation: config.act_fn,
         timeScaleShift: config.resnet_time_scale_shift,
-        skipTimeActivation: config.resnet_skip_time_act,
-        outputScaleFactor: config.resnet_out_scale_factor,
         dropout: config.dropout,
       },
       outGroups: config.norm_num_groups,

@@ -1,4 +1,4 @@
-import { type Layer, spatialAttention } from '../../nn/index.ts';
+import { type Layer, type SpatialAttentionOptions, spatialAttention } from '../../nn/index.ts';
 import { type Tensor, TensorError } from '../../tensor/index.ts';
 import {
   boolean,
@@ -26,6 +26,7 @@ const fields = {
   freq_shift: number(0),
   flip_sin_to_cos: boolean(true),
   down_block_types: texts(['DownBlock2D', 'AttnDownBlock2D', 'AttnDownBlock2D', 'AttnDownBlock2D']),
+  mid_block_type: oneOf('UNetMidBlock2D', null),
   up_block_types: texts(['AttnUpBlock2D', 'AttnUpBlock2D', 'AttnUpBlock2D', 'UpBlock2D']),
   block_out_channels: integers([224, 448, 672, 896]),
   layers_per_block: integer(2),
@@ -34,6 +35,7 @@ const fields = {
   downsample_type: oneOf('conv'),
   upsample_type: oneOf('conv'),
   dropout: number(0),
+  // Of residual blocks: outside of them it is always SiLU.
   act_fn: text('silu'),
   attention_head_dim: integerOrNull(8),
   norm_num_groups: integer(32),
@@ -71,15 +73,18 @@ export function unet2dModel(json: unknown, options?: UNetOptions) {
   const config = readConfig('UNet2DModel', json, fields);
   const channels = config.block_out_channels;
   const count = channels.length;
-  const attention = (width: number, rescaleOutputFactor = 1): BlockAttention =>
+  const attention = (width: number, options: Partial<SpatialAttentionOptions> = {}): BlockAttention =>
     spatialAttention({
       channels: width,
       heads: Math.floor(width / (config.attention_head_dim ?? width)),
       headDim: config.attention_head_dim ?? width,
-      groups: config.attn_norm_num_groups ?? config.norm_num_groups,
+      groups: config.norm_num_groups,
       eps: config.norm_eps,
-      rescaleOutputFactor,
+      ...options,
     }) as Layer<unknown, [x: Tensor]>;
+  // In the middle alone there may be another number of groups, or no normalisation.
+  const midGroups =
+    config.attn_norm_num_groups ?? (config.resnet_time_scale_shift === 'default' ? config.norm_num_groups : undefined);
   const down = blockTypes(
     'UNet2DModel',
     'down_block_types',
@@ -107,11 +112,16 @@ export function unet2dModel(json: unknown, options?: UNetOptions) {
       up: channels.map((_, i) => ({
         attention: up[i] === true ? () => attention(channels[count - 1 - i] as number) : undefined,
       })),
-      mid: {
-        attention: config.add_attention ? attention(last, config.mid_block_scale_factor) : undefined,
-        residualBlocks: 2,
-        scaleFactor: config.mid_block_scale_factor,
-      },
+      mid:
+        config.mid_block_type === null
+          ? undefined
+          : {
+              attention: config.add_attention
+                ? attention(last, { groups: midGroups, rescaleOutputFactor: config.mid_block_scale_factor })
+                : undefined,
+              residualBlocks: 2,
+              scaleFactor: config.mid_block_scale_factor,
+            },
       resnet: {
         embeddingDim: 4 * (channels[0] as number),
         groups: config.norm_num_groups,
@@ -124,7 +134,7 @@ export function unet2dModel(json: unknown, options?: UNetOptions) {
       downsamplePadding: config.downsample_padding,
       convInKernel: 3,
       convOutKernel: 3,
-      activation: config.act_fn,
+      activation: 'silu',
       time: { flipSinToCos: config.flip_sin_to_cos, downscaleFreqShift: config.freq_shift },
       added: undefined,
       centerInput: config.center_input_sample,

@@ -12,14 +12,34 @@ import {
   sample,
   samplerFromConfig,
 } from 'diffusion-dpo/diffusion';
-import { key, openDevice, read, realize, setDefaultDevice, type Tensor, tensor } from 'diffusion-dpo/tensor';
+import {
+  item,
+  key,
+  ones,
+  openDevice,
+  read,
+  realize,
+  setDefaultDevice,
+  type Tensor,
+  tensor,
+} from 'diffusion-dpo/tensor';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+
+import { publishedSchedulers } from './publishedConfigs.ts';
 
 setDefaultDevice(await openDevice('reference'));
 
+/** The mean and the standard deviation of data. */
+interface Gaussian {
+  readonly m: number;
+  readonly s: number;
+}
+
 /** Data from N(m, s²), for which the noise in x_t is known: ε(x, t) = b·(x − a·m)/(a²s² + b²). */
-const [m, s] = [0.3, 0.5];
-const gaussianNoise = (x: Tensor, a: number, b: number): Tensor => x.sub(a * m).mul(b / (a ** 2 * s ** 2 + b ** 2));
+const gaussianNoise = ({ m, s }: Gaussian, x: Tensor, a: number, b: number): Tensor =>
+  x.sub(a * m).mul(b / (a ** 2 * s ** 2 + b ** 2));
+const usual: Gaussian = { m: 0.3, s: 0.5 };
 
 /**
  * The mean and variance of what a sampler makes of unit noise with an affine model. Every step is affine then, so the
@@ -29,6 +49,7 @@ async function moments(
   sampler: Sampler,
   steps: number,
   model: (x: Tensor, timestep: number, index: number) => Tensor,
+  { m, s }: Gaussian = usual,
 ): Promise<{ readonly mean: number; readonly variance: number }> {
   const trajectory = sampler(steps);
   const count = trajectory.timesteps.length;
@@ -60,10 +81,10 @@ describe('with the exact noise predictor of a Gaussian, the marginal is that Gau
     const log = (i: number) => Math.log(alphasCumprod[i] as number);
     return Math.exp(log(below) + (log(below + 1) - log(below)) * (t - below));
   };
-  const model = (x: Tensor, t: number) => gaussianNoise(x, Math.sqrt(barAt(t)), Math.sqrt(1 - barAt(t)));
-  const errorOf = async (sampler: Sampler, steps: number) => {
-    const { mean, variance } = await moments(sampler, steps, model);
-    return Math.abs(mean - m) + Math.abs(Math.sqrt(variance) - s);
+  const errorOf = async (sampler: Sampler, steps: number, data = usual) => {
+    const model = (x: Tensor, t: number) => gaussianNoise(data, x, Math.sqrt(barAt(t)), Math.sqrt(1 - barAt(t)));
+    const { mean, variance } = await moments(sampler, steps, model, data);
+    return Math.abs(mean - data.m) + Math.abs(Math.sqrt(variance) - data.s);
   };
   const trailing = { ...config, timestep_spacing: 'trailing' };
   const spread = { ...config, timestep_spacing: 'linspace' };
@@ -106,6 +127,25 @@ describe('with the exact noise predictor of a Gaussian, the marginal is that Gau
     expect(await errorOf(sampler, steps)).toBeLessThan(bound);
   });
 
+  test.each([
+    ['DDPM', ddpm({ ...trailing, variance_type: 'fixed_small' }), 250],
+    ['DDIM', ddim(trailing), 100],
+    ['DDIM, η = 1', ddim(trailing, { eta: 1 }), 250],
+    ['Euler', euler(spread), 100],
+    ['Euler ancestral', eulerAncestral(spread), 250],
+    ['DPM-Solver++ 2M', dpmSolverMultistep(spread), 100],
+    ['PNDM', pndm({ ...trailing, skip_prk_steps: true }), 100],
+  ] as const)('%s: for data of any mean and spread', async (_, sampler, steps) => {
+    const gaussians = fc.record({
+      m: fc.double({ min: -1, max: 1, noNaN: true }),
+      s: fc.double({ min: 0.3, max: 1.2, noNaN: true }),
+    });
+    const holds = fc.asyncProperty(gaussians, async (data) => {
+      expect(await errorOf(sampler, steps, data)).toBeLessThan(0.03);
+    });
+    await fc.assert(holds, { numRuns: 6, seed: 5 });
+  });
+
   test('methods of first order are twice as good with twice the steps, those of second order better', async () => {
     // Far from the ends, where nothing but the step counts.
     const ratio = async (sampler: Sampler) => (await errorOf(sampler, 80)) / (await errorOf(sampler, 20));
@@ -121,6 +161,7 @@ describe('with the exact noise predictor of a Gaussian, the marginal is that Gau
  */
 describe('the known optimum of Diffusion-DPO shifts the mean as computed by hand', () => {
   const [g, beta] = [3, 2];
+  const { s } = usual;
   const weights = {
     elbo: (T: number, b2: number, betaT: number) => (T * betaT) / (2 * (1 - betaT) * b2),
     scoreConsistent: (_T: number, b2: number) => ((1 - b2) * s ** 2 + b2) ** 2 / (2 * s ** 2 * (1 - b2) * b2),
@@ -135,7 +176,7 @@ describe('the known optimum of Diffusion-DPO shifts the mean as computed by hand
     const model = (tilt: boolean) => (x: Tensor, t: number) => {
       const bar = alphasCumprod[t] as number;
       const [a, b, v] = [Math.sqrt(bar), Math.sqrt(1 - bar), bar * s ** 2 + 1 - bar];
-      const reference = gaussianNoise(x, a, b);
+      const reference = gaussianNoise(usual, x, a, b);
       // The weights are those of summed errors with T folded in for the ELBO alone.
       return tilt
         ? reference.sub((g * v) / (2 * beta * weights[weight](T, 1 - bar, betas[t] as number) * a * b))
@@ -204,6 +245,11 @@ test('guidance goes beyond the conditional prediction, and rescaling brings its 
 });
 
 describe('configurations', () => {
+  test.each(Object.entries(publishedSchedulers))('of %s are read', (_, { config, first, last }) => {
+    const { timesteps } = samplerFromConfig(config)(20);
+    expect([timesteps[0], timesteps.at(-1)]).toEqual([first, last]);
+  });
+
   test('name their class, and fields of other samplers are left alone', () => {
     const sdxl = {
       _class_name: 'EulerDiscreteScheduler',
@@ -217,12 +263,47 @@ describe('configurations', () => {
     );
   });
 
+  test('may spread the noise between bounds, and by its logarithm', () => {
+    const config = { beta_schedule: 'scaled_linear', beta_start: 0.00085, beta_end: 0.012 };
+    const bounded = { ...config, sigma_min: 0.1, sigma_max: 10, use_karras_sigmas: true };
+    const [most, ...others] = euler(bounded)(4).sigmas as readonly number[];
+    expect(most).toBeCloseTo(10, 10);
+    expect(others.at(-2)).toBeCloseTo(0.1, 10);
+    // One more value than there are steps: as in diffusers, the last step ends at the smallest, not at 0.
+    const logarithmic = euler({ ...config, interpolation_type: 'log_linear' })(5).sigmas as readonly number[];
+    expect(logarithmic).toHaveLength(6);
+    const ratio = (logarithmic[1] as number) / (logarithmic[0] as number);
+    expect((logarithmic[5] as number) / (logarithmic[4] as number)).toBeCloseTo(ratio, 10);
+    const { alphasCumprod } = noiseSchedule({ betaSchedule: 'scaled_linear', betaStart: 0.00085, betaEnd: 0.012 });
+    expect(logarithmic[5]).toBeCloseTo(Math.sqrt(1 / (alphasCumprod[0] as number) - 1), 10);
+  });
+
+  test('of other samplers may say to clip, which a sampler without clipping does not do', async () => {
+    const x = tensor([[3]], { dtype: 'f64' });
+    const trajectory = dpmSolverMultistep({ clip_sample: true, prediction_type: 'sample' })(2);
+    const { original } = trajectory.step(trajectory.start(x), x);
+    expect(await item(original as Tensor)).toBe(3);
+  });
+
   test('are refused by every field that is unknown or not supported', () => {
     expect(() => ddim({ beta_schedual: 'linear', prediction_type: 'flow', clip_sample_range: 'x' })).toThrow(
       /beta_schedual: is not known here[\s\S]*clip_sample_range: must be a number[\s\S]*prediction_type: must be one of "epsilon"/,
     );
     expect(() => ddpm({ variance_type: 'fixed_large_log' })).toThrow('variance_type: must be one of');
     expect(() => dpmSolverMultistep({ algorithm_type: 'dpmsolver' })).toThrow('cannot end at noise 0');
+  });
+
+  test('of a training without signal at the end need a network that says something there', async () => {
+    const config = { rescale_betas_zero_snr: true, timestep_spacing: 'trailing' };
+    const noise = ones([1, 2]);
+    const trajectory = ddim(config)(2);
+    expect(() => trajectory.step(trajectory.start(noise), noise)).toThrow('nothing is left of the picture');
+    for (const sampler of [ddim, ddpm, euler, eulerAncestral, dpmSolverMultistep]) {
+      const good = sampler({ ...config, prediction_type: 'v_prediction' })(2);
+      const { sample: next } = good.step(good.start(noise), noise, noise);
+      expect((await read(next)).every(Number.isFinite)).toBe(true);
+    }
+    expect(() => pndm(config)).toThrow('rescale_betas_zero_snr: only false is supported, got true');
   });
 
   test('give as many steps as there are time steps at most', () => {

@@ -64,6 +64,12 @@ describe('gradients', () => {
   const heads = { heads: 2, headDim: 2 };
   const stateless = (apply: (x: Tensor) => Tensor): Layer<unknown> => ({ init: () => ({}), apply: (_, x) => apply(x) });
   const toSize = (params: ParamsOf<ReturnType<typeof upsample2d>>, x: Tensor) => upsample2d(4).apply(params, x, [3, 5]);
+  const crossAttention = attention({ queryDim: 4, contextDim: 6, ...heads });
+  const isSeen = tensor([1, 0, 1, 1, 0]).greater(0).reshape([1, 1, 1, 5]);
+  const masked: typeof crossAttention = {
+    ...crossAttention,
+    apply: (params, x, y) => crossAttention.apply(params, x, y, isSeen),
+  };
   const cases: readonly (readonly [string, () => Promise<void>])[] = [
     ['linear', () => check(linear(4, 3), tokens)],
     ['conv2d', () => check(conv2d(4, 2, 3, { stride: 2, padding: 1 }), image)],
@@ -81,6 +87,19 @@ describe('gradients', () => {
     [
       'spatialAttention',
       () => check(spatialAttention({ channels: 4, heads: 2, groups: 2, rescaleOutputFactor: 2 }), image),
+    ],
+    [
+      'spatialAttention without a norm',
+      () => check(spatialAttention({ channels: 4, heads: 2, rescaleOutputFactor: 2 }), normal(2, 1, 4, 2, 2)),
+    ],
+    ['attention with a mask', () => check(masked, tokens, context)],
+    [
+      'dropout',
+      () =>
+        check(
+          stateless((x) => dropout(x, 0.5, key(7))),
+          tokens,
+        ),
     ],
     [
       'basicTransformerBlock',

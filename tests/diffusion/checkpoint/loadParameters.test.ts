@@ -17,7 +17,7 @@ import {
   tensor,
   toSafetensorsBytes,
 } from 'diffusion-dpo/tensor';
-import { openSafetensorsFile } from 'diffusion-dpo/tensor/node';
+import { openSafetensorsPath } from 'diffusion-dpo/tensor/node';
 import { describe, expect, test } from 'vitest';
 
 const model = () =>
@@ -85,52 +85,87 @@ describe('parameters from a file', () => {
     );
   });
 
-  test('take no more of the host than one of them and 64 MB', async () => {
-    const [count, rows, columns] = [24, 2048, 4096];
-    const size = rows * columns * 4;
-    const layers = module(
-      { layers: Array.from({ length: count }, () => linear(columns, rows, { bias: false })) },
-      () => 0,
-    );
-    const entries = Array.from({ length: count }, (_, i) => [
-      `layers.${i}.weight`,
-      { dtype: 'F32', shape: [rows, columns], data_offsets: [i * size, (i + 1) * size] },
-    ]);
-    const header = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
-    const start = new Uint8Array(8 + header.length);
-    new DataView(start.buffer).setBigUint64(0, BigInt(header.length), true);
-    start.set(header, 8);
-    // A file of 800 MB, which takes next to nothing of the disk, since all of it is zeros.
-    const folder = await mkdtemp(join(tmpdir(), 'large-'));
-    const path = join(folder, 'large.safetensors');
-    await writeFile(path, start);
-    await truncate(path, start.length + count * size);
-    const sizes: number[] = [];
-    const nothing: MemoryUse = { bytes: 0, buffers: 0, peakBytes: 0, peakBuffers: 0 };
-    const before = process.memoryUsage().arrayBuffers;
-    // A device with memory of its own, so that what is counted is what is left on the host.
-    const elsewhere: Device = {
-      name: 'elsewhere',
-      description: 'keeps nothing',
-      dtypes: new Set(['f32']),
-      upload: (_, storage) => {
-        sizes.push(process.memoryUsage().arrayBuffers - before);
-        return { byteLength: storage.byteLength };
-      },
-      run: async () => [],
-      download: async () => new Float32Array(0),
-      peek: () => undefined,
-      free: () => undefined,
-      memory: () => nothing,
-      resetPeak: () => undefined,
-    };
-    await using file = await openSafetensorsFile(path);
-    await loadParameters(layers.init(key(0)), file, { device: elsewhere });
-    await rm(folder, { recursive: true });
-    expect(sizes).toHaveLength(count);
-    expect(Math.max(...sizes)).toBeLessThan(size + 64e6);
-  });
+  test.each([
+    { stored: 'F32', shards: 1 },
+    { stored: 'F16', shards: 1 },
+    { stored: 'BF16', shards: 6 },
+  ] as const)(
+    'take no more of the host than one of them and 64 MB: $stored, $shards files',
+    async ({ stored, shards }) => {
+      const [count, rows, columns] = [24, 2048, 4096];
+      const size = rows * columns * (stored === 'F32' ? 4 : 2);
+      const layers = module(
+        { layers: Array.from({ length: count }, () => linear(columns, rows, { bias: false })) },
+        () => 0,
+      );
+      await using files = await zeroFiles(
+        shards,
+        Array.from({ length: count }, (_, i) => ({ name: `layers.${i}.weight`, stored, shape: [rows, columns], size })),
+      );
+      const sizes: number[] = [];
+      const nothing: MemoryUse = { bytes: 0, buffers: 0, peakBytes: 0, peakBuffers: 0 };
+      const before = process.memoryUsage().arrayBuffers;
+      // A device with memory of its own, so that what is counted is what is left on the host.
+      const elsewhere: Device = {
+        name: 'elsewhere',
+        description: 'keeps nothing',
+        dtypes: new Set(['f32', 'f16', 'bf16']),
+        upload: (_, storage) => {
+          sizes.push(process.memoryUsage().arrayBuffers - before);
+          return { byteLength: storage.byteLength };
+        },
+        run: async () => [],
+        download: async () => new Float32Array(0),
+        peek: () => undefined,
+        free: () => undefined,
+        memory: () => nothing,
+        resetPeak: () => undefined,
+      };
+      await using file = await openSafetensorsPath(files.path);
+      const loaded = await loadParameters(layers.init(key(0)), file, { device: elsewhere });
+      expect(loaded.layers[0]?.weight.dtype).toBe(stored.toLowerCase());
+      expect(sizes).toHaveLength(count);
+      expect(Math.max(...sizes)).toBeLessThan(size + 64e6);
+    },
+  );
 });
+
+/** What a file is to hold, all of it zeros. */
+interface ZeroEntry {
+  readonly name: string;
+  readonly stored: 'F32' | 'F16' | 'BF16';
+  readonly shape: readonly number[];
+  /** In bytes. */
+  readonly size: number;
+}
+
+/** Large files of zeros, which take next to nothing of the disk; with several, `path` is that of their index. */
+async function zeroFiles(shards: number, entries: readonly ZeroEntry[]): Promise<AsyncDisposable & { path: string }> {
+  const folder = await mkdtemp(join(tmpdir(), 'large-'));
+  const weightMap: Record<string, string> = {};
+  const names = Array.from({ length: shards }, (_, i) => `large-${i + 1}.safetensors`);
+  for (const [shard, fileName] of names.entries()) {
+    let end = 0;
+    const header = Object.fromEntries(
+      entries.flatMap(({ name, stored, shape, size }, i) => {
+        if (i % shards !== shard) return [];
+        weightMap[name] = fileName;
+        end += size;
+        return [[name, { dtype: stored, shape, data_offsets: [end - size, end] }]];
+      }),
+    );
+    const text = new TextEncoder().encode(JSON.stringify(header));
+    const start = new Uint8Array(8 + text.length);
+    new DataView(start.buffer).setBigUint64(0, BigInt(text.length), true);
+    start.set(text, 8);
+    await writeFile(join(folder, fileName), start);
+    await truncate(join(folder, fileName), start.length + end);
+  }
+  const path = join(folder, shards === 1 ? (names[0] as string) : 'large.safetensors.index.json');
+  const total = entries.reduce((sum, { size }) => sum + size, 0);
+  if (shards > 1) await writeFile(path, JSON.stringify({ metadata: { total_size: total }, weight_map: weightMap }));
+  return { path, [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
+}
 
 test('a manifest has names and shapes, and costs nothing', () => {
   expect(manifestOf(model().init(key(0)))).toEqual({

@@ -13,9 +13,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { grad } from 'diffusion-dpo/autograd';
 import { clipTextModel, unet2dConditionModel, unet2dModel } from 'diffusion-dpo/diffusion';
 import { loadModelFolder, saveModelFolder } from 'diffusion-dpo/diffusion/node';
-import { linear, module, type ParamsOf } from 'diffusion-dpo/nn';
+import { adamW, linear, module, type ParamsOf } from 'diffusion-dpo/nn';
 import {
   flattenTree,
   key,
@@ -84,6 +85,29 @@ describe('published folders', () => {
       ),
     );
     expect(savedConfig).toEqual(publishedConfig);
+  });
+
+  test('are laid out in the same way after a training step', async () => {
+    const { config, model, parameters } = await loadModelFolder(golden('sd15'), { model: unet2dConditionModel });
+    const [x, context] = [ones([1, 4, 4, 4]), ones([1, 2, 32])];
+    const loss = (own: typeof parameters) => model.apply(own, x, 3, { context }).square().mean();
+    const optimiser = adamW<typeof parameters>();
+    const step = optimiser.step(optimiser.init(parameters), grad(loss)(parameters), { learningRate: 1e-3 });
+    const trained = await realize(step.params);
+    await saveModelFolder(folder, config, trained);
+    const headerOf = async (path: string) => {
+      const bytes = await readFile(path);
+      return bytes.subarray(0, 8 + Number(bytes.readBigUInt64LE(0))).toString('latin1');
+    };
+    expect(await headerOf(at(weightsName))).toBe(await headerOf(join(golden('sd15'), weightsName)));
+    const again = await loadModelFolder(folder);
+    expect(again.config).toEqual(config);
+    const [before, after, loaded] = [parameters, trained, again.parameters].map((tree) => flattenTree(tree));
+    for (const [i, { path, tensor }] of (after ?? []).entries()) {
+      const values = await readStorage(tensor);
+      expect(await readStorage(loaded?.[i]?.tensor as Tensor), path).toEqual(values);
+      expect(await readStorage(before?.[i]?.tensor as Tensor), path).not.toEqual(values);
+    }
   });
 
   test('give the model and its parameters, typed', async () => {

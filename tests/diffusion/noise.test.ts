@@ -1,0 +1,108 @@
+import {
+  addNoise,
+  betaSchedules,
+  minSnrWeights,
+  noiseSchedule,
+  predictionTarget,
+  predictionTypes,
+  signalToNoise,
+  toNoise,
+  toOriginal,
+} from 'diffusion-dpo/diffusion';
+import {
+  item,
+  key,
+  openDevice,
+  random,
+  read,
+  realize,
+  setDefaultDevice,
+  type Tensor,
+  tensor,
+} from 'diffusion-dpo/tensor';
+import { describe, expect, test } from 'vitest';
+
+setDefaultDevice(await openDevice('reference'));
+
+const distance = (a: Tensor, b: Tensor): Promise<number> => item(a.sub(b).abs().max());
+
+describe('schedules', () => {
+  test.each([
+    ['linear', [0.1, 0.2, 0.3]],
+    // Halfway between the roots, squared.
+    ['scaled_linear', [0.1, ((Math.sqrt(0.1) + Math.sqrt(0.3)) / 2) ** 2, 0.3]],
+    ['sigmoid', [0.1 + 0.2 / (1 + Math.exp(6)), 0.2, 0.1 + 0.2 / (1 + Math.exp(-6))]],
+  ] as const)('%s, by hand', (betaSchedule, betas) => {
+    const schedule = noiseSchedule({ numTrainTimesteps: 3, betaSchedule, betaStart: 0.1, betaEnd: 0.3 });
+    for (const [i, beta] of betas.entries()) expect(schedule.betas[i]).toBeCloseTo(beta, 14);
+    expect(schedule.alphasCumprod[2]).toBeCloseTo((1 - betas[0]) * (1 - betas[1]) * (1 - betas[2]), 14);
+  });
+
+  test('squaredcos_cap_v2 follows the cosine, and keeps betas below 1', () => {
+    const { betas, alphasCumprod } = noiseSchedule({ betaSchedule: 'squaredcos_cap_v2' });
+    const alphaBar = (s: number) => Math.cos((((s + 0.008) / 1.008) * Math.PI) / 2) ** 2;
+    expect(alphasCumprod[499]).toBeCloseTo(alphaBar(0.5) / alphaBar(0), 12);
+    expect(betas[999]).toBe(0.999);
+  });
+
+  test.each(betaSchedules)('%s begins as it did and ends without signal where this is asked for', (betaSchedule) => {
+    const [plain, rescaled] = [false, true].map((rescaleBetasZeroSnr) =>
+      noiseSchedule({ betaSchedule, rescaleBetasZeroSnr }),
+    );
+    expect(rescaled?.alphasCumprod[0]).toBeCloseTo(plain?.alphasCumprod[0] as number, 14);
+    expect(rescaled?.alphasCumprod[999]).toBe(0);
+    expect(signalToNoise(rescaled as NonNullable<typeof rescaled>)[999]).toBe(0);
+  });
+
+  test('that are none are refused', () => {
+    expect(() => noiseSchedule({ betaSchedule: 'cubic' as 'linear' })).toThrow(
+      "the beta schedule 'cubic' is not known",
+    );
+    expect(() => noiseSchedule({ trainedBetas: [0.1] })).toThrow('there are 1 betas for 1000 time steps');
+    expect(() => noiseSchedule({ numTrainTimesteps: 1, trainedBetas: [1.5] })).toThrow('beta 0 is 1.5');
+    expect(() => noiseSchedule({ numTrainTimesteps: 0 })).toThrow('must be a whole number from 1, got 0');
+  });
+});
+
+test('min-SNR weights, by hand', () => {
+  // ᾱ = 0.9, 0.1 and 0: signal to noise 9, 1/9 and 0.
+  const schedule = noiseSchedule({ numTrainTimesteps: 3, trainedBetas: [0.1, 8 / 9, 1] });
+  const weights = (prediction: (typeof predictionTypes)[number]) => Array.from(minSnrWeights(schedule, 5, prediction));
+  const close = (values: readonly number[]) => values.map((value) => expect.closeTo(value, 12));
+  expect(weights('epsilon')).toEqual(close([5 / 9, 1, 1]));
+  expect(weights('v_prediction')).toEqual(close([5 / 10, 1 / 9 / (1 + 1 / 9), 0]));
+  expect(weights('sample')).toEqual(close([5, 1 / 9, 0]));
+});
+
+describe('noising', () => {
+  const schedule = noiseSchedule({ betaSchedule: 'scaled_linear' });
+  const normal = (seed: number) => random.normal(key(seed), [2, 3, 2], { dtype: 'f64' });
+  const timesteps = [3, 998];
+
+  test('is √ᾱ·x + √(1 − ᾱ)·ε, with time steps as numbers or on a device', async () => {
+    const [x, noise] = await realize([normal(0), normal(1)] as const);
+    const noisy = addNoise(schedule, x, noise, timesteps);
+    const [original, drawn, mixed] = [await read(x), await read(noise), await read(noisy)];
+    for (const [i, value] of Array.from(mixed).entries()) {
+      const bar = schedule.alphasCumprod[timesteps[i < 6 ? 0 : 1] as number] as number;
+      const expected = Math.sqrt(bar) * (original[i] as number) + Math.sqrt(1 - bar) * (drawn[i] as number);
+      expect(value).toBeCloseTo(expected, 14);
+    }
+    expect(await distance(addNoise(schedule, x, noise, tensor(timesteps, { dtype: 'i32' })), noisy)).toBe(0);
+    expect(() => addNoise(schedule, x, noise, [3])).toThrow('there are 1 time steps for');
+    expect(() => addNoise(schedule, x, noise, [3, 1000])).toThrow('time step 1000 is not one of the schedule');
+  });
+
+  test.each(predictionTypes)('what is to be predicted as %s tells picture and noise', async (prediction) => {
+    const [x, noise] = [normal(0), normal(1)];
+    const target = predictionTarget(prediction, schedule, x, noise, timesteps);
+    const noisy = addNoise(schedule, x, noise, timesteps);
+    for (const [i, t] of timesteps.entries()) {
+      const bar = schedule.alphasCumprod[t] as number;
+      const mixture = { signal: Math.sqrt(bar), noise: Math.sqrt(1 - bar) };
+      const row = (all: Tensor) => all.sliceAxis(0, i, i + 1);
+      expect(await distance(toOriginal(prediction, row(noisy), row(target), mixture), row(x))).toBeLessThan(1e-12);
+      expect(await distance(toNoise(prediction, row(noisy), row(target), mixture), row(noise))).toBeLessThan(1e-12);
+    }
+  });
+});
