@@ -1,7 +1,10 @@
 /** Diffusion-DPO: fine-tuning a diffusion model on pairs of which people preferred one. */
 
+export { commandKeys, configurationPage, keysTable } from './config/describeKeys.ts';
+export { type EvaluateSettings, evaluateKeys } from './config/evaluateKeys.ts';
 export { type Key, type Keys, readSettings, type SettingsOf } from './config/key.ts';
 export { type PretrainSettings, pretrainKeys } from './config/pretrainKeys.ts';
+export { type SampleSettings, sampleKeys } from './config/sampleKeys.ts';
 export { type TrainSettings, trainKeys } from './config/trainKeys.ts';
 export { type ContactSheetOptions, contactSheet } from './data/contactSheet.ts';
 export { encodePng } from './data/encodePng.ts';
@@ -21,8 +24,36 @@ export {
 export type { CaptionedPicture, CaptionedSource, PairSource, PreferencePair, RowGroup } from './data/sources.ts';
 export * from './evaluate/index.ts';
 export * from './objectives/index.ts';
-export { type MetricsRow, metricDefinitions } from './train/metrics.ts';
+export {
+  type TimestepWeightName,
+  type TimestepWeightOptions,
+  timestepWeightNames,
+  timestepWeights,
+} from './objectives/timestepWeights.ts';
+export { crc32c, eventFileHead, scalarsRecord } from './train/eventFile.ts';
+export {
+  bucketOf,
+  emptyWindow,
+  type MetricsRow,
+  type MetricsWindow,
+  metricDefinitions,
+  type PairRow,
+  summarize,
+  withBatch,
+} from './train/metrics.ts';
 export { forBothSides, type NoisedPairs, noisePairs, type Pairs, pairOutput } from './train/noisedPairs.ts';
+export { fullPolicy, loraPolicy, type Policy } from './train/policy.ts';
+export {
+  type BatchReport,
+  type PreferenceBatch,
+  type PreferenceState,
+  type PreferenceTask,
+  preferenceLoss,
+  preferenceSteps,
+  referenceErrors,
+  reportRows,
+} from './train/preferenceStep.ts';
 export { type CaptionedPictures, type PretrainOptions, type PretrainState, pretraining } from './train/pretrain.ts';
 export { type SamplePicturesOptions, samplePictures } from './train/samplePictures.ts';
 export { type TimestepMapName, timestepMaps } from './train/timestepMaps.ts';
+export { type MetricsWarning, warningsOf } from './train/warnings.ts';

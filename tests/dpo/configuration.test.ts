@@ -1,0 +1,59 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { configurationPage, evaluateKeys, pretrainKeys, readSettings, sampleKeys, trainKeys } from 'diffusion-dpo/dpo';
+import { describe, expect, test } from 'vitest';
+
+const page = new URL('../../docs/configuration.md', import.meta.url);
+const needed = { model: 'base', pairs: 'pairs.parquet', output: 'out' };
+
+test('the documentation lists every key as it is', async () => {
+  if (process.env.UPDATE_DOCS === '1') await writeFile(page, configurationPage());
+  expect(await readFile(page, 'utf8')).toBe(configurationPage());
+});
+
+describe('settings of train', () => {
+  test('have defaults', () => {
+    expect(readSettings('train', needed, trainKeys)).toMatchObject({
+      ...{ beta: 5000, objective: 'dpo', method: 'full', pairs: ['pairs.parquet'], validation: null, emaDecay: null },
+    });
+  });
+
+  test.each([
+    [{ betta: 1 }, /betta: is not known here.*beta/],
+    [{ learningrate: 1 }, /learningrate: is not known here.*learningRate/],
+    [{ model: undefined }, /model: must be given/],
+    [{ pairs: [] }, /pairs: must be a text, or a list of texts/],
+    [{ beta: 0 }, /beta: must be a number above 0, got 0/],
+    [{ beta: '5000' }, /beta: must be a number above 0, got "5000"/],
+    [{ steps: 1.5 }, /steps: must be a whole number from 1/],
+    [{ objective: 'ppo' }, /objective: must be one of "dpo", "sft"/],
+    [{ captionDropout: 1.5 }, /captionDropout: must be a number from 0 to 1/],
+    [{ size: [16] }, /size: must be a whole number above 0, or \[height, width\]/],
+    [{ loraTargets: 'to_q' }, /loraTargets: must be a list of texts/],
+    [{ flip: 'yes' }, /flip: must be true or false/],
+    [{ seed: -1 }, /seed: must be a whole number from 0/],
+    [{ maxGradientNorm: -1 }, /maxGradientNorm: must be a number above 0/],
+  ])('%j is refused', (change, message) => {
+    expect(() => readSettings('train', { ...needed, ...change }, trainKeys)).toThrow(message);
+  });
+
+  test('all that is wrong is told at once', () => {
+    expect(() => readSettings('train', { beta: -1, steps: 0 }, trainKeys)).toThrow(
+      /model: must be given[\s\S]*pairs: must be given[\s\S]*output: must be given[\s\S]*beta: [\s\S]*steps: /,
+    );
+  });
+});
+
+/** A value of the wrong kind for any key. */
+const wrong = { not: 'a value' };
+test.each([
+  ['train', trainKeys],
+  ['pretrain', pretrainKeys],
+  ['sample', sampleKeys],
+  ['evaluate', evaluateKeys],
+] as const)('every key of %s says what it is, and refuses what it is not', (command, keys) => {
+  for (const [name, { about, field }] of Object.entries(keys)) {
+    expect(about, name).toMatch(/^.{10,}\.$/s);
+    if (['unet', 'textEncoder', 'scheduler'].includes(name)) continue;
+    expect(field(wrong), `${command} ${name}`).toHaveProperty('problem');
+  }
+});

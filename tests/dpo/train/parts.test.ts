@@ -1,0 +1,136 @@
+import { noiseSchedule, signalToNoise } from 'diffusion-dpo/diffusion';
+import {
+  bucketOf,
+  crc32c,
+  emptyWindow,
+  eventFileHead,
+  type MetricsRow,
+  scalarsRecord,
+  summarize,
+  timestepWeights,
+  warningsOf,
+  withBatch,
+} from 'diffusion-dpo/dpo';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+
+describe('weights of time steps', () => {
+  const schedule = noiseSchedule({ betaSchedule: 'squaredcos_cap_v2' });
+  const { betas, alphasCumprod } = schedule;
+  const at = (values: Float64Array, t: number): number => values[t] as number;
+
+  test('are those of the equations', () => {
+    const elbo = timestepWeights('elbo', schedule, 'epsilon');
+    const score = timestepWeights('score-consistent', schedule, 'epsilon', { dataVariance: 0.25 });
+    for (const t of [0, 10, 500, 999]) {
+      const [beta, a2] = [at(betas, t), at(alphasCumprod, t)];
+      expect(at(elbo, t)).toBeCloseTo((1000 * beta) / (2 * (1 - beta) * (1 - a2)), 10);
+      const v = a2 * 0.25 + 1 - a2;
+      expect(at(score, t) / (v ** 2 / (0.5 * a2 * (1 - a2)))).toBeCloseTo(1, 12);
+    }
+    expect(new Set(timestepWeights('constant', schedule, 'v_prediction'))).toEqual(new Set([0.5]));
+    const snr = signalToNoise(schedule);
+    const minSnr = timestepWeights('min-snr', schedule, 'epsilon', { gamma: 5 });
+    expect(at(minSnr, 0)).toBeCloseTo((0.5 * 5) / at(snr, 0), 12);
+    expect(at(minSnr, 900)).toBe(0.5);
+  });
+
+  test('weigh the same difference alike, whatever the network predicts', () => {
+    // For a difference δ of x_0 that of ε is −a/b·δ and that of v is −δ/b.
+    for (const name of ['elbo', 'min-snr'] as const) {
+      const [ofNoise, ofVelocity, ofSample] = (['epsilon', 'v_prediction', 'sample'] as const).map((prediction) =>
+        timestepWeights(name, schedule, prediction),
+      ) as [Float64Array, Float64Array, Float64Array];
+      for (const t of [3, 400, 990]) {
+        const a2 = at(alphasCumprod, t);
+        expect((at(ofNoise, t) * a2) / (1 - a2) / at(ofSample, t)).toBeCloseTo(1, 9);
+        expect(at(ofVelocity, t) / (1 - a2) / at(ofSample, t)).toBeCloseTo(1, 9);
+      }
+    }
+  });
+
+  test('that need the variance of the data say so', () => {
+    expect(() => timestepWeights('score-consistent', schedule, 'epsilon')).toThrow(/need dataVariance/);
+    expect(() => timestepWeights('score-consistent', schedule, 'epsilon', { dataVariance: 0 })).toThrow(/positive/);
+  });
+});
+
+describe('metrics', () => {
+  const row = (timestep: number, margin: number) => ({
+    ...{ timestep, margin, winnerError: 1, loserError: 2, winnerChange: 0.1, loserChange: 0.2 },
+    correct: margin > 0 ? 1 : 0,
+  });
+  const rest = { step: 2, learningRate: 1, stepsPerSecond: 1, peakBytes: 1 };
+
+  test('are means over all pairs, and over those of each part of the time steps', () => {
+    let window = emptyWindow(2);
+    window = withBatch(window, { loss: 1, gradientNorm: undefined, pairs: [row(0, 1), row(24, 3)] }, 50);
+    window = withBatch(window, { loss: 2, gradientNorm: 4, pairs: [row(25, -1)] }, 50);
+    const summary = summarize(window, 50, rest);
+    expect(summary).toMatchObject({ loss: 1.5, gradientNorm: 4, pairs: 3, margin: 1, winnerError: 1, loserError: 2 });
+    expect(summary.accuracy).toBeCloseTo(2 / 3, 12);
+    expect(summary.marginDeviation).toBeCloseTo(Math.sqrt(8 / 3), 12);
+    expect(summary.buckets.map(({ from, to, pairs, margin }) => [from, to, pairs, margin])).toEqual([
+      [0, 24, 2, 2],
+      [25, 49, 1, -1],
+    ]);
+  });
+
+  test('buckets cover all time steps of any schedule, in order', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 3000 }), fc.integer({ min: 1, max: 20 }), (timesteps, buckets) => {
+        const places = Array.from({ length: timesteps }, (_, t) => bucketOf(t, timesteps, buckets));
+        expect(places).toEqual([...places].sort((a, b) => a - b));
+        expect(places[0]).toBe(0);
+        expect(Math.max(...places)).toBeLessThan(buckets);
+        if (timesteps >= buckets) expect(new Set(places).size).toBe(buckets);
+      }),
+    );
+  });
+
+  const rowOf = (step: number, changes: Partial<MetricsRow>): MetricsRow => ({
+    ...{ step, loss: 0.69, pairs: 100, winnerError: 0.5, loserError: 0.5, winnerChange: 0, loserChange: 0 },
+    ...{ margin: 1, marginDeviation: 1, accuracy: 0.5, gradientNorm: 1, learningRate: 1, stepsPerSecond: 1 },
+    ...{ peakBytes: 1, buckets: [] },
+    ...changes,
+  });
+  const names = (rows: readonly MetricsRow[]) => warningsOf(rows).map(({ name }) => name);
+
+  test('warn of a margin within noise, and of displaced likelihood, and of nothing else', () => {
+    const rows = (changes: Partial<MetricsRow>) => [1, 2, 3].map((step) => rowOf(step, changes));
+    expect(names(rows({}))).toEqual([]);
+    expect(names(rows({ margin: 0.05, marginDeviation: 1 }))).toEqual(['flat margin']);
+    expect(names(rows({ winnerChange: 0.1, loserChange: 0.3 }))).toEqual(['displaced likelihood']);
+    expect(names(rows({ winnerChange: -0.1, loserChange: 0.3 }))).toEqual([]);
+    expect(names([rowOf(1, { margin: 0 })])).toEqual([]);
+  });
+});
+
+describe('event files', () => {
+  test('have the checksum of the standard', () => {
+    // The check value of CRC-32C.
+    expect(crc32c(new TextEncoder().encode('123456789'))).toBe(0xe3069283);
+    // RFC 3720, B.4: 32 bytes of zeros, and of ones.
+    expect(crc32c(new Uint8Array(32))).toBe(0x8a9136aa);
+    expect(crc32c(new Uint8Array(32).fill(255))).toBe(0x62a8ab43);
+  });
+
+  test('are records of length, checksum, data, checksum', () => {
+    const bytes = scalarsRecord(1, 300, { 'train/loss': 0.5 });
+    const view = new DataView(bytes.buffer);
+    const length = Number(view.getBigUint64(0, true));
+    expect(bytes.length).toBe(length + 16);
+    const unmask = (masked: number): number => {
+      const rotated = (masked - 0xa282ead8) >>> 0;
+      return ((rotated >>> 17) | (rotated << 15)) >>> 0;
+    };
+    expect(unmask(view.getUint32(8, true))).toBe(crc32c(bytes.subarray(0, 8)));
+    expect(unmask(view.getUint32(12 + length, true))).toBe(crc32c(bytes.subarray(12, 12 + length)));
+    // wall_time = 1, step = 300, summary { value { tag, simple_value = 0.5 } }, in the wire format.
+    const expected = [0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 0x10, 0xac, 0x02, 0x2a, 19, 0x0a, 17, 0x0a, 10];
+    expect([...bytes.subarray(12, 12 + expected.length)]).toEqual(expected);
+    expect(new TextDecoder().decode(bytes.subarray(12 + expected.length, 22 + expected.length))).toBe('train/loss');
+    expect([...bytes.subarray(22 + expected.length, 12 + length)]).toEqual([0x15, 0, 0, 0, 0x3f]);
+    expect(new TextDecoder().decode(eventFileHead(0))).toContain('brain.Event:2');
+  });
+});

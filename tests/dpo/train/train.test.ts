@@ -1,0 +1,175 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadPipelineFolder } from 'diffusion-dpo/diffusion/node';
+import type { MetricsRow, TrainSettings } from 'diffusion-dpo/dpo';
+import { loadTuned, train } from 'diffusion-dpo/dpo/node';
+import { flattenTree, read } from 'diffusion-dpo/tensor';
+import { openSafetensorsFile } from 'diffusion-dpo/tensor/node';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { tinyRun } from '../tinyPipeline.ts';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'train-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+/** Metrics without what a clock measures. */
+const timeless = (rows: readonly MetricsRow[]) => rows.map(({ stepsPerSecond: _, peakBytes: __, ...row }) => row);
+
+const weights = (output: string): Promise<Buffer> =>
+  readFile(join(output, 'model', 'unet', 'diffusion_pytorch_model.safetensors'));
+
+/** Stops a run after some steps, as Ctrl-C does. */
+async function stopAfter(settings: TrainSettings, steps: number) {
+  const controller = new AbortController();
+  return train(settings, {
+    signal: controller.signal,
+    onStep: ({ step }) => {
+      if (step === steps) controller.abort();
+    },
+  });
+}
+
+test('dpo begins at log 2 and learns to rank its pairs', async () => {
+  const settings = await tinyRun(folder, { steps: 30, logEvery: 1, learningRate: 3e-3, validation: null });
+  const { rows, model, stopped } = await train(settings);
+  expect(stopped).toBe(false);
+  expect(rows[0]?.loss).toBeCloseTo(Math.LN2, 5);
+  expect(rows[0]?.accuracy).toBe(0.5);
+  expect(rows.at(-1)?.accuracy).toBe(1);
+  expect(rows.at(-1)?.loss).toBeLessThan(0.3);
+  const tuned = await loadPipelineFolder(model as string);
+  const base = await loadPipelineFolder(settings.model);
+  // Only the UNet was trained.
+  for (const part of ['unet', 'text_encoder'] as const) {
+    const changed = await Promise.all(
+      flattenTree(tuned.params[part]).map(async ({ tensor }, i) => {
+        const other = flattenTree(base.params[part])[i]?.tensor;
+        return other !== undefined && (await read(tensor)).join() !== (await read(other)).join();
+      }),
+    );
+    expect(changed.some((is) => is)).toBe(part === 'unet');
+  }
+});
+
+test.each([
+  ['full', {}],
+  ['on WebAssembly', { device: 'wasm' }],
+  [
+    'with accumulation, an average and dropped captions',
+    { accumulation: 2, emaDecay: 0.9, captionDropout: 0.5, flip: true },
+  ],
+  ['with weights stored in halves', { storage: 'bf16' }],
+  ['of adapters', { method: 'lora', loraRank: 2 }],
+  ['with errors computed before', { reference: 'precomputed' }],
+] as const)('a run %s that is stopped and goes on ends with the same bits', async (_, changes) => {
+  const settings = await tinyRun(folder, changes);
+  const whole = await train({ ...settings, output: join(folder, 'whole') });
+  const cut = { ...settings, output: join(folder, 'cut') };
+  expect((await stopAfter(cut, 3)).stopped).toBe(true);
+  const resumed = await train(cut);
+  expect(resumed.steps).toBe(6);
+  expect(timeless(resumed.rows)).toEqual(timeless(whole.rows));
+  const bytes = await Promise.all(
+    [whole.model, resumed.model].map(async (path) => {
+      const file = path?.endsWith('.safetensors')
+        ? path
+        : join(path as string, 'unet', 'diffusion_pytorch_model.safetensors');
+      return readFile(file);
+    }),
+  );
+  expect(bytes[0]?.equals(bytes[1] as Buffer)).toBe(true);
+});
+
+test('errors computed before give what asking the reference gives', async () => {
+  const settings = await tinyRun(folder);
+  const asked = await train({ ...settings, output: join(folder, 'asked') });
+  const before = await train({ ...settings, output: join(folder, 'before'), reference: 'precomputed' });
+  expect(timeless(before.rows)).toEqual(timeless(asked.rows));
+  expect((await weights(join(folder, 'before'))).equals(await weights(join(folder, 'asked')))).toBe(true);
+});
+
+test('two batches of one pair make the gradient of one batch of two', async () => {
+  const settings = await tinyRun(folder, {
+    steps: 1,
+    logEvery: 1,
+    optimiser: 'sgd',
+    weightDecay: 0,
+    maxGradientNorm: null,
+  });
+  const { rows: together } = await train({ ...settings, output: join(folder, 'together') });
+  // Noise is drawn by batches, so other noise is drawn here: what must agree is the order of magnitude of the mean, not of a sum.
+  const { rows: apart } = await train({ ...settings, output: join(folder, 'apart'), batchSize: 1, accumulation: 2 });
+  expect(apart[0]?.pairs).toBe(2);
+  expect(together[0]?.pairs).toBe(2);
+  expect(apart[0]?.loss).toBeCloseTo(Math.LN2, 5);
+});
+
+test('a checkpoint holds what is kept, and only complete ones have their name', async () => {
+  const settings = await tinyRun(folder, { keepCheckpoints: 2 });
+  await train(settings);
+  expect(await readdir(join(settings.output, 'checkpoints'))).toEqual(['step-00000004', 'step-00000006']);
+  const files = await readdir(settings.output);
+  expect(files.filter((name) => !name.startsWith('events.'))).toEqual([
+    'checkpoints',
+    'metrics.jsonl',
+    'model',
+    'result.json',
+    'settings.json',
+  ]);
+  expect(files.filter((name) => name.startsWith('events.out.tfevents.'))).toHaveLength(1);
+});
+
+test('a run does not go on with other settings', async () => {
+  const settings = await tinyRun(folder);
+  await stopAfter(settings, 2);
+  await expect(train({ ...settings, beta: 50, seed: 1 })).rejects.toThrow(
+    /begun with other settings[\s\S]*seed was 0 and is 1[\s\S]*beta was 500 and is 50/,
+  );
+});
+
+test('numbers that are not finite stop the run with the step, tensors and the last checkpoint', async () => {
+  const settings = await tinyRun(folder, {
+    learningRate: 1e30,
+    optimiser: 'sgd',
+    maxGradientNorm: null,
+    checkpointEvery: 1,
+  });
+  await expect(train(settings)).rejects.toThrow(
+    /step \d: the loss is (NaN|-?Infinity|[\d.e+]+)[\s\S]*the last good checkpoint is that of step \d/,
+  );
+});
+
+test('adapters are saved as diffusers names them, and give the tuned model', async () => {
+  const settings = await tinyRun(folder, { method: 'lora', loraRank: 2, steps: 8, learningRate: 1e-2 });
+  const { model } = await train(settings);
+  await using file = await openSafetensorsFile(model as string);
+  expect(file.names).toContain('unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight');
+  const [base, tuned] = [await loadTuned(settings.model, null), await loadTuned(settings.model, model as string)];
+  const path = 'mid_block.attentions.0.transformer_blocks.0.attn1.to_q.weight';
+  const find = (params: unknown) => flattenTree(params).find((leaf) => leaf.path === path)?.tensor;
+  const [before, after] = [find(base.params.unet), find(tuned.params.unet)];
+  if (before === undefined || after === undefined) throw new Error(`there is no ${path}`);
+  expect(Array.from(await read(after))).not.toEqual(Array.from(await read(before)));
+});
+
+test('held-out pairs are looked at, and sizes and crops can be told', async () => {
+  const settings = await tinyRun(folder, { validateEvery: 3, validationDraws: 1 });
+  const { rows } = await train({ ...settings, validation: settings.pairs, timeIds: 'true', crop: 'random' });
+  expect(rows.flatMap(({ step, validation }) => (validation === undefined ? [] : [[step, validation.pairs]]))).toEqual([
+    [3, 6],
+    [6, 6],
+  ]);
+});
+
+test.each(['sft', 'dpo+sft', 'cdpo', 'robust', 'ipo', 'hinge', 'kto', 'mapo', 'dspo', 'dmpo'] as const)(
+  'the objective %s trains',
+  async (objective) => {
+    const settings = await tinyRun(folder, { steps: 2, objective });
+    const { rows } = await train(settings);
+    expect(Number.isFinite(rows.at(-1)?.loss)).toBe(true);
+    expect(rows.at(-1)?.gradientNorm).toBeGreaterThan(0);
+  },
+);
