@@ -1,4 +1,16 @@
 /**
+ * What runs before uPlot: it hands the browser's language to Intl when it is loaded, and where the language of the system is
+ * "C" or "POSIX" some browsers tell one that Intl refuses.
+ */
+export const validLanguage = `
+try {
+  Intl.getCanonicalLocales(navigator.language);
+} catch {
+  Object.defineProperty(navigator, 'language', { value: 'en' });
+}
+`;
+
+/**
  * The script of a report, as text: it draws each curve that the page holds as JSON with uPlot, in the colours of the page's
  * style, and again when those or the width change. Of lines with many points it draws the means over neighbours, and the
  * points themselves faintly behind.

@@ -1,4 +1,4 @@
-import { drawCurves } from './drawCurves.ts';
+import { drawCurves, validLanguage } from './drawCurves.ts';
 import { html, jsonMarkup, Markup } from './html.ts';
 import { type Curve, smoothed } from './metrics.ts';
 import type { Report } from './report.ts';
@@ -38,6 +38,7 @@ export function reportHtml(report: Report, plotting: PlottingLibrary): string {
 ${sections.filter((section) => section !== false)}
 </main>
 <script type="application/json" id="curves">${jsonMarkup(curves.map(linesOf))}</script>
+<script>${new Markup(validLanguage)}</script>
 <script>${new Markup(plotting.script)}</script>
 <script>${new Markup(drawCurves)}</script>
 </body>

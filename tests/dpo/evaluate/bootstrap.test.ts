@@ -7,7 +7,7 @@ setDefaultDevice(await openDevice('reference'));
 
 describe('bootstrap', () => {
   test('of a mean is near the normal interval, mean ± 1.96·deviation/√n', async () => {
-    const { values } = await normalRows(1, 100, [3], [2]);
+    const values = Array.from((await normalRows(1, 100, [3], [2])).values);
     const { value, low, high } = await bootstrapMean(values, { key: key(2), resamples: 400 });
     const mean = values.reduce((a, b) => a + b, 0) / 100;
     const deviation = Math.sqrt(values.reduce((sum, x) => sum + (x - mean) ** 2, 0) / 100);

@@ -29,17 +29,18 @@ function stripes(seed: number, count: number, axis: 2 | 3): Tensor {
 const each = 32;
 const labels = [0, 1, 2].flatMap((label) => new Array<number>(each).fill(label));
 async function pictures(seed: number): Promise<Tensor> {
-  const [across, along] = [stripes(seed, each, 2), stripes(seed + 1, each, 3)];
-  const half = each / 2;
-  const real = concat([across.slice([0], [half]), along.slice([0], [half])], 0);
-  return realize(concat([across, along, neitherPictures(real, key(seed + 2))], 0));
+  const noise = random
+    .normal(key(seed + 2), [each, 3, size, size])
+    .mul(0.5)
+    .clamp({ min: -1, max: 1 });
+  return realize(concat([stripes(seed, each, 2), stripes(seed + 1, each, 3), noise], 0));
 }
 
 const training = await pictures(1);
 const options: TrainClassifierOptions = {
   pictures: training,
   labels,
-  classes: ['across', 'along', 'neither'],
+  classes: ['across', 'along', 'noise'],
   key: key(0),
   widths: [8, 12],
   epochs: 16,
@@ -87,7 +88,7 @@ describe('trainClassifier', () => {
       'trainClassifier: 1 labels for 96 pictures',
     );
     await expect(trainClassifier({ ...options, labels: labels.map((label) => label + 1) })).rejects.toThrow(
-      'trainClassifier: label 64 is 3; labels are numbers of classes: 0 across, 1 along, 2 neither',
+      'trainClassifier: label 64 is 3; labels are numbers of classes: 0 across, 1 along, 2 noise',
     );
     await expect(trainClassifier({ ...options, pictures: training.reshape([96, -1]) })).rejects.toThrow(
       'trainClassifier: needs pictures',

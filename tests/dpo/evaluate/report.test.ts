@@ -57,8 +57,8 @@ describe('reportHtml', () => {
 
   test('lets nothing that it is given become markup', () => {
     expect(page).not.toContain('<script>alert');
-    // Its own three scripts: data, library, drawing.
-    expect(page.match(/<\/script>/g)).toHaveLength(3);
+    // Its own four scripts: data, language, library, drawing.
+    expect(page.match(/<\/script>/g)).toHaveLength(4);
     const data = page.match(/id="curves">(.*?)<\/script>/)?.[1] ?? '';
     expect(JSON.parse(data)[0].lines[0]).toMatchObject({ label: hostile, values: [0.7, null, 0.6] });
   });
@@ -98,7 +98,7 @@ describe('writeReport', () => {
       const page = await readFile(path, 'utf8');
       expect(page).toContain('<title>Second</title>');
       expect(page).toContain('var uPlot=function()');
-      expect(page.match(/<\/script>/g)).toHaveLength(3);
+      expect(page.match(/<\/script>/g)).toHaveLength(4);
     } finally {
       await rm(folder, { recursive: true });
     }
