@@ -14,6 +14,8 @@ import {
   type Device,
   dispose,
   explain,
+  flattenTree,
+  item,
   key,
   mapTree,
   matmul,
@@ -161,7 +163,13 @@ async function measure(device: Device, name: string, model: Model): Promise<Row[
     const flops = kernels
       .filter(({ description }) => /^(conv|matmul|attention)/.test(description))
       .reduce((sum, kernel) => sum + kernel.flops, 0);
-    dispose(await realize(build()));
+    const first = await realize(build());
+    for (const { path, tensor } of flattenTree(first)) {
+      const size = await item(tensor.abs().max());
+      if (!Number.isFinite(size))
+        throw new Error(`${name}, ${what}: ${path || 'the output'} has values that are not finite`);
+    }
+    dispose(first);
     device.resetPeak();
     const times: number[] = [];
     let rate = 0;

@@ -48,8 +48,9 @@ const { values: options } = parseArgs({
     batch: { type: 'string', default: '32' },
     /** Steps between two checkpoints, each with a grid of samples. */
     every: { type: 'string', default: '200' },
-    /** Pictures in a grid. */
+    /** Pictures in a grid, and the steps from noise to them. */
     samples: { type: 'string', default: '32' },
+    sampling: { type: 'string', default: '50' },
     rate: { type: 'string', default: '1e-3' },
     seed: { type: 'string', default: '0' },
     style: { type: 'string', default: 'twemoji' },
@@ -119,7 +120,7 @@ async function save(name: string, content: string | Uint8Array): Promise<void> {
 }
 
 /** What a training depends on: one that was begun with other options is not gone on with. */
-const { out: _out, every: _every, samples: _samples, ...begunWith } = options;
+const { out: _out, every: _every, samples: _samples, sampling: _sampling, ...begunWith } = options;
 const checkpointPath = join(options.out, 'checkpoint.safetensors');
 
 /** The whole training, losses so far included, in one file. */
@@ -150,7 +151,7 @@ async function loadCheckpoint(fresh: Training): Promise<{ readonly state: Traini
 async function drawSamples(average: Params, name: string): Promise<void> {
   const count = Number(options.samples);
   const drawn = await sample({
-    trajectory: ddim({ ...noising, timestep_spacing: 'trailing' })(50),
+    trajectory: ddim({ ...noising, timestep_spacing: 'trailing' })(Number(options.sampling)),
     model: (x, timestep) => unet.apply(average, x, timestep),
     keys: pictureKeys(key(seed), count),
     shape: [3, size, size],

@@ -35,12 +35,15 @@ test('the spirals example learns to tell the spirals apart, by a gradient that i
 
 test('the DDPM example, stopped and gone on with, ends where one that was not stopped does', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'ddpm-'));
-  const optionsFor = (name: string) =>
-    ['--steps', '4', '--batch', '2', '--samples', '1', '--every', '2', '--out', join(folder, name)] as const;
-  const whole = await linesOf('examples/ddpm.ts', ...optionsFor('whole'));
-  expect(whole.at(-1)).toMatch(/^4 steps; samples\.png, loss\.svg and the model's folder unet are in /);
+  const optionsFor = (name: string, every: number) => [
+    ...['--steps', '20', '--batch', '2', '--samples', '1', '--sampling', '2', '--every', String(every)],
+    '--out',
+    join(folder, name),
+  ];
+  const whole = await linesOf('examples/ddpm.ts', ...optionsFor('whole', 100));
+  expect(whole.at(-1)).toMatch(/^20 steps; samples\.png, loss\.svg and the model's folder unet are in /);
 
-  const words = ['--import', 'tsx', 'examples/ddpm.ts', ...optionsFor('parts')];
+  const words = ['--import', 'tsx', 'examples/ddpm.ts', ...optionsFor('parts', 1)];
   const running = spawn(process.execPath, words, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
   let printed = '';
   running.stdout.on('data', (text: Buffer) => {
@@ -55,15 +58,15 @@ test('the DDPM example, stopped and gone on with, ends where one that was not st
   }
   running.kill('SIGINT');
   expect(await ended).toEqual([0, null]);
-  expect(printed).toMatch(/stopped after step [23]; the same command goes on from there/);
-  const parts = await linesOf('examples/ddpm.ts', ...optionsFor('parts'));
-  expect(parts[0]).toMatch(/; going on after step [23]$/);
+  expect(printed).toMatch(/stopped after step 1?\d; the same command goes on from there/);
+  const parts = await linesOf('examples/ddpm.ts', ...optionsFor('parts', 100));
+  expect(parts[0]).toMatch(/; going on after step 1?\d$/);
 
-  for (const name of ['checkpoint.safetensors', 'samples.png', 'loss.svg', 'samples-000002.png'])
+  for (const name of ['checkpoint.safetensors', 'samples.png', 'loss.svg'])
     expect(await readFile(join(folder, 'parts', name)), name).toEqual(await readFile(join(folder, 'whole', name)));
   const { config } = await loadModelFolder(join(folder, 'parts', 'unet'));
   expect(config._class_name).toBe('UNet2DModel');
-  const other = linesOf('examples/ddpm.ts', ...optionsFor('whole'), '--seed', '1');
+  const other = linesOf('examples/ddpm.ts', ...optionsFor('whole', 100), '--seed', '1');
   await expect(other).rejects.toThrow('choose another folder with --out');
   await rm(folder, { recursive: true });
 }, 300_000);
