@@ -1,0 +1,223 @@
+import { spawn } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { tinyRun, tinyScheduler, tinyTextEncoder, tinyUNet, writeTinyPairs } from '../tinyPipeline.ts';
+
+const main = fileURLToPath(new URL('../../../dpo/cli/main.node.ts', import.meta.url));
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'cli-'));
+  await tinyRun(folder);
+  await writeTinyPairs(join(folder, 'held-out.parquet'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Starts the command line; `when` is asked after each piece of output whether to send a signal. */
+function run(args: readonly string[], when?: { readonly says: RegExp; readonly send: NodeJS.Signals }): Promise<Ended> {
+  const child = spawn(process.execPath, ['--import', 'tsx', main, ...args], { cwd: root });
+  let [out, err, sent] = ['', '', false];
+  child.stdout.on('data', (piece) => {
+    out += piece;
+  });
+  child.stderr.on('data', (piece) => {
+    err += piece;
+    if (when !== undefined && !sent && when.says.test(err)) {
+      sent = true;
+      child.kill(when.send);
+    }
+  });
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code, signal) => resolve({ code, signal, out, err }));
+  });
+}
+
+/** Flags of a short run that takes some seconds. */
+const trainFlags = (output: string, ...more: string[]): string[] => [
+  ...[
+    'train',
+    '--model',
+    join(folder, 'base'),
+    '--pairs',
+    join(folder, 'pairs.parquet'),
+    '--output',
+    join(folder, output),
+  ],
+  ...['--device', 'wasm', '--steps', '40', '--batch-size', '2', '--learning-rate', '1e-3', '--log-every', '1'],
+  ...['--checkpoint-every', '5', '--beta', '500', ...more],
+];
+
+const weights = (output: string): Promise<Buffer> =>
+  readFile(join(folder, output, 'model', 'unet', 'diffusion_pytorch_model.safetensors'));
+const timeless = async (output: string): Promise<unknown[]> =>
+  (await readFile(join(folder, output, 'metrics.jsonl'), 'utf8'))
+    .trim()
+    .split('\n')
+    .map((line) => {
+      const { stepsPerSecond: _, peakBytes: __, ...row } = JSON.parse(line) as Record<string, unknown>;
+      return row;
+    });
+
+test('a run that is stopped by Ctrl-C, and one that is killed, end as one that is not', async () => {
+  const whole = await run(trainFlags('whole'));
+  expect(whole.err).toMatch(/β = 500 per mean squared error, β·W_t = 1\.30 per summed one/);
+  expect(whole.code).toBe(0);
+
+  const stopped = await run(trainFlags('stopped'), { says: /step 12:/, send: 'SIGINT' });
+  expect(stopped.err).toMatch(/stopped after step \d+; the same command goes on from there/);
+  expect(stopped.code).toBe(130);
+
+  const killed = await run(trainFlags('killed'), { says: /step 17:/, send: 'SIGKILL' });
+  expect(killed.signal).toBe('SIGKILL');
+  // At most the steps since the last checkpoint are lost.
+  const checkpoints = (await readdir(join(folder, 'killed', 'checkpoints'))).filter((name) => !name.endsWith('.tmp'));
+  expect(Number(checkpoints.at(-1)?.slice('step-'.length))).toBeGreaterThanOrEqual(10);
+
+  for (const output of ['stopped', 'killed']) {
+    const again = await run(trainFlags(output));
+    expect(again.err).toMatch(/going on after step \d+/);
+    expect(again.code).toBe(0);
+    expect(await timeless(output)).toEqual(await timeless('whole'));
+    expect((await weights(output)).equals(await weights('whole'))).toBe(true);
+  }
+});
+
+test.each([
+  [['train', '--betta', '3'], /unknown option '--betta'[\s\S]*--beta/],
+  [['train'], /model: must be given[\s\S]*pairs: must be given/],
+  [
+    ['train', '--model', 'nowhere', '--pairs', 'nowhere.parquet', '--output', '/tmp/x'],
+    /cannot read nowhere\/model_index.json: there is no such file/,
+  ],
+  [['evaluat'], /unknown command 'evaluat'[\s\S]*evaluate/],
+  [['inspect', 'nowhere'], /cannot open nowhere: there is no such file or folder/],
+  [['data', 'inspect', 'nowhere.jsonl'], /cannot read nowhere.jsonl/],
+  [['train', '--config', 'nowhere.json'], /cannot read nowhere.json: there is no such file/],
+] as const)('%j is refused in words, without a stack', async (args, message) => {
+  const { code, err } = await run(args);
+  expect(err).toMatch(message);
+  expect(err).not.toMatch(/\n\s+at /);
+  expect(code).toBe(1);
+});
+
+test('a configuration file is read, its paths count from its folder, and flags count more', async () => {
+  const file = join(folder, 'train.json');
+  const settings = {
+    model: 'base',
+    pairs: ['pairs.parquet'],
+    output: 'from-file',
+    device: 'reference',
+    steps: 9,
+    logEvery: 1,
+  };
+  await writeFile(file, JSON.stringify({ ...settings, batchSize: 2 }));
+  const { code, out } = await run(['train', '--config', file, '--steps', '1', '--json']);
+  expect(code).toBe(0);
+  expect(JSON.parse(out)).toMatchObject({ steps: 1, stopped: false, model: join(folder, 'from-file', 'model') });
+  await writeFile(file, '{"model": "base",}');
+  expect((await run(['train', '--config', file])).err).toMatch(/train\.json is not valid JSON.*line 1, column 18/);
+  await writeFile(file, JSON.stringify({ ...settings, learningrate: 1 }));
+  expect((await run(['train', '--config', file])).err).toMatch(/learningrate: is not known here.*learningRate/);
+});
+
+test('pretrain makes a pipeline that sample draws from, inspect tells of and evaluate compares', async () => {
+  const file = join(folder, 'pretrain.json');
+  const { writeCaptioned } = await import('diffusion-dpo/dpo/node');
+  const { flatPicture } = await import('../tinyPipeline.ts');
+  const picture = (i: number) => ({ caption: `picture ${i}`, picture: flatPicture([40 * i, 100, 200]) });
+  await writeCaptioned([0, 1, 2, 3, 4].map(picture), join(folder, 'pictures.parquet'));
+  const { vocab_size: _, ...textEncoder } = { vocab_size: 0, ...tinyTextEncoder };
+  const models = { unet: tinyUNet, textEncoder, scheduler: tinyScheduler, merges: 5 };
+  const run_ = { pictures: 'pictures.parquet', output: 'pretrained', device: 'reference', steps: 2, batchSize: 2 };
+  await writeFile(file, JSON.stringify({ ...models, ...run_, sampleSteps: 2 }));
+  const made = await run(['pretrain', '--config', file, '--json']);
+  expect(made.err).toMatch(/5 pictures of 3 × 8 × 8/);
+  const { model } = JSON.parse(made.out) as { model: string };
+
+  const picturePath = join(folder, 'grid.png');
+  const drawn = await run([
+    ...['sample', '--model', model, '--captions', 'picture 1', '--count', '3', '--sampling-steps', '2'],
+    ...['--device', 'reference', '--output', picturePath],
+  ]);
+  expect(drawn.err).toMatch(/3 pictures in /);
+  expect((await readFile(picturePath)).subarray(1, 4).toString()).toBe('PNG');
+
+  const told = await run(['inspect', model]);
+  expect(told.out).toMatch(
+    /unet: UNet2DConditionModel\n.*diffusion_pytorch_model\.safetensors: \d+ tensors, [\d,]+ parameters, F16/,
+  );
+  const listed = JSON.parse((await run(['inspect', join(model, 'unet'), '--json'])).out) as { className: string }[];
+  expect(listed[0]?.className).toBe('UNet2DConditionModel');
+
+  const summary = await run([
+    ...['evaluate', '--base', join(folder, 'base'), '--tuned', model, '--pairs', join(folder, 'held-out.parquet')],
+    ...['--train-pairs', join(folder, 'pairs.parquet'), '--preferred', 'bright', '--samples', '8', '--draws', '1'],
+    ...[
+      '--candidates',
+      '2',
+      '--sampling-steps',
+      '2',
+      '--device',
+      'wasm',
+      '--output',
+      join(folder, 'evaluated'),
+      '--json',
+    ],
+  ]);
+  expect(summary.err).toBe('');
+  const figures = JSON.parse(summary.out) as Record<string, unknown>;
+  for (const name of ['preferredShare', 'captionMatch', 'kid'])
+    expect(figures[name]).toMatchObject({ base: { value: expect.any(Number), low: expect.any(Number) }, tuned: {} });
+  for (const name of ['implicitAccuracy', 'classifierAccuracy', 'klEstimate'])
+    expect(figures[name]).toMatchObject({
+      value: expect.any(Number),
+      low: expect.any(Number),
+      high: expect.any(Number),
+    });
+  expect(figures).toMatchObject({
+    seed: 0,
+    device: expect.stringContaining('wasm'),
+    versions: { node: process.versions.node },
+  });
+  const report = await readFile(join(folder, 'evaluated', 'report.html'), 'utf8');
+  expect(report).toContain('preferredShare');
+  expect(report).not.toMatch(/(src|href)="(?!data:|#)/);
+});
+
+test('data inspect summarises pairs and draws them', async () => {
+  const sheet = join(folder, 'sheet.png');
+  const { out, code } = await run(['data', 'inspect', join(folder, 'pairs.parquet'), '--sheet', sheet]);
+  expect(code).toBe(0);
+  expect(out).toMatch(/pairs: 6 with a preference/);
+  expect((await readFile(sheet)).subarray(1, 4).toString()).toBe('PNG');
+});
+
+test('doctor tests what there is', async () => {
+  const { out, code } = await run(['doctor', '--json']);
+  const found = JSON.parse(out) as { devices: { kind: string; error?: number; problem?: string }[] };
+  expect(found.devices.map(({ kind }) => kind)).toEqual(['webgpu', 'wasm', 'reference']);
+  for (const { kind, error, problem } of found.devices)
+    if (problem === undefined) expect(error, kind).toBeLessThan(1e-4);
+  expect(code).toBe(0);
+});
+
+test('a folder that cannot be written is named', async () => {
+  const blocked = join(folder, 'blocked');
+  await mkdir(blocked);
+  await writeFile(join(blocked, 'file'), '');
+  const { err, code } = await run(trainFlags(join('blocked', 'file', 'inside')));
+  expect(err).toMatch(/cannot write .*blocked\/file\/inside: a part of the path is not a folder/);
+  expect(code).toBe(1);
+});
