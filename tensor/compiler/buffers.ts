@@ -15,7 +15,18 @@ const views: ReadonlySet<string> = new Set([
 ]);
 const sources: ReadonlySet<string> = new Set(['constant', 'iota']);
 /** Each is a step of its own, which reads its inputs from memory and writes its output there. */
-const steps: ReadonlySet<string> = new Set(['matmul', 'conv', 'argMax', 'cumsum', 'argSort', 'scatterAdd']);
+const steps: ReadonlySet<string> = new Set([
+  'matmul',
+  'conv',
+  'attention',
+  'attentionGradient',
+  'argMax',
+  'cumsum',
+  'argSort',
+  'scatterAdd',
+]);
+/** Steps that read their inputs with any strides. */
+const contractions: ReadonlySet<string> = new Set(['matmul', 'conv', 'attention', 'attentionGradient']);
 const reductions: ReadonlySet<string> = new Set(['sum', 'max']);
 
 /**
@@ -27,7 +38,7 @@ const fewPieces = 6;
 export const joinsMany = ({ primitive, inputs }: Value): boolean => primitive === 'concat' && inputs.length > fewPieces;
 export const isView = ({ primitive }: Value): boolean => views.has(primitive);
 export const isStep = ({ primitive }: Value): boolean => steps.has(primitive);
-export const isContraction = ({ primitive }: Value): boolean => primitive === 'matmul' || primitive === 'conv';
+export const isContraction = ({ primitive }: Value): boolean => contractions.has(primitive);
 export const isReduction = ({ primitive }: Value): boolean => reductions.has(primitive);
 
 /** Rough costs of computing an element again, in simple operations; what is not listed is simple. */
@@ -119,7 +130,8 @@ export function chooseBuffers(program: Program, mostLoads: number, widening = fa
       .filter(isContraction)
       .flatMap(({ inputs }) => (widening ? inputs.map((input) => unwidened(input, hasBuffer)) : inputs))
       .filter((input) => stridedView(input, hasBuffer) === undefined);
-    for (const input of unseen) buffers.add(input);
+    // What a broadcast repeats, a mask for one, is stored before it is repeated.
+    for (const input of unseen) buffers.add(input.primitive === 'broadcastTo' ? (input.inputs[0] as Value) : input);
     changed = unseen.length > 0;
   }
   return buffers;

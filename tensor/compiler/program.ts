@@ -2,6 +2,7 @@ import { type DType, dtypes, isHalf } from '../dtype.ts';
 import type { Attributes, Primitive } from '../primitives.ts';
 import type { Shape } from '../shape.ts';
 import { sourceOf, type Tensor } from '../tensor.ts';
+import { type Composite, compositionOf } from './compositions.ts';
 import { Rows } from './rows.ts';
 
 /** A node of a program: like a pending tensor, but without identities, and equal nodes are one node. */
@@ -67,8 +68,17 @@ function addAttribute(row: Rows, attribute: unknown): void {
 const noInputs: readonly Value[] = [];
 const noAttributes = {};
 
-/** Reads a graph into a program. `order` holds the pending tensors, inputs before users. */
-export function readProgram(order: readonly Tensor[], outputs: readonly Tensor[]): Program {
+const noComposites: ReadonlySet<Composite> = new Set();
+
+/**
+ * Reads a graph into a program. `order` holds the pending tensors, inputs before users. `composites` are the primitives
+ * that the executor has no kernel for: what they are composed of takes their place.
+ */
+export function readProgram(
+  order: readonly Tensor[],
+  outputs: readonly Tensor[],
+  composites: ReadonlySet<Composite> = noComposites,
+): Program {
   const known = new Map<Tensor, Value>();
   const forms = new Rows();
   const nodes = new Rows();
@@ -105,6 +115,8 @@ export function readProgram(order: readonly Tensor[], outputs: readonly Tensor[]
     const { shape, dtype } = tensor;
     if (source.kind !== 'pending') return intern('leaf', noInputs, noAttributes, leaves.push(tensor) - 1, shape, dtype);
     const { primitive, attributes } = source.node;
+    const composition = compositionOf(tensor, composites);
+    if (composition !== undefined) return valueOf(composition);
     const inputs = source.node.inputs.map(valueOf);
     if (primitive === 'variable' || primitive === 'custom') return inputs[0] as Value;
     if (source.node.primitive === 'constant') {

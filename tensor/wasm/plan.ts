@@ -1,5 +1,6 @@
 import { packLifetimes } from '../compiler/arena.ts';
-import { stridedView } from '../compiler/buffers.ts';
+import { isContraction, stridedView } from '../compiler/buffers.ts';
+import { contractionFlops } from '../compiler/describe.ts';
 import type { LoopKernel } from '../compiler/kernel.ts';
 import { shapeLoops } from '../compiler/loops.ts';
 import type { Program, Value } from '../compiler/program.ts';
@@ -8,9 +9,11 @@ import { allParts, loadsOf } from '../compiler/scalars.ts';
 import { schedule } from '../compiler/schedule.ts';
 import { byteSize } from '../dtype.ts';
 import type { KernelReport } from '../explain.ts';
-import type { ConvAttributes } from '../primitives.ts';
+import type { AttentionAttributes, ConvAttributes } from '../primitives.ts';
 import { formatShape, sizeOf } from '../shape.ts';
-import type { ContractionDType, ContractionPlan } from './contractions/plan.ts';
+import type { Operand } from './contractions/parameters.ts';
+import type { ContractionDType, ContractionPlan, View } from './contractions/plan.ts';
+import { planAttention, planAttentionGradient } from './contractions/planAttention.ts';
 import { planConv } from './contractions/planConv.ts';
 import { planMatmul } from './contractions/planMatmul.ts';
 import { type I32, i32, type Local, local, type Statement, when } from './instructions.ts';
@@ -80,7 +83,7 @@ interface KernelWork {
 interface ContractionWork {
   readonly kind: 'contraction';
   readonly plan: ContractionPlan;
-  readonly operands: Readonly<Record<'a' | 'b' | 'out', Value>>;
+  readonly operands: Readonly<Partial<Record<Operand, Value>>>;
 }
 
 interface TaskContext {
@@ -97,9 +100,7 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
   const tasks = kernels.map((kernel) => {
     if (kernel.kind === 'loops') return loopTask(shapeLoops(kernel));
     const { value } = kernel;
-    return value.primitive === 'matmul' || value.primitive === 'conv'
-      ? contractionTask(value, buffers)
-      : stepTask(value);
+    return isContraction(value) ? contractionTask(value, buffers) : stepTask(value);
   });
   const outputs = new Set(program.outputs);
   const shadows = new Map(
@@ -177,7 +178,7 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
           const at = blockStart + blocks.length + i;
           if (operand === 'scratch')
             addresses.push({ word: at, base: { kind: 'arena' }, offset: (scratch[task] as number) + offset });
-          else addAddress(at, work.operands[operand], offset);
+          else addAddress(at, work.operands[operand] as Value, offset);
         });
         blocks.push(...words.map((word) => (typeof word === 'number' ? word : 0)));
       }
@@ -306,28 +307,57 @@ function stepTask(value: Value): Task {
 }
 
 function contractionTask(value: Value, buffers: ReadonlySet<Value>): Task {
-  const dtype = value.dtype as ContractionDType;
-  const [a, b] = value.inputs as readonly [Value, Value];
-  const read = (input: Value) => {
+  const names = operandsOf[value.primitive as keyof typeof operandsOf];
+  const views = value.inputs.map((input) => {
     const view = stridedView(input, (other) => buffers.has(other));
     if (view === undefined) throw new Error(`wasm: an input of ${value.primitive} is not in memory`);
     return { ...view, shape: input.shape };
-  };
-  const [x, y] = [read(a), read(b)];
-  const plan =
-    value.primitive === 'matmul'
-      ? planMatmul(dtype, { a: x, b: y, out: { shape: value.shape } })
-      : planConv(dtype, { x, w: y, out: { shape: value.shape } }, value.attributes as ConvAttributes);
-  // Every element of the result adds up as many products as the second operand has elements behind it.
-  const products = value.primitive === 'matmul' ? (a.shape.at(-1) as number) : sizeOf(b.shape.slice(1));
-  const flops = 2 * sizeOf(value.shape) * products;
+  });
+  const plan = planContraction(value, views);
+  const flops = contractionFlops(value);
   return {
-    reads: new Set([x.from, y.from]),
+    reads: new Set(views.map(({ from }) => from)),
     writes: [value],
     scratchBytes: plan.scratchBytes,
     description: value.primitive,
     flops,
     nanoseconds: contractionTime(flops),
-    work: { kind: 'contraction', plan, operands: { a: x.from, b: y.from, out: value } },
+    work: {
+      kind: 'contraction',
+      plan,
+      operands: { out: value, ...Object.fromEntries(views.map(({ from }, i) => [names[i], from])) },
+    },
   };
+}
+
+/** What the runtime calls the inputs. */
+const operandsOf = {
+  matmul: ['a', 'b'],
+  conv: ['a', 'b'],
+  attention: ['a', 'b', 'c', 'e'],
+  attentionGradient: ['a', 'b', 'c', 'd', 'e'],
+} as const;
+
+function planContraction(value: Value, views: readonly View[]): ContractionPlan {
+  const dtype = value.dtype as ContractionDType;
+  const [a, b, c, d, e] = views as readonly [View, View, View, View, View | undefined];
+  const out = { shape: value.shape };
+  switch (value.primitive) {
+    case 'matmul':
+      return planMatmul(dtype, { a, b, out });
+    case 'conv':
+      return planConv(dtype, { x: a, w: b, out }, value.attributes as ConvAttributes);
+    case 'attention':
+      return planAttention(
+        dtype as 'f32' | 'f64',
+        { q: a, k: b, v: c, bias: d },
+        value.attributes as AttentionAttributes,
+      );
+    default:
+      return planAttentionGradient(
+        dtype as 'f32' | 'f64',
+        { q: a, k: b, v: c, g: d, bias: e },
+        value.attributes as AttentionAttributes,
+      );
+  }
 }
