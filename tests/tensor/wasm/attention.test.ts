@@ -46,7 +46,8 @@ function kernelResults(given: Case, order: Order = {}) {
     Float32Array,
     Float32Array,
   ];
-  const [q, k, v, g, bias] = shapes.map((shape) => ({ shape })) as [Shaped, Shaped, Shaped, Shaped, Shaped];
+  const shaped = (i: number): Shaped => ({ shape: shapes[i] as readonly number[] });
+  const [q, k, v, g, bias] = [shaped(0), shaped(1), shaped(2), shaped(3), shaped(4)];
   const own = biased ? { bias } : {};
   const extra = biased ? { e } : {};
   return {
