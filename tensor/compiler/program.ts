@@ -43,9 +43,10 @@ const primitiveCodes = new Map<ValuePrimitive, number>();
 
 /** A number for a primitive, the same as long as the process runs. */
 function codeOf(primitive: ValuePrimitive): number {
-  const code = primitiveCodes.get(primitive) ?? primitiveCodes.size;
-  primitiveCodes.set(primitive, code);
-  return code;
+  const known = primitiveCodes.get(primitive);
+  if (known !== undefined) return known;
+  primitiveCodes.set(primitive, primitiveCodes.size);
+  return primitiveCodes.size - 1;
 }
 
 /** A number for a dtype. */
@@ -55,13 +56,21 @@ const dtypeCodes: ReadonlyMap<DType, number> = new Map(dtypes.map((dtype, code) 
 /** Adds what attributes hold, all of it, such that what follows cannot be taken for a part of it. */
 function addAttribute(row: Rows, attribute: unknown): void {
   if (typeof attribute === 'number') {
-    row.add(0);
-    row.addFloat(attribute);
-  } else if (typeof attribute === 'boolean') row.add(attribute ? 1 : 2);
-  else if (typeof attribute === 'object' && attribute !== null) {
-    const parts = Object.values(attribute);
-    row.add(3 + parts.length);
-    for (const part of parts) addAttribute(row, part);
+    // −0 is not 0 here.
+    if ((attribute | 0) === attribute && !Object.is(attribute, -0)) {
+      row.add(0);
+      row.add(attribute);
+    } else {
+      row.add(1);
+      row.addFloat(attribute);
+    }
+  } else if (typeof attribute === 'boolean') row.add(attribute ? 2 : 3);
+  else if (Array.isArray(attribute)) {
+    row.add(4 + attribute.length);
+    for (const part of attribute) addAttribute(row, part);
+  } else if (typeof attribute === 'object' && attribute !== null) {
+    // How many parts an object has follows from the primitive.
+    for (const name in attribute) addAttribute(row, (attribute as Readonly<Record<string, unknown>>)[name]);
   } else throw new Error(`an attribute is ${String(attribute)}, which plans cannot be known by`);
 }
 
