@@ -3,14 +3,16 @@ import {
   add,
   type CustomCall,
   isFloat,
+  makeNode,
   sameShape,
   sourceOf,
   Tensor,
   TensorError,
   topologicalOrder,
   typeOf,
+  zerosLike,
 } from '../tensor/index.ts';
-import { type Gradient, type Rule, rules } from './rules.ts';
+import { type Gradient, type Rule, type RuleContext, type Rules, rules } from './rules.ts';
 
 /** A vertex of the graph as gradients see it: a call with a rule of its own stands between its outputs and its inputs. */
 type Vertex = Tensor | CustomCall;
@@ -30,7 +32,7 @@ export function backward(
   outputs: readonly Tensor[],
   cotangents: readonly (Tensor | undefined)[],
   targets: readonly Tensor[],
-  table: { readonly [P in Primitive]: Rule<P> } = rules,
+  table: Rules = rules,
 ): (Tensor | undefined)[] {
   const wanted = new Set<Vertex>(targets);
   const order = topologicalOrder<Vertex>(outputs, (vertex) => (wanted.has(vertex) ? [] : inputsOf(vertex)));
@@ -82,11 +84,30 @@ export function backward(
     }
     // The rule of a primitive takes the attributes of that primitive; the union type cannot express it.
     const rule = table[primitive] as unknown as Rule<Primitive>;
-    const made: readonly (Gradient | undefined)[] = rule({ cotangent, output: vertex, inputs, attributes });
+    const composed: RuleContext<Primitive>['composed'] = (composition) =>
+      composedGradients(composition, inputs, cotangent, table);
+    const made: readonly (Gradient | undefined)[] = rule({ cotangent, output: vertex, inputs, attributes, composed });
     inputs.forEach((input, i) => {
       const gradient = made[i];
       if (gradient !== undefined && active.has(input)) accumulate(input, gradient());
     });
   }
   return targets.map((target) => gradients.get(target));
+}
+
+/** Gradients of a composition by its inputs, which it is differentiated by as if nothing led to them; made when needed. */
+function composedGradients(
+  composition: (...inputs: readonly Tensor[]) => Tensor,
+  inputs: readonly Tensor[],
+  cotangent: Tensor,
+  table: Rules,
+): readonly Gradient[] {
+  let made: readonly (Tensor | undefined)[] | undefined;
+  return inputs.map((input, i) => () => {
+    if (made === undefined) {
+      const variables = inputs.map((x) => makeNode('variable', [x], {}, x.shape, x.dtype));
+      made = backward([composition(...variables)], [cotangent], variables, table);
+    }
+    return made[i] ?? zerosLike(input);
+  });
 }

@@ -3,6 +3,7 @@ import {
   add,
   broadcastTo,
   cast,
+  composedAttentionGradient,
   cos,
   cumsum,
   div,
@@ -38,6 +39,7 @@ import {
   where,
   zerosLike,
 } from '../tensor/index.ts';
+import { attentionRule } from './attentionRule.ts';
 import { convInputGradient, convKernelGradient } from './convRules.ts';
 import { padGradient, sliceGradient } from './movementRules.ts';
 
@@ -47,6 +49,8 @@ export interface RuleContext<P extends Primitive> {
   readonly output: Tensor;
   readonly inputs: readonly Tensor[];
   readonly attributes: Attributes[P];
+  /** The gradients of all inputs that a composition of other primitives, equal to this one, has. */
+  composed(composition: (...inputs: readonly Tensor[]) => Tensor): readonly Gradient[];
 }
 
 /** The gradient of one input, made only if somebody needs it. */
@@ -220,6 +224,11 @@ export const rules: Rules = {
       () => convKernelGradient(cotangent, x, weight, attributes),
     ];
   },
+
+  // Attention
+  attention: attentionRule,
+  attentionGradient: ({ attributes, composed }) =>
+    composed((...inputs) => composedAttentionGradient(attributes, ...inputs)),
 
   // Annotations
   variable: ({ cotangent }) => [() => cotangent],

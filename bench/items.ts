@@ -109,14 +109,28 @@ function convolution(channels: number, height: number, width: number, more: More
   ];
 }
 
-function attention(heads: number, tokens: number, width: number, more: More = {}): Item {
+function attention(heads: number, tokens: number, width: number, more: More = {}): Item[] {
   const shape = [heads, tokens, width];
-  return arithmetic(
-    `attention ${heads}×${tokens}×${width}`,
-    4 * heads * tokens * tokens * width,
-    prepared([shape, shape, shape], (q, k, v) => scaledDotProductAttention(q as Tensor, k as Tensor, v as Tensor)),
-    more,
-  );
+  const name = `attention ${heads}×${tokens}×${width}`;
+  const f = (q: Tensor, k: Tensor, v: Tensor): Tensor => scaledDotProductAttention(q, k, v);
+  const product = 2 * heads * tokens * tokens * width;
+  return [
+    arithmetic(
+      name,
+      2 * product,
+      prepared([shape, shape, shape], (q, k, v) => f(q as Tensor, k as Tensor, v as Tensor)),
+      more,
+    ),
+    // The scores again, and two products for each of the factors that they and the result have.
+    arithmetic(
+      `${name}, gradients`,
+      5 * product,
+      prepared([shape, shape, shape, shape], (q, k, v, g) =>
+        vjp(f, q as Tensor, k as Tensor, v as Tensor).pullback(g as Tensor),
+      ),
+      more,
+    ),
+  ];
 }
 
 /** Reads and writes each element once. */
@@ -216,9 +230,9 @@ export const items: readonly Item[] = [
   ...convolution(320, 32, 32),
   ...convolution(128, 64, 64),
   ...convolution(64, 33, 31),
-  attention(2, 64, 16, small),
-  attention(8, 1024, 40),
-  attention(8, 1000, 40),
+  ...attention(2, 64, 16, small),
+  ...attention(8, 1024, 40),
+  ...attention(8, 1000, 40),
   mapping('GroupNorm and SiLU 1×320×32×32', [1, 320, 32, 32], (x) => norm(x, 32)),
   mapping('softmax 64×64', [64, 64], softmax, small),
   mapping('softmax 4096×1024', [4096, 1024], softmax),

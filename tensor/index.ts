@@ -61,6 +61,7 @@ export { topologicalOrder } from './graph.ts';
 export { inspect } from './inspect.ts';
 export * from './ops/activations.ts';
 export * from './ops/attention.ts';
+export { composedAttention, composedAttentionGradient } from './ops/composedAttention.ts';
 export {
   adjointKernel,
   type Conv2dOptions,
@@ -84,7 +85,7 @@ export { broadcastTo, cast, iota, type Operand } from './ops/operands.ts';
 export * from './ops/reductions.ts';
 export * from './ops/spatial.ts';
 export { stopGradient } from './ops/stopGradient.ts';
-export type { Attributes, ConvAttributes, CustomCall, Node, Primitive } from './primitives.ts';
+export type { AttentionAttributes, Attributes, ConvAttributes, CustomCall, Node, Primitive } from './primitives.ts';
 export * as random from './random.ts';
 export { key } from './random.ts';
 export { threefry } from './reference/threefry.ts';

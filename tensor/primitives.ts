@@ -85,6 +85,18 @@ export interface Attributes extends Record<UnaryPrimitive | BinaryPrimitive | Te
   matmul: None;
   conv: ConvAttributes;
 
+  // Attention
+  /**
+   * Inputs (q, k, v) or (q, k, v, bias): softmax(q·kᵀ + bias)·v. q: [batch…, queries, dim], k: [batch…, keys, dim],
+   * v: [batch…, keys, width], bias: [batch…, queries, keys], none of them empty → [batch…, queries, width].
+   */
+  attention: AttentionAttributes;
+  /**
+   * Inputs (q, k, v, g) or (q, k, v, g, bias), g being the cotangent of `attention`'s output. For each batch, the
+   * gradients by q, k and v one after the other, in one row: [batch…, queries·dim + keys·dim + keys·width].
+   */
+  attentionGradient: AttentionAttributes;
+
   // Annotations: each evaluates to its first input.
   /** A fresh identity, with respect to which something is differentiated. */
   variable: None;
@@ -107,6 +119,11 @@ export interface ConvAttributes {
   readonly inputDilation: readonly number[];
   readonly kernelDilation: readonly number[];
   readonly groups: number;
+}
+
+export interface AttentionAttributes {
+  /** Query i sees keys 0 to i only. */
+  readonly causal: boolean;
 }
 
 /**

@@ -15,7 +15,18 @@ const views: ReadonlySet<string> = new Set([
 ]);
 const sources: ReadonlySet<string> = new Set(['constant', 'iota']);
 /** Each is a step of its own, which reads its inputs from memory and writes its output there. */
-const steps: ReadonlySet<string> = new Set(['matmul', 'conv', 'argMax', 'cumsum', 'argSort', 'scatterAdd']);
+const steps: ReadonlySet<string> = new Set([
+  'matmul',
+  'conv',
+  'attention',
+  'attentionGradient',
+  'argMax',
+  'cumsum',
+  'argSort',
+  'scatterAdd',
+]);
+/** Steps that read their inputs with any strides. */
+const contractions: ReadonlySet<string> = new Set(['matmul', 'conv', 'attention', 'attentionGradient']);
 const reductions: ReadonlySet<string> = new Set(['sum', 'max']);
 
 /**
@@ -27,7 +38,7 @@ const fewPieces = 6;
 export const joinsMany = ({ primitive, inputs }: Value): boolean => primitive === 'concat' && inputs.length > fewPieces;
 export const isView = ({ primitive }: Value): boolean => views.has(primitive);
 export const isStep = ({ primitive }: Value): boolean => steps.has(primitive);
-export const isContraction = ({ primitive }: Value): boolean => primitive === 'matmul' || primitive === 'conv';
+export const isContraction = ({ primitive }: Value): boolean => contractions.has(primitive);
 export const isReduction = ({ primitive }: Value): boolean => reductions.has(primitive);
 
 /** Rough costs of computing an element again, in simple operations; what is not listed is simple. */
@@ -79,8 +90,17 @@ export function chooseBuffers(program: Program, mostLoads: number, widening = fa
   const loads = new Map<Value, ReadonlySet<Value>>();
 
   const costOf = (value: Value): number => (hasBuffer(value) ? 1 : (cost.get(value) ?? 1));
-  const loadsOf = (value: Value): ReadonlySet<Value> =>
-    hasBuffer(value) ? new Set([value]) : (loads.get(value) ?? new Set());
+  /** What values with these inputs load, themselves not being stored. */
+  const loadsOf = (inputs: readonly Value[]): ReadonlySet<Value> => {
+    const [first] = inputs;
+    if (inputs.length === 1 && first !== undefined && !hasBuffer(first)) return loads.get(first) ?? nothing;
+    const all = new Set<Value>();
+    for (const input of inputs) {
+      if (hasBuffer(input)) all.add(input);
+      else for (const other of loads.get(input) ?? nothing) all.add(other);
+    }
+    return all;
+  };
   /** Gives a buffer to what a view shows, or to the view itself where it joins several. */
   const store = (value: Value): void => {
     if (hasBuffer(value) || sources.has(value.primitive)) return;
@@ -104,10 +124,12 @@ export function chooseBuffers(program: Program, mostLoads: number, widening = fa
       store(inputs[0] as Value);
     }
     const needed = primitive === 'barrier' ? inputs.slice(0, 1) : inputs;
-    const together = new Set(needed.flatMap((input) => [...loadsOf(input)]));
-    if (together.size > mostLoads && !joinsMany(value))
-      for (const input of needed) if (loadsOf(input).size > 1) store(input);
-    loads.set(value, new Set(needed.flatMap((input) => [...loadsOf(input)])));
+    let together = loadsOf(needed);
+    if (together.size > mostLoads && !joinsMany(value)) {
+      for (const input of needed) if (loadsOf([input]).size > 1) store(input);
+      together = loadsOf(needed);
+    }
+    loads.set(value, together);
     const own = sources.has(primitive) || (isView(value) && !(primitive in costs)) ? 0 : (costs[primitive] ?? 1);
     cost.set(value, own + needed.reduce((sum, input) => sum + costOf(input), 0));
     const readers = users.get(value)?.length ?? 0;
@@ -118,8 +140,9 @@ export function chooseBuffers(program: Program, mostLoads: number, widening = fa
     const unseen = program.values
       .filter(isContraction)
       .flatMap(({ inputs }) => (widening ? inputs.map((input) => unwidened(input, hasBuffer)) : inputs))
-      .filter((input) => stridedView(input, hasBuffer) === undefined);
-    for (const input of unseen) buffers.add(input);
+      .filter((input) => !hasBuffer(input) && stridedView(input, hasBuffer) === undefined);
+    // What a broadcast repeats, a mask for one, is stored before it is repeated.
+    for (const input of unseen) buffers.add(input.primitive === 'broadcastTo' ? (input.inputs[0] as Value) : input);
     changed = unseen.length > 0;
   }
   return buffers;
@@ -131,6 +154,8 @@ export function unwidened(value: Value, hasBuffer: (value: Value) => boolean): V
   const widens = value.primitive === 'cast' && value.dtype === 'f32' && from !== undefined && isHalf(from.dtype);
   return widens && !hasBuffer(value) ? from : value;
 }
+
+const nothing: ReadonlySet<Value> = new Set();
 
 /** A buffer seen with a constant stride along every axis. Strides and offset are in elements. */
 export interface StridedView {

@@ -21,9 +21,14 @@ export function loopFlops({ outer, inner, stages }: LoopKernel): number {
   }, 0);
 }
 
-/** Multiplications and additions of a matrix product or convolution. */
+/** Multiplications and additions of a matrix product, a convolution or attention. */
 export function contractionFlops({ primitive, inputs, shape }: Value): number {
   const [a, b] = inputs as readonly [Value, Value];
+  if (primitive === 'attention' || primitive === 'attentionGradient') {
+    const [keys, width] = (inputs[2] as Value).shape.slice(-2) as [number, number];
+    const [scores, dim] = [sizeOf(a.shape.slice(0, -1)) * keys, a.shape.at(-1) as number];
+    return 2 * scores * (primitive === 'attention' ? dim + width : 3 * dim + 2 * width);
+  }
   // Every element of the result adds up as many products as the second operand has elements behind it.
   const products = primitive === 'matmul' ? (a.shape.at(-1) as number) : sizeOf(b.shape.slice(1));
   return 2 * sizeOf(shape) * products;

@@ -2,7 +2,7 @@ import type { DType } from '../dtype.ts';
 import type { Attributes } from '../primitives.ts';
 import { stridesOf } from '../shape.ts';
 import type { Condition, Scalar } from './kernel.ts';
-import { add, fixed, flatten, keyOf, type Position, quotient, rangeOf, scale, unflatten } from './position.ts';
+import { add, fixed, flatten, type Position, quotient, rangeOf, samePosition, scale, unflatten } from './position.ts';
 import { attributesOf, type Value } from './program.ts';
 
 /** Turns values into scalars at given coordinates, through everything that has no buffer of its own. */
@@ -16,13 +16,15 @@ export function lowering(
   hasBuffer: (value: Value) => boolean,
   staged: (value: Value, position: Position) => Scalar | undefined = () => undefined,
 ): Lowering {
-  const known = new Map<string, Scalar>();
+  const known = new Map<Value, { readonly coordinates: readonly Position[]; readonly scalar: Scalar }[]>();
   const element: Lowering = (value, coordinates) => {
-    const key = `${value.id}@${coordinates.map(keyOf).join()}`;
-    const existing = known.get(key);
-    if (existing !== undefined) return existing;
+    // Nearly always there is one place, or none.
+    const places = known.get(value);
+    const existing = places?.find((place) => sameCoordinates(place.coordinates, coordinates));
+    if (existing !== undefined) return existing.scalar;
     const scalar = hasBuffer(value) ? load(value, coordinates) : define(value, coordinates, element);
-    known.set(key, scalar);
+    if (places === undefined) known.set(value, [{ coordinates, scalar }]);
+    else places.push({ coordinates, scalar });
     return scalar;
   };
   const load = (value: Value, coordinates: readonly Position[]): Scalar => {
@@ -31,6 +33,9 @@ export function lowering(
   };
   return element;
 }
+
+const sameCoordinates = (a: readonly Position[], b: readonly Position[]): boolean =>
+  a === b || a.every((position, axis) => samePosition(position, b[axis] as Position));
 
 /** The element of a value in terms of elements of its inputs. Also for values that have a buffer: this is how it is filled. */
 export function define(value: Value, coordinates: readonly Position[], element: Lowering): Scalar {

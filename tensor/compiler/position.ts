@@ -8,6 +8,7 @@ export interface Variable {
   readonly id: number;
   /** It runs from 0 to size − 1. */
   readonly size: number;
+  readonly key: string;
 }
 
 /** ⌊of / by⌋ or of mod by; `of` is never negative. */
@@ -15,6 +16,7 @@ export interface Quotient {
   readonly kind: 'quotient' | 'remainder';
   readonly of: Position;
   readonly by: number;
+  readonly key: string;
 }
 
 export type Atom = Variable | Quotient;
@@ -33,7 +35,18 @@ export interface Position {
 let variables = 0;
 
 /** A new loop variable. */
-export const variable = (size: number): Variable => ({ kind: 'variable', id: variables++, size });
+export const variable = (size: number): Variable => {
+  const id = variables++;
+  return { kind: 'variable', id, size, key: `v${id}` };
+};
+
+/** A quotient or remainder that cannot be simplified. */
+const division = (kind: Quotient['kind'], of: Position, by: number): Quotient => ({
+  kind,
+  of,
+  by,
+  key: `${kind === 'quotient' ? 'q' : 'r'}(${keyOf(of)},${by})`,
+});
 
 export const fixed = (constant: number): Position => ({ constant, terms: [] });
 
@@ -42,21 +55,41 @@ const ofAtom = (atom: Atom): Position => ({ constant: 0, terms: [{ atom, factor:
 /** The value of a loop variable; one of size 1 is always 0. */
 export const at = (loop: Variable): Position => (loop.size === 1 ? fixed(0) : ofAtom(loop));
 
-const atomKey = (atom: Atom): string =>
-  atom.kind === 'variable' ? `v${atom.id}` : `${atom.kind === 'quotient' ? 'q' : 'r'}(${keyOf(atom.of)},${atom.by})`;
-
 /** Equal for equal positions. */
-export const keyOf = ({ constant, terms }: Position): string =>
-  [...terms.map(({ atom, factor }) => `${factor}${atomKey(atom)}`), constant].join('+');
+export function keyOf({ constant, terms }: Position): string {
+  let key = '';
+  for (const { atom, factor } of terms) key += `${factor}${atom.key}+`;
+  return key + constant;
+}
+
+/** Whether two positions are equal. */
+export const samePosition = (a: Position, b: Position): boolean =>
+  a === b ||
+  (a.constant === b.constant &&
+    a.terms.length === b.terms.length &&
+    a.terms.every(({ atom, factor }, i) => factor === b.terms[i]?.factor && atom.key === b.terms[i]?.atom.key));
 
 export function add(a: Position, b: Position): Position {
-  const factors = new Map<string, Term>();
-  for (const term of [...a.terms, ...b.terms]) {
-    const key = atomKey(term.atom);
-    factors.set(key, { atom: term.atom, factor: (factors.get(key)?.factor ?? 0) + term.factor });
+  const constant = a.constant + b.constant;
+  if (b.terms.length === 0) return b.constant === 0 ? a : { constant, terms: a.terms };
+  if (a.terms.length === 0) return a.constant === 0 ? b : { constant, terms: b.terms };
+  const terms: Term[] = [];
+  let [i, j] = [0, 0];
+  for (let [p, q] = [a.terms[0], b.terms[0]]; p !== undefined || q !== undefined; p = a.terms[i], q = b.terms[j]) {
+    if (p !== undefined && q !== undefined && p.atom.key === q.atom.key) {
+      const factor = p.factor + q.factor;
+      if (factor !== 0) terms.push({ atom: p.atom, factor });
+      i++;
+      j++;
+    } else if (p !== undefined && (q === undefined || p.atom.key < q.atom.key)) {
+      terms.push(p);
+      i++;
+    } else if (q !== undefined) {
+      terms.push(q);
+      j++;
+    }
   }
-  const terms = [...factors].filter(([, { factor }]) => factor !== 0).sort(([p], [q]) => (p < q ? -1 : 1));
-  return { constant: a.constant + b.constant, terms: terms.map(([, term]) => term) };
+  return { constant, terms };
 }
 
 export const scale = ({ constant, terms }: Position, by: number): Position =>
@@ -118,7 +151,7 @@ export function quotient(position: Position, by: number): Position {
   const common = commonUnit(rest, by);
   if (common !== undefined) return add(whole, quotient(common.whole, by / common.unit));
   const lift = liftAboveZero(rest, by);
-  return add(add(whole, fixed(-lift)), ofAtom({ kind: 'quotient', of: add(rest, fixed(lift * by)), by }));
+  return add(add(whole, fixed(-lift)), ofAtom(division('quotient', add(rest, fixed(lift * by)), by)));
 }
 
 /** How many times `by` must be added so that a position is never negative: executors divide unsigned numbers. */
@@ -131,7 +164,7 @@ export function remainder(position: Position, by: number): Position {
   if (within(rest, 0, by - 1)) return rest;
   const common = commonUnit(rest, by);
   if (common !== undefined) return add(scale(remainder(common.whole, by / common.unit), common.unit), common.rest);
-  return ofAtom({ kind: 'remainder', of: add(rest, fixed(liftAboveZero(rest, by) * by)), by });
+  return ofAtom(division('remainder', add(rest, fixed(liftAboveZero(rest, by) * by)), by));
 }
 
 /** The row-major number of the element at these coordinates. */

@@ -2,6 +2,7 @@ import { type DType, dtypes, isHalf } from '../dtype.ts';
 import type { Attributes, Primitive } from '../primitives.ts';
 import type { Shape } from '../shape.ts';
 import { sourceOf, type Tensor } from '../tensor.ts';
+import { type Composite, compositionOf } from './compositions.ts';
 import { Rows } from './rows.ts';
 
 /** A node of a program: like a pending tensor, but without identities, and equal nodes are one node. */
@@ -42,9 +43,10 @@ const primitiveCodes = new Map<ValuePrimitive, number>();
 
 /** A number for a primitive, the same as long as the process runs. */
 function codeOf(primitive: ValuePrimitive): number {
-  const code = primitiveCodes.get(primitive) ?? primitiveCodes.size;
-  primitiveCodes.set(primitive, code);
-  return code;
+  const known = primitiveCodes.get(primitive);
+  if (known !== undefined) return known;
+  primitiveCodes.set(primitive, primitiveCodes.size);
+  return primitiveCodes.size - 1;
 }
 
 /** A number for a dtype. */
@@ -54,21 +56,38 @@ const dtypeCodes: ReadonlyMap<DType, number> = new Map(dtypes.map((dtype, code) 
 /** Adds what attributes hold, all of it, such that what follows cannot be taken for a part of it. */
 function addAttribute(row: Rows, attribute: unknown): void {
   if (typeof attribute === 'number') {
-    row.add(0);
-    row.addFloat(attribute);
-  } else if (typeof attribute === 'boolean') row.add(attribute ? 1 : 2);
-  else if (typeof attribute === 'object' && attribute !== null) {
-    const parts = Object.values(attribute);
-    row.add(3 + parts.length);
-    for (const part of parts) addAttribute(row, part);
+    // −0 is not 0 here.
+    if ((attribute | 0) === attribute && !Object.is(attribute, -0)) {
+      row.add(0);
+      row.add(attribute);
+    } else {
+      row.add(1);
+      row.addFloat(attribute);
+    }
+  } else if (typeof attribute === 'boolean') row.add(attribute ? 2 : 3);
+  else if (Array.isArray(attribute)) {
+    row.add(4 + attribute.length);
+    for (const part of attribute) addAttribute(row, part);
+  } else if (typeof attribute === 'object' && attribute !== null) {
+    // How many parts an object has follows from the primitive.
+    for (const name in attribute) addAttribute(row, (attribute as Readonly<Record<string, unknown>>)[name]);
   } else throw new Error(`an attribute is ${String(attribute)}, which plans cannot be known by`);
 }
 
 const noInputs: readonly Value[] = [];
 const noAttributes = {};
 
-/** Reads a graph into a program. `order` holds the pending tensors, inputs before users. */
-export function readProgram(order: readonly Tensor[], outputs: readonly Tensor[]): Program {
+const noComposites: ReadonlySet<Composite> = new Set();
+
+/**
+ * Reads a graph into a program. `order` holds the pending tensors, inputs before users. `composites` are the primitives
+ * that the executor has no kernel for: what they are composed of takes their place.
+ */
+export function readProgram(
+  order: readonly Tensor[],
+  outputs: readonly Tensor[],
+  composites: ReadonlySet<Composite> = noComposites,
+): Program {
   const known = new Map<Tensor, Value>();
   const forms = new Rows();
   const nodes = new Rows();
@@ -105,6 +124,8 @@ export function readProgram(order: readonly Tensor[], outputs: readonly Tensor[]
     const { shape, dtype } = tensor;
     if (source.kind !== 'pending') return intern('leaf', noInputs, noAttributes, leaves.push(tensor) - 1, shape, dtype);
     const { primitive, attributes } = source.node;
+    const composition = compositionOf(tensor, composites);
+    if (composition !== undefined) return valueOf(composition);
     const inputs = source.node.inputs.map(valueOf);
     if (primitive === 'variable' || primitive === 'custom') return inputs[0] as Value;
     if (source.node.primitive === 'constant') {

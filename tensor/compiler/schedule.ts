@@ -2,8 +2,18 @@ import type { Attributes } from '../primitives.ts';
 import { sizeOf, stridesOf } from '../shape.ts';
 import { chooseBuffers, isReduction, isStep, joinsMany } from './buffers.ts';
 import type { LoopKernel, Scalar, Stage } from './kernel.ts';
-import { define, lowering } from './lower.ts';
-import { add, at, fixed, flatten, keyOf, type Position, unflatten, type Variable, variable } from './position.ts';
+import { define, type Lowering, lowering } from './lower.ts';
+import {
+  add,
+  at,
+  fixed,
+  flatten,
+  type Position,
+  samePosition,
+  unflatten,
+  type Variable,
+  variable,
+} from './position.ts';
 import type { Program, Value } from './program.ts';
 import { allParts, loadsOf } from './scalars.ts';
 
@@ -36,8 +46,20 @@ interface Group {
   readonly values: Value[];
   readonly reads: Set<Value>;
   readonly step: boolean;
+  /** What its values are at the place where its loops are; made when another value asks to join. */
+  walk?: Walk;
   /** For a join of many, the piece that this kernel copies, and where along the axis it begins. */
   readonly piece?: { readonly from: Value; readonly start: number };
+}
+
+/** A group's values, lowered in one set of loops. */
+interface Walk {
+  readonly loops: Loops;
+  readonly element: Lowering;
+  /** Whether the group reduces, on which its values' positions depend, as they do on its shape. */
+  readonly reducing: boolean;
+  /** Where each value has just been made. */
+  readonly made: Map<Value, Position>;
 }
 
 /** Rows shorter than this are not worth a loop of their own inside a row kernel. */
@@ -76,8 +98,11 @@ export function schedule(program: Program, { mostLoads, fuse = true, widening = 
     for (let i = groups.length - 1; i >= Math.max(earliest, 0, groups.length - 12) && joined < 0; i--) {
       const group = groups[i] as Group;
       const related = i === earliest || required.some((input) => group.reads.has(input));
-      if (fuse && related && space !== undefined && canJoin(group, value, space, buffers, mostLoads, required))
-        joined = i;
+      if (!fuse || !related || space === undefined) continue;
+      const walk = joinedWalk(group, value, space, buffers, mostLoads, required);
+      if (walk === undefined) continue;
+      group.walk = walk;
+      joined = i;
     }
     if (joined < 0) {
       joined = groups.length;
@@ -150,32 +175,33 @@ function spaceOf(
   return { shape: [...kept, ...reduced], split: kept.length, reduces: true, trailing };
 }
 
-function canJoin(
+/** Where a group's values are made if a value joins them, or `undefined` where it cannot. */
+function joinedWalk(
   group: Group,
   value: Value,
   space: NonNullable<ReturnType<typeof spaceOf>>,
   buffers: ReadonlySet<Value>,
   mostLoads: number,
   required: readonly Value[],
-): boolean {
-  if (group.step || group.piece !== undefined) return false;
+): Walk | undefined {
+  if (group.step || group.piece !== undefined) return undefined;
   const reads = new Set([...group.reads, ...required.filter((input) => !group.values.includes(input))]);
-  if (reads.size + group.values.length + 1 > mostLoads) return false;
+  if (reads.size + group.values.length + 1 > mostLoads) return undefined;
   const reducing = group.values.some(isReduction);
   const rows = product(group.shape.slice(0, group.split));
   const length = product(group.shape.slice(group.split));
   if (space.reduces) {
     const [ownRows, ownLength] = [product(space.shape.slice(0, space.split)), product(space.shape.slice(space.split))];
-    if (!space.trailing || ownLength < shortestRow || (ownRows < fewRows && ownLength > longRow)) return false;
-    if (reducing ? rows !== ownRows || length !== ownLength : rows * length !== ownRows * ownLength) return false;
-    if (reducing && !group.values.every((other) => !isReduction(other) || spaceOf(other)?.trailing)) return false;
+    if (!space.trailing || ownLength < shortestRow || (ownRows < fewRows && ownLength > longRow)) return undefined;
+    if (reducing ? rows !== ownRows || length !== ownLength : rows * length !== ownRows * ownLength) return undefined;
+    if (reducing && !group.values.every((other) => !isReduction(other) || spaceOf(other)?.trailing)) return undefined;
   } else {
     const size = product(value.shape);
-    if (!reducing && size !== rows * length) return false;
-    if (reducing && size !== rows && size !== rows * length) return false;
+    if (!reducing && size !== rows * length) return undefined;
+    if (reducing && size !== rows && size !== rows * length) return undefined;
     if (reducing && !group.values.every((other) => !isReduction(other) || spaceOf(other)?.trailing)) {
       // Rows of such a reduction are not rows of memory; only what follows it row by row can join.
-      if (size !== rows) return false;
+      if (size !== rows) return undefined;
     }
     if (
       reducing &&
@@ -183,35 +209,40 @@ function canJoin(
       size !== rows &&
       (length < shortestRow || (rows < fewRows && length > longRow))
     )
-      return false;
+      return undefined;
   }
   const shape = space.reduces ? space.shape : group.shape;
   const split = space.reduces ? space.split : group.split;
   const trial: Group = { ...group, shape, split, values: [...group.values, value] };
-  return isLocal(trial, buffers);
+  const { walk } = group;
+  const reduces = trial.values.some(isReduction);
+  const fits =
+    walk !== undefined && walk.reducing === reduces && shape.join() === group.shape.join() && split === group.split;
+  if (fits) return makeLocally(walk, trial, value) ? walk : undefined;
+  const again: Walk = {
+    loops: loopsOf(trial),
+    element: lowering((other) => buffers.has(other)),
+    reducing: reduces,
+    made: new Map(),
+  };
+  return trial.values.every((own) => makeLocally(again, trial, own)) ? again : undefined;
 }
 
-/** Whether every load of something that the group itself makes is at the very place where it has just been made. */
-function isLocal(group: Group, buffers: ReadonlySet<Value>): boolean {
-  const loops = loopsOf(group);
-  const made = new Map<Value, string>();
-  for (const value of group.values) {
-    const { scalar, position } = lowerValue(
-      group,
-      loops,
-      value,
-      lowering((other) => buffers.has(other)),
-    );
-    for (const load of loadsOf(scalar)) {
-      const place = made.get(load.from);
-      if (place !== undefined && (load.kind !== 'load' || keyOf(load.position) !== place)) return false;
-    }
-    // Masked parts may be computed lane by lane, where what another stage holds in a vector cannot be reached.
-    for (const part of allParts(scalar)) {
-      if (part.kind === 'masked' && loadsOf(part).some((load) => made.has(load.from))) return false;
-    }
-    made.set(value, keyOf(position));
+/**
+ * Adds a value to those that a walk makes, if every load of one of them is at the very place where it has just been made;
+ * says whether it is.
+ */
+function makeLocally({ loops, element, made }: Walk, group: Group, value: Value): boolean {
+  const { scalar, position } = lowerValue(group, loops, value, element);
+  for (const load of loadsOf(scalar)) {
+    const place = made.get(load.from);
+    if (place !== undefined && (load.kind !== 'load' || !samePosition(load.position, place))) return false;
   }
+  // Masked parts may be computed lane by lane, where what another stage holds in a vector cannot be reached.
+  for (const part of allParts(scalar)) {
+    if (part.kind === 'masked' && loadsOf(part).some((load) => made.has(load.from))) return false;
+  }
+  made.set(value, position);
   return true;
 }
 
@@ -231,7 +262,7 @@ function lowerValue(
   group: Group,
   loops: Loops,
   value: Value,
-  element: ReturnType<typeof lowering>,
+  element: Lowering,
 ): { scalar: Scalar; position: Position; over: 'outer' | 'inner' } {
   const rows = flatten(loops.outer.map(at), stridesOf(group.shape.slice(0, group.split)));
   if (isReduction(value)) {
@@ -291,12 +322,13 @@ function buildKernel(group: Group, buffers: ReadonlySet<Value>, escapes: (value:
       );
       return { ...lowerValue(group, loops, value, element), used };
     };
-    const { used, over } = build(0);
+    const first = build(0);
+    const { used, over } = first;
     const kind = value.primitive === 'sum' || value.primitive === 'max' ? value.primitive : 'map';
     const walks = kind !== 'map' || over === 'inner';
     const needed = used.map((stage) => (stage.over === 'inner' && stage.kind === 'map' ? stage.pass : stage.pass + 1));
     const pass = walks ? Math.max(0, ...needed) : Math.max(-1, ...used.map((stage) => stage.pass));
-    const { scalar, position } = build(pass);
+    const { scalar, position } = pass <= 0 ? first : build(pass);
     for (const stage of used)
       if (stage.kind === 'map' && stage.over === 'inner' && stage.pass < pass) reloaded.add(stage.value);
     stages.push({ value, kind, scalar, over, pass, store: position });

@@ -1,11 +1,10 @@
 import { isHalf } from '../dtype.ts';
 import { ShapeError, TensorError } from '../errors.ts';
-import { type Tensor, typeOf } from '../tensor.ts';
-import { softmax } from './activations.ts';
-import { add, lessEqual, mul, where } from './elementwise.ts';
-import { matmul } from './matmul.ts';
-import { transpose } from './movement.ts';
-import { cast, checkFloat, iota } from './operands.ts';
+import { broadcastShapes } from '../shape.ts';
+import { makeNode, type Tensor, typeOf } from '../tensor.ts';
+import { composedAttention } from './composedAttention.ts';
+import { mul, where } from './elementwise.ts';
+import { broadcastTo, cast, checkFloat, constant } from './operands.ts';
 
 export interface AttentionOptions {
   /** Broadcasts to [batch…, queries, keys]. bool: true where a query may see a key; float: added to the scores. */
@@ -43,16 +42,22 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
     return cast(wide, q.dtype);
   }
   const { mask, causal = false, scale = 1 / Math.sqrt(dim as number) } = options;
-  let scores = matmul(mul(q, scale), transpose(k));
+  if (mask !== undefined && mask.dtype !== 'bool' && mask.dtype !== q.dtype) {
+    throw new TensorError(`scaledDotProductAttention: a mask is bool or ${q.dtype}, got ${typeOf(mask)}`);
+  }
+  const operator = 'scaledDotProductAttention';
+  const batch = broadcastShapes(
+    operator,
+    ...[q, k, v, ...(mask === undefined ? [] : [mask])].map(({ shape }) => shape.slice(0, -2)),
+  );
+  const across = (x: Tensor): Tensor => broadcastTo(x, [...batch, ...x.shape.slice(-2)]);
+  const inputs = [across(mul(q, scale)), across(k), across(v)];
   if (mask !== undefined) {
-    if (mask.dtype !== 'bool' && mask.dtype !== q.dtype) {
-      throw new TensorError(`scaledDotProductAttention: a mask is bool or ${q.dtype}, got ${typeOf(mask)}`);
-    }
-    scores = mask.dtype === 'bool' ? where(mask, scores, Number.NEGATIVE_INFINITY) : add(scores, mask);
+    const bias = mask.dtype === 'bool' ? where(mask, constant(0, mask.shape, q.dtype), Number.NEGATIVE_INFINITY) : mask;
+    inputs.push(broadcastTo(bias, [...batch, queries as number, keys as number]));
   }
-  if (causal) {
-    const shape = [queries as number, keys as number];
-    scores = where(lessEqual(iota(shape, 1, 'i32'), iota(shape, 0, 'i32')), scores, Number.NEGATIVE_INFINITY);
-  }
-  return matmul(softmax(scores), v);
+  const attributes = { causal };
+  // Sums over nothing are not what kernels are made for.
+  if (inputs.some(({ size }) => size === 0)) return composedAttention(attributes, ...inputs);
+  return makeNode('attention', inputs, attributes, [...batch, queries as number, v.shape.at(-1) as number], q.dtype);
 }

@@ -12,6 +12,7 @@ import {
 import { TensorError } from '../errors.ts';
 import type { Primitive } from '../primitives.ts';
 import { sourceOf, type Tensor } from '../tensor.ts';
+import { attentions } from './attention.ts';
 import { contractions } from './contractions.ts';
 import { elementwise } from './elementwise.ts';
 import { indexing } from './indexing.ts';
@@ -25,6 +26,7 @@ const kernels: Kernels<Exclude<Primitive, Identity>> = {
   ...reductions,
   ...indexing,
   ...contractions,
+  ...attentions,
 };
 
 class ReferenceBuffer implements DeviceBuffer {

@@ -246,6 +246,7 @@ export class WasmDevice implements Device {
     words.set(plan.table.words);
     const addressOf = (base: Base): number => {
       if (base.kind === 'arena') return run.arena;
+      if (base.kind === 'table') return run.table;
       return (base.kind === 'leaf' ? run.leaves[base.slot] : run.results[base.index])?.address ?? 0;
     };
     for (const { word, base, offset } of plan.table.addresses) words[word] = addressOf(base) + offset;

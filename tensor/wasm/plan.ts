@@ -1,25 +1,15 @@
 import { packLifetimes } from '../compiler/arena.ts';
-import { stridedView } from '../compiler/buffers.ts';
-import type { LoopKernel } from '../compiler/kernel.ts';
-import { shapeLoops } from '../compiler/loops.ts';
 import type { Program, Value } from '../compiler/program.ts';
 import { findReuse, findShadows, type Reuse } from '../compiler/reuse.ts';
-import { allParts, loadsOf } from '../compiler/scalars.ts';
 import { schedule } from '../compiler/schedule.ts';
 import { byteSize } from '../dtype.ts';
 import type { KernelReport } from '../explain.ts';
-import type { ConvAttributes } from '../primitives.ts';
 import { formatShape, sizeOf } from '../shape.ts';
-import type { ContractionDType, ContractionPlan } from './contractions/plan.ts';
-import { planConv } from './contractions/planConv.ts';
-import { planMatmul } from './contractions/planMatmul.ts';
+import type { Word } from './contractions/parameters.ts';
 import { type I32, i32, type Local, local, type Statement, when } from './instructions.ts';
-import { type LoopPhase, loopPhases } from './loopCode.ts';
-import { planLoops } from './loopPlan.ts';
-import { type MemoryImport, ModuleBuilder, type Scope } from './module.ts';
-import { planStep } from './stepCode.ts';
+import { type MemoryImport, ModuleBuilder } from './module.ts';
+import { type ContractionWork, type KernelCode, type KernelWork, planTasks, type Task } from './tasks.ts';
 import type { Phase } from './threads.ts';
-import { contractionTime, loopTime, stepTime } from './time.ts';
 
 /** A program compiled to a module and the phases that call it. A run copies the table, fills it in and runs the phases. */
 export interface Plan {
@@ -39,8 +29,8 @@ export interface Plan {
 }
 
 /**
- * The table of a run: addresses of buffers, the report of a bad index, counters for the threads, parameter blocks of
- * contractions, and the run's numbers as vectors. Offsets are in bytes.
+ * The table of a run: the report of a bad index, parameter blocks of kernels and contractions, counters for the threads,
+ * and the run's numbers as vectors. Offsets are in bytes.
  */
 export interface TableLayout {
   readonly words: Int32Array;
@@ -52,174 +42,63 @@ export interface TableLayout {
   readonly bytes: number;
 }
 
-/** Memory whose address is known when a plan runs: a leaf's buffer, an output's, or the arena. */
+/** Memory whose address is known when a plan runs: a leaf's buffer, an output's, the arena, or the table itself. */
 export type Base =
   | { readonly kind: 'leaf'; readonly slot: number }
   | { readonly kind: 'output'; readonly index: number }
-  | { readonly kind: 'arena' };
+  | { readonly kind: 'arena' }
+  | { readonly kind: 'table' };
 
 const bytesOf = (value: Value): number => sizeOf(value.shape) * byteSize[value.dtype];
 
-/** Work that ends before the next begins: a kernel of our own, or a contraction. */
-interface Task {
-  readonly reads: ReadonlySet<Value>;
-  readonly writes: readonly Value[];
-  readonly scratchBytes: number;
-  readonly description: string;
-  readonly flops: number;
-  readonly nanoseconds: number;
-  readonly kernel?: LoopKernel;
-  readonly work: KernelWork | ContractionWork;
-}
+/** The report of a bad index comes first: its number and the index. */
+const report = 0;
+const reportWords = 2;
 
-interface KernelWork {
-  readonly kind: 'kernel';
-  readonly phases: readonly LoopPhase[];
-}
-
-interface ContractionWork {
-  readonly kind: 'contraction';
-  readonly plan: ContractionPlan;
-  readonly operands: Readonly<Record<'a' | 'b' | 'out', Value>>;
-}
-
-interface TaskContext {
-  readonly scope: Scope;
-  address(value: Value): I32;
-  argument(slot: number): { base: I32; offset: number };
-  readonly scratch: I32;
-  reportIndex(value: Value, index: I32): Statement;
-}
+/** Where a kernel finds things in its parameter block, as numbers of words. */
+const blockOf = ({ values, slots, gathers }: KernelCode) => ({
+  scratch: values.length,
+  report: values.length + 1,
+  slots: values.length + 2,
+  gathers: values.length + 2 + slots.length,
+  length: values.length + 2 + slots.length + gathers.length,
+});
 
 /** Compiles a program for a memory of the given kind; without `fuse`, every operator gets a kernel of its own. */
 export function compilePlan(program: Program, memory: MemoryImport, fuse: boolean): Plan {
   const { kernels, buffers } = schedule(program, { mostLoads: 24, fuse });
-  const tasks = kernels.map((kernel) => {
-    if (kernel.kind === 'loops') return loopTask(shapeLoops(kernel));
-    const { value } = kernel;
-    return value.primitive === 'matmul' || value.primitive === 'conv'
-      ? contractionTask(value, buffers)
-      : stepTask(value);
-  });
-  const outputs = new Set(program.outputs);
-  const shadows = new Map(
-    tasks.flatMap(({ kernel }, i) => {
-      const isRead = (value: Value) =>
-        outputs.has(value) || tasks.some(({ reads }, other) => other !== i && reads.has(value));
-      return kernel === undefined ? [] : [...findShadows(kernel, isRead)];
-    }),
-  );
-  const { arena, scratch, bytes: arenaBytes } = placeValues(tasks, new Set([...outputs, ...shadows.keys()]));
-
-  const stored = [
-    ...program.values.filter(({ primitive }) => primitive === 'leaf'),
-    ...tasks.flatMap(({ writes }) => writes),
-  ];
-  const wordOf = new Map(stored.map((value, i) => [value, i]));
-  const addresses: { word: number; base: Base; offset: number }[] = [];
-  const addAddress = (word: number, stored: Value, offset: number): void => {
+  const tasks = planTasks(kernels, buffers);
+  const outputAt = new Map<Value, number>([...program.outputs.entries()].reverse().map(([i, output]) => [output, i]));
+  const shadows = shadowsOf(tasks, new Set(program.outputs));
+  const { arena, scratch, bytes: arenaBytes } = placeValues(tasks, new Set([...outputAt.keys(), ...shadows.keys()]));
+  const table = new TableWriter((stored) => {
     const value = shadows.get(stored) ?? stored;
-    const index = program.outputs.indexOf(value);
-    if (value.primitive === 'leaf') addresses.push({ word, base: { kind: 'leaf', slot: value.slot }, offset });
-    else if (index >= 0) addresses.push({ word, base: { kind: 'output', index }, offset });
-    else addresses.push({ word, base: { kind: 'arena' }, offset: (arena.get(value) ?? 0) + offset });
-  };
-  stored.forEach((value, word) => {
-    addAddress(word, value, 0);
+    const index = outputAt.get(value);
+    if (value.primitive === 'leaf') return { base: { kind: 'leaf', slot: value.slot }, offset: 0 };
+    if (index !== undefined) return { base: { kind: 'output', index }, offset: 0 };
+    return { base: { kind: 'arena' }, offset: arena.get(value) ?? 0 };
   });
-  const arenaWord = stored.length;
-  addresses.push({ word: arenaWord, base: { kind: 'arena' }, offset: 0 });
-  const report = 4 * (arenaWord + 1);
-  const blocks: number[] = [];
-  const phases: Phase[] = [];
   const indexed: Value[] = [];
   const builder = new ModuleBuilder(memory);
-  const blockStart = report / 4 + 2;
-
-  const addKernel = (name: string, code: LoopPhase['code'], scratchOffset: number, numbers: () => number): void => {
-    builder.function({ parameters: ['i32', 'i32', 'i32'], name }, ([base, from, to], scope) => {
-      const known = new Map<Value, Local<'i32'>>();
-      const prelude: Statement[] = [];
-      const address = (value: Value): I32 => {
-        const variable = known.get(value) ?? scope.local('i32');
-        if (!known.has(value))
-          prelude.push(local.set(variable, i32.load(local.get(base), 4 * (wordOf.get(value) as number))));
-        known.set(value, variable);
-        return local.get(variable);
-      };
-      const reportIndex = (value: Value, index: I32): Statement => {
-        const number = indexed.includes(value) ? indexed.indexOf(value) : indexed.push(value) - 1;
-        return when(i32.eqz(i32.load(local.get(base), report)), [
-          i32.store(local.get(base), i32.const(number + 1), report),
-          i32.store(local.get(base), index, report + 4),
-        ]);
-      };
-      const context: TaskContext = {
-        scope,
-        address,
-        reportIndex,
-        argument: (slot) => ({ base: local.get(base), offset: numbers() + 16 * slot }),
-        scratch: i32.add(i32.load(local.get(base), 4 * arenaWord), i32.const(scratchOffset)),
-      };
-      const body = code(context, from, to);
-      return [prelude, body];
-    });
-  };
-
-  // Parameter blocks come first, so that everything behind them has a place when code refers to it.
-  tasks.forEach(({ work }, task) => {
-    if (work.kind !== 'contraction') return;
-    for (const steps of work.plan.phases) {
-      for (const { words } of steps) {
-        words.forEach((word, i) => {
-          if (typeof word === 'number') return;
-          const { operand, offset } = word;
-          const at = blockStart + blocks.length + i;
-          if (operand === 'scratch')
-            addresses.push({ word: at, base: { kind: 'arena' }, offset: (scratch[task] as number) + offset });
-          else addAddress(at, work.operands[operand], offset);
-        });
-        blocks.push(...words.map((word) => (typeof word === 'number' ? word : 0)));
-      }
-    }
-  });
-  const counters = 4 * (blockStart + blocks.length);
-  const counterWords = tasks.reduce(
-    (sum, { work }) =>
-      sum +
-      (work.kind === 'kernel'
-        ? 2 * work.phases.length
-        : work.plan.phases.reduce((n, steps) => n + steps.length + 1, 0)),
-    0,
-  );
-  const numbers = Math.ceil((counters + 4 * counterWords) / 16) * 16;
-
-  let block = 4 * blockStart;
+  const names = new Map<KernelCode, readonly string[]>();
   let threadScratchBytes = 0;
-  tasks.forEach(({ work }, i) => {
+  const phases = tasks.flatMap(({ work }, i): Phase[] => {
     if (work.kind === 'kernel') {
-      work.phases.forEach(({ units, code }, phase) => {
-        const name = `k${i}_${phase}`;
-        addKernel(name, code, scratch[i] as number, () => numbers);
-        phases.push([{ kind: 'kernel', name, units }]);
-      });
-      return;
+      const parameters = table.kernel(work, scratch[i] as number, indexed);
+      const own = names.get(work.code) ?? addCode(builder, work.code, `k${names.size}`);
+      names.set(work.code, own);
+      return work.code.phases.map(({ units }, p) => [{ kind: 'kernel', name: own[p] as string, units, parameters }]);
     }
     threadScratchBytes = Math.max(threadScratchBytes, work.plan.threadScratchBytes);
-    for (const steps of work.plan.phases) {
-      phases.push(
-        steps.map(({ name, units, words }) => {
-          const parameters = block;
-          block += 4 * words.length;
-          return { kind: 'contraction', name, units, parameters };
-        }),
-      );
-    }
+    return work.plan.phases.map((steps) =>
+      steps.map(({ name, units, words }) => ({
+        kind: 'contraction',
+        name,
+        units,
+        parameters: table.contraction(words, work.operands, scratch[i] as number),
+      })),
+    );
   });
-  const bytes = numbers + 16 * program.scalars.length;
-  const words = new Int32Array(bytes / 4);
-  words.set(blocks, blockStart);
-  const table: TableLayout = { words, addresses, report, counters, numbers, bytes };
   return {
     module: builder.toBytes(),
     phases,
@@ -227,13 +106,118 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
     arenaBytes,
     threadScratchBytes,
     nanoseconds: tasks.reduce((sum, task) => sum + task.nanoseconds, 0),
-    table,
+    table: table.layout(
+      phases.reduce((sum, steps) => sum + steps.length + 1, 0),
+      program.scalars.length,
+    ),
     reuse: findReuse(program, tasks),
     indexed,
   };
 }
 
-const phasesOf = ({ work }: Task): number => (work.kind === 'kernel' ? work.phases.length : work.plan.phases.length);
+/** Adds the functions of a kernel, one for each of its phases, which find what they work on in a parameter block. */
+function addCode(builder: ModuleBuilder, code: KernelCode, prefix: string): readonly string[] {
+  const block = blockOf(code);
+  return code.phases.map((phase, p) => {
+    const name = `${prefix}_${p}`;
+    builder.function({ parameters: ['i32', 'i32', 'i32'], name }, ([base, from, to], scope) => {
+      const known = new Map<number, Local<'i32'>>();
+      const prelude: Statement[] = [];
+      /** A word of the block, read once. */
+      const word = (index: number): I32 => {
+        const variable = known.get(index) ?? scope.local('i32');
+        if (!known.has(index)) prelude.push(local.set(variable, i32.load(local.get(base), 4 * index)));
+        known.set(index, variable);
+        return local.get(variable);
+      };
+      const reportIndex = (value: Value, index: I32): Statement =>
+        when(i32.eqz(i32.load(word(block.report))), [
+          i32.store(word(block.report), word(block.gathers + code.gathers.indexOf(value))),
+          i32.store(word(block.report), index, 4),
+        ]);
+      const body = phase.code(
+        {
+          scope,
+          address: (value) => word(code.values.indexOf(value)),
+          argument: (slot) => ({ base: word(block.slots + code.slots.indexOf(slot)), offset: 0 }),
+          scratch: word(block.scratch),
+          reportIndex,
+        },
+        from,
+        to,
+      );
+      return [prelude, body];
+    });
+    return name;
+  });
+}
+
+/** Lays out a run's table. `placeOf` says where a value is. */
+class TableWriter {
+  readonly #words: number[] = new Array<number>(reportWords).fill(0);
+  readonly #addresses: { word: number; base: Base; offset: number }[] = [];
+  readonly #numbers: { word: number; slot: number }[] = [];
+  readonly #placeOf: (value: Value) => { readonly base: Base; readonly offset: number };
+
+  constructor(placeOf: (value: Value) => { readonly base: Base; readonly offset: number }) {
+    this.#placeOf = placeOf;
+  }
+
+  /** Adds the block of a kernel; gives its place, in bytes. */
+  kernel({ code, values, slots, gathers }: KernelWork, scratch: number, indexed: Value[]): number {
+    const start = this.#words.length;
+    const block = blockOf(code);
+    this.#words.push(...new Array<number>(block.length).fill(0));
+    values.forEach((value, i) => {
+      this.#point(start + i, value, 0);
+    });
+    this.#addresses.push({ word: start + block.scratch, base: { kind: 'arena' }, offset: scratch });
+    this.#addresses.push({ word: start + block.report, base: { kind: 'table' }, offset: report });
+    slots.forEach((slot, i) => {
+      this.#numbers.push({ word: start + block.slots + i, slot });
+    });
+    gathers.forEach((value, i) => {
+      this.#words[start + block.gathers + i] = indexed.push(value);
+    });
+    return 4 * start;
+  }
+
+  /** Adds the block of a step of a contraction; gives its place, in bytes. */
+  contraction(words: readonly Word[], operands: ContractionWork['operands'], scratch: number): number {
+    const start = this.#words.length;
+    words.forEach((word, i) => {
+      this.#words.push(typeof word === 'number' ? word : 0);
+      if (typeof word === 'number') return;
+      if (word.operand === 'scratch') {
+        this.#addresses.push({ word: start + i, base: { kind: 'arena' }, offset: scratch + word.offset });
+      } else this.#point(start + i, operands[word.operand] as Value, word.offset);
+    });
+    return 4 * start;
+  }
+
+  #point(word: number, value: Value, offset: number): void {
+    const place = this.#placeOf(value);
+    this.#addresses.push({ word, base: place.base, offset: place.offset + offset });
+  }
+
+  /** The whole table, with so many words for the threads and so many numbers. */
+  layout(counterWords: number, scalars: number): TableLayout {
+    const counters = 4 * this.#words.length;
+    const numbers = Math.ceil((counters + 4 * counterWords) / 16) * 16;
+    const bytes = numbers + 16 * scalars;
+    const words = new Int32Array(bytes / 4);
+    words.set(this.#words);
+    const toNumbers = this.#numbers.map(({ word, slot }) => ({
+      word,
+      base: { kind: 'table' } as const,
+      offset: numbers + 16 * slot,
+    }));
+    return { words, addresses: [...this.#addresses, ...toNumbers], report, counters, numbers, bytes };
+  }
+}
+
+const phasesOf = ({ work }: Task): number =>
+  work.kind === 'kernel' ? work.code.phases.length : work.plan.phases.length;
 
 const reportOf = ({ description, reads, writes, flops }: Task): KernelReport => ({
   description,
@@ -241,6 +225,18 @@ const reportOf = ({ description, reads, writes, flops }: Task): KernelReport => 
   bytes: [...reads, ...writes].reduce((sum, value) => sum + bytesOf(value), 0),
   flops,
 });
+
+/** Values that a kernel makes for itself alone, and the result that may overwrite each. */
+function shadowsOf(tasks: readonly Task[], outputs: ReadonlySet<Value>): Map<Value, Value> {
+  const readers = new Map<Value, number>();
+  for (const { reads } of tasks) for (const value of reads) readers.set(value, (readers.get(value) ?? 0) + 1);
+  return new Map(
+    tasks.flatMap(({ kernel, reads }) => {
+      const isRead = (value: Value) => outputs.has(value) || (readers.get(value) ?? 0) > (reads.has(value) ? 1 : 0);
+      return kernel === undefined ? [] : [...findShadows(kernel, isRead)];
+    }),
+  );
+}
 
 /** Finds places in the arena for what lives only during a run: values that are not elsewhere, and each task's scratch. */
 function placeValues(tasks: readonly Task[], elsewhere: ReadonlySet<Value>) {
@@ -260,74 +256,5 @@ function placeValues(tasks: readonly Task[], elsewhere: ReadonlySet<Value>) {
     arena: new Map(inner.map(([value], i) => [value, offsets[i] as number])),
     scratch: offsets.slice(inner.length),
     bytes,
-  };
-}
-
-/** Operators and reductions of every place of a kernel's loops. */
-function flopsOf({ outer, inner, stages }: LoopKernel): number {
-  const count = (loops: readonly { size: number }[]): number => loops.reduce((product, { size }) => product * size, 1);
-  return stages.reduce((sum, { scalar, kind, over }) => {
-    const operators = [...allParts(scalar)].filter((part) => part.kind === 'apply').length + (kind === 'map' ? 0 : 1);
-    return sum + operators * count(outer) * (over === 'outer' && kind === 'map' ? 1 : count(inner));
-  }, 0);
-}
-
-function loopTask(kernel: LoopKernel): Task {
-  const plan = planLoops(kernel);
-  const { phases, scratchBytes } = loopPhases(plan);
-  const { stages } = plan.kernel;
-  const operators = stages.flatMap(({ scalar, kind }) => [
-    ...[...allParts(scalar)].flatMap((part) => (part.kind === 'apply' ? [part.operator] : [])),
-    ...(kind === 'map' ? [] : [kind]),
-  ]);
-  return {
-    reads: new Set(stages.flatMap(({ scalar }) => loadsOf(scalar).map(({ from }) => from))),
-    writes: stages.flatMap(({ store, value }) => (store === undefined ? [] : [value])),
-    scratchBytes,
-    description: operators.join(' ') || 'copy',
-    flops: flopsOf(plan.kernel),
-    nanoseconds: loopTime(plan.kernel),
-    kernel: plan.kernel,
-    work: { kind: 'kernel', phases },
-  };
-}
-
-function stepTask(value: Value): Task {
-  const { units, scratchBytes, code } = planStep(value);
-  return {
-    reads: new Set(value.inputs),
-    writes: [value],
-    scratchBytes,
-    description: value.primitive,
-    flops: 0,
-    nanoseconds: stepTime(value),
-    work: { kind: 'kernel', phases: [{ units, code }] },
-  };
-}
-
-function contractionTask(value: Value, buffers: ReadonlySet<Value>): Task {
-  const dtype = value.dtype as ContractionDType;
-  const [a, b] = value.inputs as readonly [Value, Value];
-  const read = (input: Value) => {
-    const view = stridedView(input, (other) => buffers.has(other));
-    if (view === undefined) throw new Error(`wasm: an input of ${value.primitive} is not in memory`);
-    return { ...view, shape: input.shape };
-  };
-  const [x, y] = [read(a), read(b)];
-  const plan =
-    value.primitive === 'matmul'
-      ? planMatmul(dtype, { a: x, b: y, out: { shape: value.shape } })
-      : planConv(dtype, { x, w: y, out: { shape: value.shape } }, value.attributes as ConvAttributes);
-  // Every element of the result adds up as many products as the second operand has elements behind it.
-  const products = value.primitive === 'matmul' ? (a.shape.at(-1) as number) : sizeOf(b.shape.slice(1));
-  const flops = 2 * sizeOf(value.shape) * products;
-  return {
-    reads: new Set([x.from, y.from]),
-    writes: [value],
-    scratchBytes: plan.scratchBytes,
-    description: value.primitive,
-    flops,
-    nanoseconds: contractionTime(flops),
-    work: { kind: 'contraction', plan, operands: { a: x.from, b: y.from, out: value } },
   };
 }

@@ -1,8 +1,11 @@
 /** What is called for every unit of a phase: a kernel of the plan, or a routine of the contraction runtime. */
-export type PhaseStep =
-  | { readonly kind: 'kernel'; readonly name: string; readonly units: number }
-  /** `parameters`: offset of its parameter block in the run's table. */
-  | { readonly kind: 'contraction'; readonly name: string; readonly units: number; readonly parameters: number };
+export interface PhaseStep {
+  readonly kind: 'kernel' | 'contraction';
+  readonly name: string;
+  readonly units: number;
+  /** Offset of its parameter block in the run's table. */
+  readonly parameters: number;
+}
 
 /** Steps whose units may all run at once. A phase begins when the one before has ended. */
 export type Phase = readonly PhaseStep[];
@@ -61,7 +64,7 @@ export class CallingThread implements Threads {
     return (plan?.phases ?? []).map((steps) => {
       const start = performance.now();
       for (const step of steps) {
-        if (step.kind === 'kernel') plan?.kernels[step.name]?.(table, 0, step.units);
+        if (step.kind === 'kernel') plan?.kernels[step.name]?.(table + step.parameters, 0, step.units);
         else {
           for (let unit = 0; unit < step.units; unit++) {
             this.#contractions[step.name]?.(table + step.parameters, unit, scratch);

@@ -74,7 +74,7 @@ const runPlan = ({ phases, kernels, counters, failure }, table, scratch) => {
         for (;;) {
           const [from, to] = claim(words, at, units);
           if (from >= units) break;
-          if (kind === 'kernel') kernels[name](table, from, to);
+          if (kind === 'kernel') kernels[name](table + parameters, from, to);
           else for (let unit = from; unit < to; unit++) contractions[name](table + parameters, unit, scratch);
         }
         at++;

@@ -1,3 +1,4 @@
+import type { Composite } from '../compiler/compositions.ts';
 import { type Program, readProgram, type Value } from '../compiler/program.ts';
 import { assignReuse } from '../compiler/reuse.ts';
 import type { Device, DeviceBuffer, MemoryUse, Run } from '../device.ts';
@@ -16,6 +17,9 @@ import { findTraits } from './probe.ts';
 import { findFault, type ReadyPlan, type RunBuffers, submitRun, timeRun } from './run.ts';
 import { deviceBytes, fromDevice, toDevice } from './transfers.ts';
 import type { ShaderTraits } from './wgsl/shader.ts';
+
+/** Primitives that have no kernel here. */
+const composites: ReadonlySet<Composite> = new Set(['attention', 'attentionGradient']);
 
 export interface WebGpuOptions {
   /** Default: the browser's, or in Node that of the package `webgpu`. */
@@ -102,7 +106,7 @@ export class WebGpuDevice implements Device {
   }
 
   async plan(run: Run, timed: boolean): Promise<PlanReport> {
-    const program = readProgram(run.order, run.outputs);
+    const program = readProgram(run.order, run.outputs, composites);
     const plan = this.#plans.compiledFor(program).draft.plan([]);
     const workingBytes = plan.slots.reduce((sum, { bytes }) => sum + bytes, 0);
     if (!timed) return { device: this.description, workingBytes, kernels: plan.reports };
@@ -122,7 +126,7 @@ export class WebGpuDevice implements Device {
     start: (device: GPUDevice, program: Program, ready: ReadyPlan, buffers: RunBuffers) => T,
   ): Promise<{ readonly results: readonly WebGpuBuffer[]; readonly done: Awaited<T> }> {
     await this.#settle();
-    const program = readProgram(order, outputs);
+    const program = readProgram(order, outputs, composites);
     const compiled = this.#plans.compiledFor(program);
     const { reuse, indexed } = compiled.draft;
     const leaves = program.leaves.map((tensor) => own(placedBuffer(tensor)));

@@ -1,4 +1,7 @@
 import { type MemoryImport, ModuleBuilder } from '../module.ts';
+import { addAttention } from './attention.ts';
+import { addAttentionGradient, addAttentionSum } from './attentionGradient.ts';
+import { addAttentionParts } from './attentionParts.ts';
 import { addConv } from './conv.ts';
 import { addGather, addGatherRun } from './convGather.ts';
 import { type ElementName, elements } from './element.ts';
@@ -16,7 +19,8 @@ type Bits = '32' | '64';
 /** Every export is called as (parameters, unit, scratch): addresses of a parameter block and of the thread's scratch. */
 export type ContractionExport =
   | `${'packRows' | 'packColumns' | 'pad'}${Bits}`
-  | `${'gemm' | 'skinny' | 'conv'}_${ElementName}`;
+  | `${'gemm' | 'skinny' | 'conv'}_${ElementName}`
+  | `${'attention' | 'attentionGradient' | 'attentionSum'}_${'f32' | 'f64'}`;
 
 /**
  * The contraction runtime: a WebAssembly module over `env.memory`. `relaxed` uses relaxed SIMD's multiply-add, where
@@ -44,12 +48,18 @@ export function contractionModule(options: {
     for (const element of Object.values(kinds)) {
       if (element.bytes !== bytes) continue;
       const spread = addSpread(module, element);
-      const panelLoop = addPanelLoop(module, element, addRowsKernel(module, element, `rows_${element.name}`), spread);
+      const rowsKernel = addRowsKernel(module, element, `rows_${element.name}`);
+      const panelLoop = addPanelLoop(module, element, rowsKernel, spread);
       const direct = { narrow: addDirectKernel(module, element, false), wide: addDirectKernel(module, element, true) };
       const directLoop = addDirectLoop(module, element, panelLoop, direct, gather, spread);
       addGemm(module, element, packRows, packColumns, panelLoop, `gemm_${element.name}`);
       addConv(module, element, { gather, gatherRun, panelLoop, directLoop }, `conv_${element.name}`);
       addSkinny(module, element, storage, `skinny_${element.name}`);
+      if (element.name === 'i32') continue;
+      const parts = addAttentionParts(module, element, storage, packColumns, rowsKernel);
+      addAttention(module, parts, `attention_${element.name}`);
+      addAttentionGradient(module, parts, `attentionGradient_${element.name}`);
+      addAttentionSum(module, element, `attentionSum_${element.name}`);
     }
   }
   return module.toBytes();

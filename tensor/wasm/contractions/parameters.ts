@@ -1,8 +1,8 @@
 import { get } from '../control.ts';
 import { type I32, i32, type Local } from '../instructions.ts';
 
-/** What a contraction reads, writes and works in. */
-export type Operand = 'a' | 'b' | 'out' | 'scratch';
+/** What a contraction reads, writes and works in: its inputs, from a on, its output, and scratch. */
+export type Operand = 'a' | 'b' | 'c' | 'd' | 'e' | 'out' | 'scratch';
 
 /** The address of an operand, plus an offset in bytes. Only known when a plan runs. */
 export interface Pointer {
@@ -161,6 +161,87 @@ export const convWords = [
   'listX',
 ] as const;
 
+/** What `attention` and `attentionGradient` share. */
+const attentionShape = [
+  'q',
+  'qRow',
+  'qAlong',
+  'bias', // Its steps from query to query and from key to key, and whether there is one.
+  'biasRow',
+  'biasAlong',
+  'biased',
+  'causal',
+  'queries',
+  'keys',
+  'dim',
+  'width',
+  'dimBlock', // Packed panels are cut into such blocks along what they contract,
+  'keyBlock',
+  'kRows', // K as rows of keys, contracting dim.
+  'blocks', // Items are counted by block of queries, then by batch.
+  'items',
+  'itemsPerUnit',
+  'rank', // Batch dimensions, the last one first. Tail: [size, steps of the pointers] for each.
+] as const;
+
+export const attentionWords = [
+  ...attentionShape,
+  'vColumns', // V as rows of its columns, contracting keys.
+  'out',
+  'perItem', // Queries of an item.
+  'queryPanel', // Offsets in the thread's scratch,
+  'biasPanel',
+  'tile',
+  'scores', // of which this one comes last.
+] as const;
+
+export const attentionGradientWords = [
+  ...attentionShape,
+  'widthBlock',
+  'g',
+  'gRow',
+  'gAlong',
+  'kColumns', // K as rows of its columns, contracting keys.
+  'vRows', // V as rows of keys, contracting width.
+  'byQ', // Where the gradient by q goes.
+  'byK', // Sums for the gradients by k and v, of each item its own, with rows of these steps.
+  'byV',
+  'byKRow',
+  'byVRow',
+  'byKBytes',
+  'byVBytes',
+  'queryBlock', // Queries that are worked on at once,
+  'perItem', // and in an item.
+  'queryPanel', // Offsets in the thread's scratch: q and g as columns of queries,
+  'gPanel',
+  'queryColumns', // and both as columns of their own, contracting queries;
+  'gColumns',
+  'columnBytes', // the size of the last two together;
+  'biasPanel',
+  'tile',
+  'weightRows', // the weights and the gradients by the scores of the block, as rows of keys;
+  'scoreRows',
+  'weights', // and both of the panel at hand.
+  'byScores',
+] as const;
+
+export const attentionSumWords = [
+  'from', // Sums of one part, `parts` of them `partBytes` apart,
+  'to', // and where their total goes: rows of `width`, with steps fromRow and toRow.
+  'fromRow',
+  'toRow',
+  'parts',
+  'partBytes',
+  'rows',
+  'width',
+  'rowBlock',
+  'blocks', // Items are counted by block of rows, then by matrix,
+  'fromStep', // whose steps these are.
+  'toStep',
+  'items',
+  'itemsPerUnit',
+] as const;
+
 /** Reads words of the block that starts at `base`. */
 export const wordsAt =
   <N extends string>(names: readonly N[], base: Local<'i32'>) =>
@@ -175,5 +256,5 @@ export const wordsOf = <N extends string>(
 ): Word[] => [...names.map((name) => values[name]), ...tail];
 
 /** The words with every pointer replaced by an address. */
-export const bindWords = (words: readonly Word[], addresses: Readonly<Record<Operand, number>>): Int32Array =>
-  Int32Array.from(words, (word) => (typeof word === 'number' ? word : addresses[word.operand] + word.offset));
+export const bindWords = (words: readonly Word[], addresses: Readonly<Partial<Record<Operand, number>>>): Int32Array =>
+  Int32Array.from(words, (word) => (typeof word === 'number' ? word : (addresses[word.operand] ?? 0) + word.offset));

@@ -1,5 +1,6 @@
 import type { ConvAttributes } from '../../primitives.ts';
 import { sizeOf, stridesOf } from '../../shape.ts';
+import type { Operand } from './parameters.ts';
 import { type ContractionDType, type ContractionPlan, pointer, type Step, type View } from './plan.ts';
 import { planMatmul } from './planMatmul.ts';
 
@@ -16,10 +17,12 @@ export interface ConvArrays {
 
 /** The same plan with the operands a and b exchanged. */
 export function exchangedPlan(plan: ContractionPlan): ContractionPlan {
-  const names = { a: 'b', b: 'a', out: 'out', scratch: 'scratch' } as const;
+  const exchanged: Partial<Record<Operand, Operand>> = { a: 'b', b: 'a' };
   const exchange = (step: Step): Step => ({
     ...step,
-    words: step.words.map((word) => (typeof word === 'number' ? word : pointer(names[word.operand], word.offset))),
+    words: step.words.map((word) =>
+      typeof word === 'number' ? word : pointer(exchanged[word.operand] ?? word.operand, word.offset),
+    ),
   });
   return { ...plan, phases: plan.phases.map((phase) => phase.map(exchange)) };
 }

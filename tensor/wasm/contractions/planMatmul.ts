@@ -1,6 +1,6 @@
 import { sizeOf, stridesOf } from '../../shape.ts';
 import { blockColumns, blockRows } from './microKernel.ts';
-import { gemmWords, type Operand, packWords, skinnyWords } from './parameters.ts';
+import { gemmWords, type Operand, skinnyWords } from './parameters.ts';
 import {
   type ContractionDType,
   type ContractionPlan,
@@ -12,6 +12,7 @@ import {
   type View,
   wordsOf,
 } from './plan.ts';
+import { panelPlaces, planPack } from './planPack.ts';
 import { depthBlock, tile } from './tiling.ts';
 
 /** Rows of A up to which B is not packed at all, but read where it is. */
@@ -176,14 +177,10 @@ function planGemm(dtype: ContractionDType, product: Product): ContractionPlan {
   );
   const blockDepth = depthBlock(depth);
   const padded = roundUp(columns, panel);
-  // Batch dimensions along which B changes have panels of their own.
-  let panels = 1;
-  const panelSteps = batch.map((dimension) => {
-    if (dimension.b === 0) return 0;
-    const step = panels * depth * padded * bytes;
-    panels *= dimension.size;
-    return step;
-  });
+  const { steps: panelSteps, count: panels } = panelPlaces(
+    batch.map(({ size, b }) => ({ size, from: b })),
+    depth * padded * bytes,
+  );
   const bScratch = roundUp(tiling.rows.size * blockDepth * bytes, 64);
   const tilePlace = bScratch + (packed ? 0 : roundUp(tiling.columns.size * blockDepth * bytes, 64));
   const table = tilePlace + tiling.rows.size * panel * bytes;
@@ -219,61 +216,29 @@ function planGemm(dtype: ContractionDType, product: Product): ContractionPlan {
     batchTail(batch, (i) => (packed ? (panelSteps[i] as number) : (batch[i] as BatchDimension).b)),
   );
   const step: Step = { name: `gemm_${element}`, units: tiling.units, words };
-  const pack = packed && depth > 0 ? [[packB(dtype, product, panelSteps, panels)]] : [];
+  const pack =
+    packed && depth > 0
+      ? [
+          [
+            planPack(dtype, 'columns', {
+              from: pointer(b.operand, b.offset),
+              to: pointer('scratch', 0),
+              lines: columns,
+              across: b.column,
+              depth,
+              along: b.along,
+              batch: batch.map((dimension, i) => ({
+                size: dimension.size,
+                from: dimension.b,
+                to: panelSteps[i] as number,
+              })),
+            }),
+          ],
+        ]
+      : [];
   return {
     phases: [...pack, [step]],
     scratchBytes: packed ? panels * depth * padded * bytes : 0,
     threadScratchBytes: table + (tiling.columns.size + panel) * 4,
-  };
-}
-
-/** Packs all of B beforehand. */
-function packB(
-  dtype: ContractionDType,
-  { columns, depth, b, batch }: Product,
-  panelSteps: readonly number[],
-  panels: number,
-): Step {
-  const storage = storageOf(dtype);
-  const panel = blockColumns(storage);
-  const blockDepth = depthBlock(depth);
-  const depthBlocks = Math.ceil(depth / blockDepth);
-  const blocks = tile(
-    { batch: panels * depthBlocks, rows: 1, columns, depth: blockDepth * 16 },
-    { rows: 1, columns: 256, rowPanel: 1, columnPanel: panel, packs: 'both' },
-  );
-  const changing = batch.flatMap((dimension, i) =>
-    dimension.b === 0 ? [] : [dimension.size, dimension.b, panelSteps[i] as number],
-  );
-  return {
-    name: `packColumns${storage.bits}`,
-    units: blocks.units,
-    words: wordsOf(
-      packWords,
-      {
-        from: pointer(b.operand, b.offset),
-        to: pointer('scratch', 0),
-        width: columns,
-        across: b.column,
-        size0: 1,
-        size1: 1,
-        size2: 1,
-        inner: depth,
-        step0: 0,
-        step1: 0,
-        step2: 0,
-        along: b.along,
-        depth,
-        blockDepth,
-        widthBlock: blocks.columns.size,
-        widthBlocks: blocks.columns.count,
-        depthBlocks,
-        padded: roundUp(columns, panel),
-        items: blocks.items,
-        itemsPerUnit: blocks.itemsPerUnit,
-        rank: changing.length / 3,
-      },
-      changing,
-    ),
   };
 }

@@ -28,7 +28,11 @@ export interface Order {
 export function runPlan(
   plan: ContractionPlan,
   dtype: ContractionDType,
-  { a, b, out }: { readonly a: Values; readonly b: Values; readonly out: number },
+  {
+    out,
+    ...inputs
+  }: Readonly<Record<'a' | 'b', Values>> &
+    Partial<Readonly<Record<'c' | 'd' | 'e', Values>>> & { readonly out: number },
   { shuffle = (count) => Array.from({ length: count }, (_, i) => i), threads = 1 }: Order = {},
 ): Values {
   const values = arrays[dtype];
@@ -42,8 +46,7 @@ export function runPlan(
   const steps = plan.phases.flat();
   const parameters = steps.map(({ words }) => place(words.length * 4));
   const addresses = {
-    a: place(a.byteLength),
-    b: place(b.byteLength),
+    ...Object.fromEntries(Object.entries(inputs).map(([name, values]) => [name, place(values.byteLength)])),
     out: place((out + 2 * guard) * size) + guard * size,
     scratch: place(plan.scratchBytes),
   };
@@ -55,8 +58,8 @@ export function runPlan(
       new Uint8Array(source.buffer, source.byteOffset, source.byteLength),
     );
   };
-  put(addresses.a, a);
-  put(addresses.b, b);
+  for (const [name, values] of Object.entries(inputs))
+    put((addresses as Record<string, number>)[name] as number, values);
   const around = new values(memory.buffer, addresses.out - guard * size, out + 2 * guard);
   around.fill(untouched[dtype]);
   steps.forEach(({ words }, i) => {

@@ -42,7 +42,7 @@ function open(count: number) {
   return { threads, load, run, marks };
 }
 
-const step = (name: string, units: number): Phase => [{ kind: 'kernel', name, units }];
+const step = (name: string, units: number): Phase => [{ kind: 'kernel', name, units, parameters: 0 }];
 
 test('every unit of every phase runs once', async () => {
   for (const count of [1, 2, 5]) {

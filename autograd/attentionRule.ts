@@ -1,0 +1,34 @@
+import {
+  type AttentionAttributes,
+  composedAttention,
+  makeNode,
+  reshape,
+  sizeOf,
+  split,
+  type Tensor,
+} from '../tensor/index.ts';
+import type { Rule } from './rules.ts';
+
+/** The gradients by q, k and v, which one primitive computes in one row. */
+function gradientsOf(inputs: readonly Tensor[], g: Tensor, attributes: AttentionAttributes): readonly Tensor[] {
+  const [q, k, v, ...bias] = inputs as readonly [Tensor, Tensor, Tensor, ...Tensor[]];
+  const batch = q.shape.slice(0, -2);
+  const sizes = [q, k, v].map(({ shape }) => sizeOf(shape.slice(-2)));
+  const length = sizes.reduce((sum, size) => sum + size, 0);
+  const row = makeNode('attentionGradient', [q, k, v, g, ...bias], attributes, [...batch, length], q.dtype);
+  return split(row, sizes, -1).map((part, i) => reshape(part, (inputs[i] as Tensor).shape));
+}
+
+/**
+ * The scores are computed again rather than kept. A gradient by the bias is as large as they are, so it is that of the
+ * composed form.
+ */
+export const attentionRule: Rule<'attention'> = ({ cotangent, inputs, attributes, composed }) => {
+  let made: readonly Tensor[] | undefined;
+  const recomputed = (i: number) => (): Tensor => {
+    made ??= gradientsOf(inputs, cotangent, attributes);
+    return made[i] as Tensor;
+  };
+  const whole = composed((...own) => composedAttention(attributes, ...own));
+  return [recomputed(0), recomputed(1), recomputed(2), ...whole.slice(3)];
+};

@@ -1,0 +1,75 @@
+/**
+ * What planning costs: a training step of a deep network of 20,000 nodes, explained for the first time and again.
+ *
+ *   npx tsx bench/planning.ts
+ *   npx tsx bench/planning.ts --layers 100 --json
+ */
+import { parseArgs } from 'node:util';
+import { grad } from 'diffusion-dpo/autograd';
+import {
+  explain,
+  flattenTree,
+  key,
+  layerNorm,
+  matmul,
+  openDevice,
+  random,
+  realize,
+  silu,
+  sourceOf,
+  type Tensor,
+  topologicalOrder,
+} from 'diffusion-dpo/tensor';
+
+const { values: options } = parseArgs({
+  options: { layers: { type: 'string', default: '320' }, json: { type: 'boolean', default: false } },
+});
+const layers = Number(options.layers);
+const device = await openDevice('wasm', { threads: 1 });
+const shapes = [[8, 16], ...Array.from({ length: layers }, () => [16, 16])];
+const [x, ...weights] = await realize(
+  shapes.map((shape, i) => random.normal(key(i), shape)),
+  { device },
+);
+
+/** A step of gradient descent on residual layers. */
+function step(): Tensor[] {
+  const loss = (own: readonly Tensor[]): Tensor =>
+    own
+      .reduce((h, w) => h.add(silu(layerNorm(matmul(h, w)))), x as Tensor)
+      .square()
+      .mean();
+  const slopes = grad(loss)(weights);
+  return weights.map((w, i) => w.sub((slopes[i] as Tensor).mul(1e-3)));
+}
+
+const inputsOf = (tensor: Tensor): readonly Tensor[] => {
+  const source = sourceOf(tensor);
+  return source.kind === 'pending' ? source.node.inputs : [];
+};
+const nodes = topologicalOrder(
+  flattenTree(step()).map(({ tensor }) => tensor),
+  inputsOf,
+).length;
+
+const time = async (f: () => unknown): Promise<number> => {
+  const start = performance.now();
+  await f();
+  return performance.now() - start;
+};
+const cold = await time(() => explain(step(), { device }));
+const times: number[] = [];
+for (let i = 0; i < 9; i++) {
+  const tree = step();
+  times.push(await time(() => explain(tree, { device })));
+}
+const cached = times.toSorted((a, b) => a - b)[4] as number;
+const building = await time(step);
+const result = { nodes, building, cold: cold - building, cached };
+if (options.json) console.log(JSON.stringify(result));
+else {
+  console.log(
+    `${nodes} nodes: built in ${building.toFixed(0)} ms, planned in ${result.cold.toFixed(0)} ms for the first time, ` +
+      `in ${cached.toFixed(0)} ms when known`,
+  );
+}

@@ -1,0 +1,167 @@
+import { isContraction, stridedView } from '../compiler/buffers.ts';
+import { contractionFlops, describeLoops, loopFlops } from '../compiler/describe.ts';
+import type { LoopKernel } from '../compiler/kernel.ts';
+import { formOf } from '../compiler/kernelForm.ts';
+import { shapeLoops } from '../compiler/loops.ts';
+import type { Value } from '../compiler/program.ts';
+import { loadsOf } from '../compiler/scalars.ts';
+import type { Step as ScheduledStep } from '../compiler/schedule.ts';
+import type { AttentionAttributes, ConvAttributes } from '../primitives.ts';
+import type { Operand } from './contractions/parameters.ts';
+import type { ContractionDType, ContractionPlan, View } from './contractions/plan.ts';
+import { planAttention, planAttentionGradient } from './contractions/planAttention.ts';
+import { planConv } from './contractions/planConv.ts';
+import { planMatmul } from './contractions/planMatmul.ts';
+import { type LoopPhase, loopPhases } from './loopCode.ts';
+import { planLoops } from './loopPlan.ts';
+import { planStep } from './stepCode.ts';
+import { contractionTime, loopTime, stepTime } from './time.ts';
+
+/** Work that ends before the next begins: a kernel of our own, or a contraction. */
+export interface Task {
+  readonly reads: ReadonlySet<Value>;
+  readonly writes: readonly Value[];
+  readonly scratchBytes: number;
+  readonly description: string;
+  readonly flops: number;
+  readonly nanoseconds: number;
+  readonly kernel?: LoopKernel;
+  readonly work: KernelWork | ContractionWork;
+}
+
+/** A kernel of our own: code, and what that code works on here. */
+export interface KernelWork {
+  readonly kind: 'kernel';
+  readonly code: KernelCode;
+  /** What stands here for the values, numbers and gathers that the code was written for. */
+  readonly values: readonly Value[];
+  readonly slots: readonly number[];
+  readonly gathers: readonly Value[];
+}
+
+/** Code that any number of tasks run, on different memory. */
+export interface KernelCode {
+  readonly phases: readonly LoopPhase[];
+  readonly scratchBytes: number;
+  readonly description: string;
+  readonly flops: number;
+  readonly nanoseconds: number;
+  /** The values, numbers and gathers that `phases` refer to. */
+  readonly values: readonly Value[];
+  readonly slots: readonly number[];
+  readonly gathers: readonly Value[];
+}
+
+export interface ContractionWork {
+  readonly kind: 'contraction';
+  readonly plan: ContractionPlan;
+  readonly operands: Readonly<Partial<Record<Operand, Value>>>;
+}
+
+/** Turns kernels into tasks; those that differ only in what they work on share their code. */
+export function planTasks(kernels: readonly (LoopKernel | ScheduledStep)[], buffers: ReadonlySet<Value>): Task[] {
+  const codes = new Map<string, KernelCode>();
+  return kernels.map((kernel) => {
+    if (kernel.kind === 'loops') return loopTask(shapeLoops(kernel), codes);
+    const { value } = kernel;
+    return isContraction(value) ? contractionTask(value, buffers) : stepTask(value);
+  });
+}
+
+function loopTask(kernel: LoopKernel, codes: Map<string, KernelCode>): Task {
+  const { key, ...names } = formOf(kernel);
+  let code = codes.get(key);
+  if (code === undefined) {
+    const plan = planLoops(kernel);
+    const description = describeLoops(plan.kernel);
+    const [flops, nanoseconds] = [loopFlops(plan.kernel), loopTime(plan.kernel)];
+    code = { ...loopPhases(plan), description, flops, nanoseconds, ...names };
+    codes.set(key, code);
+  }
+  const { stages } = kernel;
+  const { scratchBytes, description, flops, nanoseconds } = code;
+  return {
+    reads: new Set(stages.flatMap(({ scalar }) => loadsOf(scalar).map(({ from }) => from))),
+    writes: stages.flatMap(({ store, value }) => (store === undefined ? [] : [value])),
+    scratchBytes,
+    description,
+    flops,
+    nanoseconds,
+    kernel,
+    work: { kind: 'kernel', code, ...names },
+  };
+}
+
+function stepTask(value: Value): Task {
+  const { units, scratchBytes, code } = planStep(value);
+  const cost = { description: value.primitive, flops: 0, nanoseconds: stepTime(value) };
+  const names = {
+    values: [...new Set([...value.inputs, value])],
+    slots: [],
+    gathers: value.primitive === 'scatterAdd' ? [value] : [],
+  };
+  const shared = { phases: [{ units, code }], scratchBytes, ...cost, ...names };
+  return {
+    reads: new Set(value.inputs),
+    writes: [value],
+    scratchBytes,
+    ...cost,
+    work: { kind: 'kernel', code: shared, ...names },
+  };
+}
+
+function contractionTask(value: Value, buffers: ReadonlySet<Value>): Task {
+  const names = operandsOf[value.primitive as keyof typeof operandsOf];
+  const views = value.inputs.map((input) => {
+    const view = stridedView(input, (other) => buffers.has(other));
+    if (view === undefined) throw new Error(`wasm: an input of ${value.primitive} is not in memory`);
+    return { ...view, shape: input.shape };
+  });
+  const plan = planContraction(value, views);
+  const flops = contractionFlops(value);
+  return {
+    reads: new Set(views.map(({ from }) => from)),
+    writes: [value],
+    scratchBytes: plan.scratchBytes,
+    description: value.primitive,
+    flops,
+    nanoseconds: contractionTime(flops),
+    work: {
+      kind: 'contraction',
+      plan,
+      operands: { out: value, ...Object.fromEntries(views.map(({ from }, i) => [names[i], from])) },
+    },
+  };
+}
+
+/** What the runtime calls the inputs. */
+const operandsOf = {
+  matmul: ['a', 'b'],
+  conv: ['a', 'b'],
+  attention: ['a', 'b', 'c', 'e'],
+  attentionGradient: ['a', 'b', 'c', 'd', 'e'],
+} as const;
+
+function planContraction(value: Value, views: readonly View[]): ContractionPlan {
+  const dtype = value.dtype as ContractionDType;
+  const [a, b, c, d, e] = views as readonly [View, View, View, View, View | undefined];
+  const out = { shape: value.shape };
+  switch (value.primitive) {
+    case 'matmul':
+      return planMatmul(dtype, { a, b, out });
+    case 'conv':
+      return planConv(dtype, { x: a, w: b, out }, value.attributes as ConvAttributes);
+    case 'attention':
+      return planAttention(
+        dtype as 'f32' | 'f64',
+        { q: a, k: b, v: c, bias: d },
+        value.attributes as AttentionAttributes,
+      );
+    default:
+      return planAttentionGradient(
+        dtype as 'f32' | 'f64',
+        { q: a, k: b, v: c, g: d, bias: e },
+        value.attributes as AttentionAttributes,
+      );
+  }
+}
