@@ -6,6 +6,7 @@ export { writeCaptioned } from './data/parquet/writeCaptioned.node.ts';
 export { type WritePickAPicOptions, type WrittenPair, writePickAPic } from './data/parquet/writePickAPic.node.ts';
 export { readPicture } from './data/readPicture.node.ts';
 export { type EvaluateHooks, type EvaluationSummary, evaluate } from './evaluate/evaluate.node.ts';
+export { loadJudges, saveJudges } from './evaluate/judgesFolder.node.ts';
 export { plottingLibrary, writeReport } from './evaluate/report/writeReport.node.ts';
 export { loadTuned } from './train/loadTuned.node.ts';
 export { type PretrainHooks, type PretrainRow, pretrain } from './train/pretrain.node.ts';

@@ -23,6 +23,10 @@ export const evaluateKeys = {
     optional(text('')),
     'Which of the models named in the pairs made the preferred pictures; null: the classifier learns from the labels.',
   ),
+  judges: pathKey(
+    optional(neededText),
+    'A folder of networks that were trained before, with `saveJudges`; null: they are trained on the pictures of the pairs.',
+  ),
   beta: key(optional(wholeFrom(1, 1)), "β of the margin; null: that of the run's settings, else 5000."),
   samples: key(wholeFrom(256, 8), 'Pictures that are drawn from each of the two pipelines.'),
   draws: key(wholeFrom(10, 1), 'Draws of noise and time step for each held-out pair.'),

@@ -23,6 +23,7 @@ import { bootstrapMean } from './bootstrap.ts';
 import { evaluationReport } from './evaluationReport.ts';
 import { rewardKlFrontier } from './frontier.ts';
 import { picturesTensor, trainJudges } from './judges.ts';
+import { loadJudges } from './judgesFolder.node.ts';
 import { klEstimate } from './klEstimate.ts';
 import { measureSamples } from './measureSamples.ts';
 import { winRate } from './proportions.ts';
@@ -63,10 +64,13 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
 
   const train = await realPictures(trainPairs, size, settings.preferred);
   const heldOut = await realPictures(heldOutPairs, size, settings.preferred);
-  const judges = await trainJudges({
-    ...{ train, heldOut, size, key: judgeKey, signal },
-    onStep: (done, total) => onProgress?.('judges', done, total),
-  });
+  const judges =
+    settings.judges === null
+      ? await trainJudges({
+          ...{ train, heldOut, size, key: judgeKey, signal },
+          onStep: (done, total) => onProgress?.('judges', done, total),
+        })
+      : await loadJudges(settings.judges);
 
   const schedule = scheduleFromConfig(base.scheduler);
   const prediction = (base.scheduler.prediction_type ?? 'epsilon') as PredictionType;

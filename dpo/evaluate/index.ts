@@ -41,3 +41,8 @@ export type { Report, ReportFigure, ReportGrid, ReportPicture } from './report/r
 export { type PlottingLibrary, reportHtml } from './report/reportHtml.ts';
 export { type SlicedWassersteinOptions, slicedWasserstein } from './slicedWasserstein.ts';
 export { type ClassifierStep, flipAndShift, type TrainClassifierOptions, trainClassifier } from './trainClassifier.ts';
+export { type EvaluationFigures, type EvaluationReportOptions, evaluationReport } from './evaluationReport.ts';
+export { type Judges, type JudgesOptions, kinds, trainJudges } from './judges.ts';
+export { klEstimate } from './klEstimate.ts';
+export { measureSamples, type SampleFigures } from './measureSamples.ts';
+export { type RealPictures, realPictures } from './realPictures.ts';

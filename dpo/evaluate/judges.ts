@@ -22,6 +22,10 @@ export interface JudgesOptions {
   readonly train: RealPictures;
   /** Pictures that the networks do not learn from. */
   readonly heldOut: RealPictures;
+  /** What the judge of kinds learns from, where that is more than `train`. */
+  readonly kindPictures?: RealPictures;
+  /** How often it sees each of them; default 24. */
+  readonly kindEpochs?: number;
   /** [height, width] */
   readonly size: readonly [number, number];
   readonly key: Tensor;
@@ -40,9 +44,9 @@ const captionEpochs = 60;
 const mostCaptions = 2000;
 
 export async function trainJudges(options: JudgesOptions): Promise<Judges> {
-  const { train, heldOut, size, onStep, signal } = options;
+  const { train, heldOut, size, kindPictures = train, kindEpochs = 24, onStep, signal } = options;
   const [kindKey, heldOutKey, learnKey, captionKey] = random.split(options.key, 4) as [Tensor, Tensor, Tensor, Tensor];
-  const [seen, unseen] = [await ofKinds(train, size, kindKey), await ofKinds(heldOut, size, heldOutKey)];
+  const [seen, unseen] = [await ofKinds(kindPictures, size, kindKey), await ofKinds(heldOut, size, heldOutKey)];
   // Captions of held-out pictures are told apart too: what is compared are real pictures, and none of them is a sample.
   const all = [train, heldOut];
   const names = [...new Set(all.flatMap(({ captions }) => captions))];
@@ -56,7 +60,7 @@ export async function trainJudges(options: JudgesOptions): Promise<Judges> {
     onStep?.(done, total);
   };
   const kind = await trainClassifier({
-    ...{ pictures: seen.pictures, labels: seen.labels, classes: kinds, key: learnKey, ...shared },
+    ...{ pictures: seen.pictures, labels: seen.labels, classes: kinds, key: learnKey, epochs: kindEpochs, ...shared },
     onStep: tell(0, 0.5),
   });
   const caption = await trainClassifier({

@@ -60,7 +60,8 @@ export async function precomputedErrors<P>({
       const { winner, loser } = referenceErrors(task, reference, tensors, keyOf(i));
       values.set((await read(stack([winner, loser], 0))) as Float32Array, i * 2 * batch.batchSize);
       dispose(leaves);
-      onBatch?.(++i);
+      i++;
+      onBatch?.(i);
       if (i === batches) break;
     }
     await saveSafetensors(file, { [name]: tensor(values).reshape(shape) });

@@ -7,12 +7,12 @@ import { key, realize } from 'diffusion-dpo/tensor';
 
 export const tinyUNet = {
   _class_name: 'UNet2DConditionModel',
-  sample_size: 8,
+  sample_size: 4,
   in_channels: 3,
   out_channels: 3,
-  block_out_channels: [8, 8],
-  down_block_types: ['DownBlock2D', 'CrossAttnDownBlock2D'],
-  up_block_types: ['CrossAttnUpBlock2D', 'UpBlock2D'],
+  block_out_channels: [8],
+  down_block_types: ['CrossAttnDownBlock2D'],
+  up_block_types: ['CrossAttnUpBlock2D'],
   layers_per_block: 1,
   norm_num_groups: 4,
   attention_head_dim: 2,

@@ -143,7 +143,7 @@ test('pretrain makes a pipeline that sample draws from, inspect tells of and eva
   const run_ = { pictures: 'pictures.parquet', output: 'pretrained', device: 'reference', steps: 2, batchSize: 2 };
   await writeFile(file, JSON.stringify({ ...models, ...run_, sampleSteps: 2 }));
   const made = await run(['pretrain', '--config', file, '--json']);
-  expect(made.err).toMatch(/5 pictures of 3 × 8 × 8/);
+  expect(made.err).toMatch(/5 pictures of 3 × 4 × 4/);
   const { model } = JSON.parse(made.out) as { model: string };
 
   const picturePath = join(folder, 'grid.png');

@@ -1,0 +1,46 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { loadParameters, parseObject } from '../../diffusion/index.ts';
+import { attempt, openSafetensorsFile, replaceFile, saveSafetensors } from '../../tensor/index.node.ts';
+import { FormatError, flattenTree, key, type Tensor } from '../../tensor/index.ts';
+import type { Classifier } from './classifier.ts';
+import { convClassifier } from './convClassifier.ts';
+import type { Figure } from './figure.ts';
+import type { Judges } from './judges.ts';
+
+const names = ['kind', 'caption'] as const;
+const weightsOf = (folder: string, name: string): string => join(folder, `${name}.safetensors`);
+
+/** What a network holds: its parameters and running statistics. */
+const tensorsOf = ({ params, statistics }: Pick<Classifier, 'params' | 'statistics'>) => ({ params, statistics });
+
+/** Writes judges into a folder: `judges.json`, and the tensors of each network. */
+export async function saveJudges(folder: string, judges: Judges): Promise<void> {
+  await attempt('write', folder, mkdir(folder, { recursive: true }));
+  const record: Record<string, unknown> = { accuracy: judges.accuracy };
+  for (const name of names) {
+    const { classes, channels, widths } = judges[name];
+    record[name] = { classes, channels, widths };
+    const tensors = flattenTree(tensorsOf(judges[name])).map(({ path, tensor }) => [path, tensor] as const);
+    await saveSafetensors(weightsOf(folder, name), tensors);
+  }
+  const text = new TextEncoder().encode(`${JSON.stringify(record)}\n`);
+  await replaceFile(join(folder, 'judges.json'), (write) => write(text));
+}
+
+/** Reads judges that `saveJudges` wrote. */
+export async function loadJudges(folder: string): Promise<Judges> {
+  const path = join(folder, 'judges.json');
+  const record = parseObject(await attempt('read', path, readFile(path)), path);
+  const load = async (name: (typeof names)[number]): Promise<Classifier> => {
+    const form = record[name] as Pick<Classifier, 'classes' | 'channels' | 'widths'> | undefined;
+    if (!Array.isArray(form?.classes) || !Array.isArray(form.widths) || !Number.isInteger(form.channels))
+      throw new FormatError(`${path}: ${name} must be {classes, channels, widths}`);
+    const { classes, channels, widths } = form;
+    const network = convClassifier({ classes: classes.length, channels, widths });
+    const fresh = { params: network.init(key(0) as Tensor), statistics: network.initStatistics() };
+    await using reader = await openSafetensorsFile(weightsOf(folder, name));
+    return { classes, channels, widths, ...(await loadParameters(fresh, reader)) };
+  };
+  return { kind: await load('kind'), caption: await load('caption'), accuracy: record.accuracy as Figure };
+}

@@ -1,0 +1,53 @@
+/**
+ * Trains the networks that judge the main example's pictures, before anything is tuned:
+ *
+ *   npx tsx examples/emoji/judges.ts
+ *
+ * one that tells the two art styles and pictures of neither apart, from the emoji of all categories but flags, and one that tells the
+ * example's captions apart. Pictures of held-out captions are used for the accuracy of the first alone.
+ */
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { type RealPictures, realPictures, trainJudges } from 'diffusion-dpo/dpo';
+import { openPairs, saveJudges } from 'diffusion-dpo/dpo/node';
+import { key } from 'diffusion-dpo/tensor';
+import { emojiPictures } from './pictures.ts';
+
+const { values: options } = parseArgs({ options: { epochs: { type: 'string', default: '16' }, out: { type: 'string' } } });
+const at = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+const size = [16, 16] as const;
+
+await using trainPairs = await openPairs(at('pairs-train.parquet'));
+await using heldOutPairs = await openPairs(at('pairs-held-out.parquet'));
+const [train, heldOut] = [
+  await realPictures(trainPairs, size, 'noto'),
+  await realPictures(heldOutPairs, size, 'noto'),
+];
+
+/** Pictures of all captions but those that are held out, in both styles. */
+async function manyPictures(): Promise<RealPictures> {
+  const unseen = new Set(heldOut.captions);
+  const keep = ({ caption, category }: { caption: string; category: string }) =>
+    category !== 'Flags' && !unseen.has(caption);
+  const styles = await Promise.all((['noto', 'twemoji'] as const).map((style) => emojiPictures(style, { size: 16, keep })));
+  const values = new Float32Array(styles.reduce((sum, style) => sum + style.values.length, 0));
+  values.set(styles[0]?.values ?? []);
+  values.set(styles[1]?.values ?? [], styles[0]?.values.length);
+  return {
+    values,
+    captions: styles.flatMap(({ items }) => items.map(({ caption }) => caption)),
+    preferred: styles.flatMap(({ items }, style) => items.map(() => style === 0)),
+    models: styles.flatMap(({ items }, style) => items.map(() => (style === 0 ? 'noto' : 'twemoji'))),
+  };
+}
+
+let shown = 0;
+const judges = await trainJudges({
+  ...{ train, heldOut, size, key: key(0), kindPictures: await manyPictures(), kindEpochs: Number(options.epochs) },
+  onStep: (done, total) => {
+    if (Math.floor((10 * done) / total) > shown) console.log(`${10 * ++shown} %`);
+  },
+});
+await saveJudges(options.out ?? at('judges'), judges);
+const { value, low, high } = judges.accuracy;
+console.log(`held-out accuracy of the styles: ${value.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)})`);
