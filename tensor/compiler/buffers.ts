@@ -142,7 +142,10 @@ export function chooseBuffers(program: Program, mostLoads: number, widening = fa
       .flatMap(({ inputs }) => (widening ? inputs.map((input) => unwidened(input, hasBuffer)) : inputs))
       .filter((input) => !hasBuffer(input) && stridedView(input, hasBuffer) === undefined);
     // What a broadcast repeats, a mask for one, is stored before it is repeated.
-    for (const input of unseen) buffers.add(input.primitive === 'broadcastTo' ? (input.inputs[0] as Value) : input);
+    for (const input of unseen) {
+      const [repeated] = input.inputs;
+      buffers.add(input.primitive === 'broadcastTo' && repeated && !hasBuffer(repeated) ? repeated : input);
+    }
     changed = unseen.length > 0;
   }
   return buffers;

@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { vjp } from '../../../autograd/index.ts';
 import { broadcastableShapes, shapes, tensors } from '../../../autograd/testing/index.ts';
 import * as t from '../../../tensor/index.ts';
 import { type GradientCase, gradientCase } from './gradientCase.ts';
@@ -122,6 +123,24 @@ export const layerCases: readonly GradientCase[] = [
       },
     };
   }),
+  gradientCase(
+    'scaledDotProductAttention: its gradient',
+    fc.record({
+      q: tensors({ shape: [2, 3] }),
+      k: tensors({ shape: [3, 3] }),
+      v: tensors({ shape: [3, 2] }),
+      g: tensors({ shape: [2, 2] }),
+      causal: fc.boolean(),
+    }),
+    ({ q, k, v, g, causal }) => ({
+      inputs: [q, k, v, g],
+      f: (...given) => {
+        const [q, k, v, g] = given as [Tensor, Tensor, Tensor, Tensor];
+        const attend = (q: Tensor, k: Tensor, v: Tensor) => t.scaledDotProductAttention(q, k, v, { causal });
+        return vjp(attend, q, k, v).pullback(g);
+      },
+    }),
+  ),
   loss('mseLoss', t.mseLoss),
   loss('l1Loss', t.l1Loss),
   loss('binaryCrossEntropyWithLogits', t.binaryCrossEntropyWithLogits),

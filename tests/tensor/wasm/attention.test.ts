@@ -94,8 +94,10 @@ describe('the kernels of attention', () => {
         const row = rows.reduce((sum, length) => sum + length, 0);
         // Scores are sums of up to 20 products up to 4, so they and the weights are off by some hundred roundings.
         const unit = dtype === 'f32' ? 2 ** -24 : 2 ** -53;
-        const near = (actual: number, wanted: number, scale: number) =>
-          expect(Math.abs(actual - wanted)).toBeLessThanOrEqual(400 * unit * scale);
+        let worst = 0;
+        const near = (actual: number, wanted: number, scale: number) => {
+          worst = Math.max(worst, Math.abs(actual - wanted) / (400 * unit * scale));
+        };
         const scaleOf = (list: ArrayLike<number>) => Array.from(list).reduce((m, x) => Math.max(m, Math.abs(x)), 4);
         const [first, ...others] = lists as [t.ValueArray, ...t.ValueArray[]];
         first.forEach((wanted, i) => {
@@ -110,12 +112,14 @@ describe('the kernels of attention', () => {
           });
           start += length;
         });
+        expect(worst).toBeLessThanOrEqual(1);
       }),
       {
         numRuns: 25,
         seed: 20251125,
         examples: [
-          [{ batch: 1, queries: 9, keys: 300, dim: 270, width: 5, dtype: 'f32', causal: true, biased: false }],
+          [{ batch: 1, queries: 9, keys: 300, dim: 20, width: 5, dtype: 'f32', causal: true, biased: false }],
+          [{ batch: 1, queries: 2, keys: 3, dim: 20, width: 270, dtype: 'f32', causal: false, biased: false }],
         ],
       },
     );

@@ -189,3 +189,12 @@ describe('on its own', () => {
     expect(stdout.trim()).toBe('5000');
   });
 });
+
+test('a product with what is repeated no times', async () => {
+  const device = await WasmDevice.open({ threads: 1 });
+  const [a, b] = await t.realize([t.ones([1, 2, 3]), t.zeros([0, 3, 4])], { device });
+  for (const left of [a as t.Tensor, t.exp(a as t.Tensor)]) {
+    const product = await t.realize(t.matmul(left, b as t.Tensor), { device });
+    expect(product.shape).toEqual([0, 2, 4]);
+  }
+});
