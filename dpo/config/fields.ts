@@ -57,6 +57,19 @@ export const pictureSize: Field<number | readonly [number, number] | null> = (va
   return { problem: 'must be a whole number above 0, or [height, width]' };
 };
 
+/** A range of time steps, both ends within it. */
+export const timestepRange: Field<readonly [number, number] | null> = (value) => {
+  if (value === undefined || value === null) return { value: null };
+  const isRange =
+    Array.isArray(value) &&
+    value.length === 2 &&
+    value.every((one) => Number.isSafeInteger(one) && (one as number) >= 0) &&
+    value[0] <= value[1];
+  return isRange
+    ? { value: value as unknown as readonly [number, number] }
+    : { problem: 'must be [first, last], whole numbers from 0' };
+};
+
 /** A JSON object that is read elsewhere. */
 export const neededObject: Field<Readonly<Record<string, unknown>>> = (value) =>
   typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -2,7 +2,7 @@ import { boolean, oneOf, texts } from '../../diffusion/index.ts';
 import { attentionProjections } from '../../nn/index.ts';
 import { timestepWeightNames } from '../objectives/timestepWeights.ts';
 import { deviceKeys, optimiserKeys, pictureKeys, runKeys } from './commonKeys.ts';
-import { neededText, neededTexts, numberFrom, optional, positive, wholeFrom } from './fields.ts';
+import { neededText, neededTexts, numberFrom, optional, positive, timestepRange, wholeFrom } from './fields.ts';
 import { key, pathKey, type SettingsOf } from './key.ts';
 
 /** Everything that `train` can be told. */
@@ -44,6 +44,10 @@ export const trainKeys = {
   ),
   snrGamma: key(positive(5), 'Signal-to-noise ratio above which min-snr weighs less, γ.'),
   timesteps: key(oneOf('all', 'turbo', 'refiner'), 'Which time steps are trained at.'),
+  timestepRange: key(
+    timestepRange,
+    'The first and the last time step that are drawn; null: all. What a picture shows is settled at the noisy ones, how it is drawn at the others.',
+  ),
 
   method: key(oneOf('full', 'lora'), 'Train all parameters of the UNet, or adapters of low rank beside them.'),
   reference: key(

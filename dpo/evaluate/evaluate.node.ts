@@ -81,13 +81,18 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
     weights: timestepWeights('constant', schedule, prediction),
   };
   const tokenizer = clipTokenizer(base.tokenizer);
-  const ranking = await rankPairs({
-    ...{ task, params: tuned.params.unet, reference: base.params.unet, source: heldOutPairs },
-    conditioning: { model: base.model, params: base.params, tokenizer, timeIds: 'constant' },
-    batch: { size, batchSize: settings.batchSize, seed: settings.seed },
-    ...{ draws: settings.draws, key: rankKey, signal },
-  });
+  const trainedAt = run?.settings.timestepRange as readonly [number, number] | null | undefined;
+  const rank = (timestepRange: readonly [number, number] | undefined) =>
+    rankPairs({
+      ...{ task: { ...task, timestepRange }, params: tuned.params.unet, reference: base.params.unet },
+      conditioning: { model: base.model, params: base.params, tokenizer, timeIds: 'constant' },
+      batch: { size, batchSize: settings.batchSize, seed: settings.seed },
+      ...{ source: heldOutPairs, draws: settings.draws, key: rankKey, signal },
+    });
+  const ranking = await rank(trainedAt ?? undefined);
   const implicitAccuracy = await bootstrapMean(ranking.correct, { key: bootstrapKey });
+  const everywhere = trainedAt ? (await rank(undefined)).correct : ranking.correct;
+  const implicitAccuracyEverywhere = await bootstrapMean(everywhere, { key: bootstrapKey });
 
   const names = distinct(train.captions);
   const captions = Array.from({ length: settings.samples }, (_, i) => names[i % names.length] as string);
@@ -128,6 +133,7 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
     captionMatch: both('captionMatch'),
     kid: both('kid'),
     implicitAccuracy,
+    implicitAccuracyEverywhere,
     classifierAccuracy: judges.accuracy,
     klEstimate: await bootstrapMean(kl, { key: bootstrapKey }),
     winRate: winRate(before, after),

@@ -17,6 +17,7 @@ export interface EvaluationFigures {
   readonly captionMatch: Both;
   readonly kid: Both;
   readonly implicitAccuracy: Figure;
+  readonly implicitAccuracyEverywhere: Figure;
   readonly classifierAccuracy: Figure;
   readonly klEstimate: Figure;
   readonly winRate: WinRate;

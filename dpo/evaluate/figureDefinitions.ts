@@ -27,8 +27,9 @@ export const figureDefinitions = {
   ],
   implicitAccuracy: [
     'higher',
-    'Share of held-out pairs that the tuned model ranks as labelled by its errors against those of the base, the mean over draws of noise and time step.',
+    'Share of held-out pairs that the tuned model ranks as labelled by its errors against those of the base, the mean over draws of noise and of the time steps that it was trained at.',
   ],
+  implicitAccuracyEverywhere: ['higher', 'The same over all time steps.'],
   classifierAccuracy: [
     'higher',
     'Share of held-out real pictures, and of pictures that are neither, that the first network puts into the right class.',

@@ -9,6 +9,7 @@ export {
   type Predictions,
   predictClasses,
 } from './classifier.ts';
+export { type EvaluationFigures, type EvaluationReportOptions, evaluationReport } from './evaluationReport.ts';
 export { type Features, selectRows } from './features.ts';
 export { fid } from './fid.ts';
 export type { Figure } from './figure.ts';
@@ -20,7 +21,10 @@ export {
   rewardKlFrontier,
 } from './frontier.ts';
 export type { JackknifeOptions } from './jackknife.ts';
+export { type Judges, type JudgesOptions, kinds, trainJudges } from './judges.ts';
 export { kid } from './kid.ts';
+export { klEstimate } from './klEstimate.ts';
+export { measureSamples, type SampleFigures } from './measureSamples.ts';
 export {
   type NearestNeighbours,
   nearestNeighbours,
@@ -29,6 +33,7 @@ export {
 } from './neighbours.ts';
 export { neitherPictures } from './neither.ts';
 export { signTest, type WinRate, wilsonInterval, winRate } from './proportions.ts';
+export { type RealPictures, realPictures } from './realPictures.ts';
 export {
   type Curve,
   type CurveOptions,
@@ -41,8 +46,3 @@ export type { Report, ReportFigure, ReportGrid, ReportPicture } from './report/r
 export { type PlottingLibrary, reportHtml } from './report/reportHtml.ts';
 export { type SlicedWassersteinOptions, slicedWasserstein } from './slicedWasserstein.ts';
 export { type ClassifierStep, flipAndShift, type TrainClassifierOptions, trainClassifier } from './trainClassifier.ts';
-export { type EvaluationFigures, type EvaluationReportOptions, evaluationReport } from './evaluationReport.ts';
-export { type Judges, type JudgesOptions, kinds, trainJudges } from './judges.ts';
-export { klEstimate } from './klEstimate.ts';
-export { measureSamples, type SampleFigures } from './measureSamples.ts';
-export { type RealPictures, realPictures } from './realPictures.ts';

@@ -29,6 +29,8 @@ export interface PreferenceTask<P> {
   /** W_t for each time step of the schedule. */
   readonly weights: Float64Array;
   readonly timesteps: TimestepMapName;
+  /** The first and the last time step that are drawn; default: all of the schedule's. */
+  readonly timestepRange?: readonly [number, number] | undefined;
 }
 
 /** A batch of pairs on the device, with what the network is told of their captions: of both sides, [2·pairs, …]. */
@@ -58,11 +60,12 @@ export interface BatchReport {
 }
 
 /** The noise and the time steps of a batch, drawn with a key: one of each for both sides of a pair. */
-function draw<P>({ schedule, timesteps: map }: PreferenceTask<P>, { winner }: Pairs, key: Tensor) {
+function draw<P>({ schedule, timesteps: map, timestepRange }: PreferenceTask<P>, { winner }: Pairs, key: Tensor) {
+  const [first, last] = timestepRange ?? [0, schedule.numTrainTimesteps - 1];
   const [timeKey, noiseKey] = random.split(key);
   const count = winner.shape[0] as number;
   const table = Array.from({ length: schedule.numTrainTimesteps }, (_, t) => timestepMaps[map](t));
-  const drawn = random.randint(timeKey, [count], 0, schedule.numTrainTimesteps);
+  const drawn = random.randint(timeKey, [count], first, last + 1);
   return {
     timesteps: map === 'all' ? drawn : take(tensor(table, { dtype: 'i32' }), drawn),
     noise: random.normal(noiseKey, winner.shape, { dtype: 'f32' }),

@@ -54,6 +54,11 @@ export async function planRun(settings: TrainSettings, pipeline: PlannedPipeline
   };
   const schedule = scheduleFromConfig(pipeline.scheduler);
   const prediction = (pipeline.scheduler.prediction_type ?? 'epsilon') as PredictionType;
+  const timestepRange = settings.timestepRange ?? undefined;
+  if (timestepRange !== undefined && timestepRange[1] >= schedule.numTrainTimesteps)
+    throw new TensorError(
+      `timestepRange is [${timestepRange.join(', ')}], but the schedule has the time steps 0 to ${schedule.numTrainTimesteps - 1}`,
+    );
   const dataVariance =
     settings.timestepWeight === 'score-consistent'
       ? (settings.dataVariance ?? (await variance(pairs, batch)))
@@ -70,6 +75,7 @@ export async function planRun(settings: TrainSettings, pipeline: PlannedPipeline
       gamma: settings.snrGamma,
     }),
     timesteps: settings.timesteps,
+    timestepRange,
   };
   const conditioning: PairConditioning = {
     model: pipeline.model,

@@ -13,23 +13,24 @@ import { openPairs, saveJudges } from 'diffusion-dpo/dpo/node';
 import { key } from 'diffusion-dpo/tensor';
 import { emojiPictures } from './pictures.ts';
 
-const { values: options } = parseArgs({ options: { epochs: { type: 'string', default: '16' }, out: { type: 'string' } } });
+const { values: options } = parseArgs({
+  options: { epochs: { type: 'string', default: '50' }, out: { type: 'string' } },
+});
 const at = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const size = [16, 16] as const;
 
 await using trainPairs = await openPairs(at('pairs-train.parquet'));
 await using heldOutPairs = await openPairs(at('pairs-held-out.parquet'));
-const [train, heldOut] = [
-  await realPictures(trainPairs, size, 'noto'),
-  await realPictures(heldOutPairs, size, 'noto'),
-];
+const [train, heldOut] = [await realPictures(trainPairs, size, 'noto'), await realPictures(heldOutPairs, size, 'noto')];
 
 /** Pictures of all captions but those that are held out, in both styles. */
 async function manyPictures(): Promise<RealPictures> {
   const unseen = new Set(heldOut.captions);
   const keep = ({ caption, category }: { caption: string; category: string }) =>
     category !== 'Flags' && !unseen.has(caption);
-  const styles = await Promise.all((['noto', 'twemoji'] as const).map((style) => emojiPictures(style, { size: 16, keep })));
+  const styles = await Promise.all(
+    (['noto', 'twemoji'] as const).map((style) => emojiPictures(style, { size: 16, keep })),
+  );
   const values = new Float32Array(styles.reduce((sum, style) => sum + style.values.length, 0));
   values.set(styles[0]?.values ?? []);
   values.set(styles[1]?.values ?? [], styles[0]?.values.length);
