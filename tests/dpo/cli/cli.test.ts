@@ -72,7 +72,7 @@ const timeless = async (output: string): Promise<unknown[]> =>
 
 test('a run that is stopped by Ctrl-C, and one that is killed, end as one that is not', async () => {
   const whole = await run(trainFlags('whole'));
-  expect(whole.err).toMatch(/β = 500 per mean squared error, β·W_t = 1\.30 per summed one/);
+  expect(whole.err).toMatch(/β = 500 per mean squared error, β·W_t = 5\.21 per summed one/);
   expect(whole.code).toBe(0);
 
   const stopped = await run(trainFlags('stopped'), { says: /step 12:/, send: 'SIGINT' });
@@ -103,7 +103,7 @@ test.each([
   ],
   [['evaluat'], /unknown command 'evaluat'[\s\S]*evaluate/],
   [['inspect', 'nowhere'], /cannot open nowhere: there is no such file or folder/],
-  [['data', 'inspect', 'nowhere.jsonl'], /cannot read nowhere.jsonl/],
+  [['data', 'inspect', 'nowhere.jsonl'], /cannot open nowhere.jsonl: there is no such file/],
   [['train', '--config', 'nowhere.json'], /cannot read nowhere.json: there is no such file/],
 ] as const)('%j is refused in words, without a stack', async (args, message) => {
   const { code, err } = await run(args);
