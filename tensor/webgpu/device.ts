@@ -1,4 +1,3 @@
-import type { Composite } from '../compiler/compositions.ts';
 import { type Program, readProgram, type Value } from '../compiler/program.ts';
 import { assignReuse } from '../compiler/reuse.ts';
 import type { Device, DeviceBuffer, MemoryUse, Run } from '../device.ts';
@@ -10,16 +9,13 @@ import { formatShape } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 import { ours, own, placedBuffer, WebGpuBuffer } from './buffer.ts';
 import { findAdapter, isSoftware, mapForRead, openAdapter, usage } from './gpu.ts';
-import { numbersOf, type Plan, type Taken } from './plan.ts';
+import { composites, numbersOf, type Plan, type Taken } from './plan.ts';
 import { Plans } from './plans.ts';
 import { BufferPool } from './pool.ts';
 import { findTraits } from './probe.ts';
 import { findFault, type ReadyPlan, type RunBuffers, submitRun, timeRun } from './run.ts';
 import { deviceBytes, fromDevice, toDevice } from './transfers.ts';
 import type { ShaderTraits } from './wgsl/shader.ts';
-
-/** Primitives that have no kernel here. */
-const composites: ReadonlySet<Composite> = new Set(['attention', 'attentionGradient']);
 
 export interface WebGpuOptions {
   /** Default: the browser's, or in Node that of the package `webgpu`. */

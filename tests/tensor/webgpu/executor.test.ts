@@ -48,7 +48,7 @@ describe.skipIf(adapter === null)('the WebGPU executor', () => {
     for (const { prototype } of [ReferenceDevice, WasmDevice])
       vi.spyOn(prototype, 'run').mockRejectedValue(new Error('called'));
     const device = await WebGpuDevice.open();
-    const x = await t.copy(t.random.normal(t.key(5), [3, 4, 6, 6]), { device });
+    const x = await t.realize(t.random.normal(t.key(5), [3, 4, 6, 6]), { device });
     const sums = t.softmax(
       t
         .conv2d(x, t.ones([2, 4, 3, 3]))

@@ -6,7 +6,7 @@ import { readProgram } from '../../../tensor/compiler/program.ts';
 import { topologicalOrder } from '../../../tensor/graph.ts';
 import * as t from '../../../tensor/index.ts';
 import { sourceOf } from '../../../tensor/tensor.ts';
-import { draftPlan } from '../../../tensor/webgpu/plan.ts';
+import { composites, draftPlan } from '../../../tensor/webgpu/plan.ts';
 import { plainTraits, type ShaderTraits } from '../../../tensor/webgpu/wgsl/shader.ts';
 
 const pendingInputs = (tensor: t.Tensor): readonly t.Tensor[] => {
@@ -16,9 +16,12 @@ const pendingInputs = (tensor: t.Tensor): readonly t.Tensor[] => {
 
 const planOf = (outputs: readonly t.Tensor[], options: { fuse?: boolean; traits?: ShaderTraits } = {}) => {
   const order = topologicalOrder(outputs, pendingInputs).filter((tensor) => sourceOf(tensor).kind === 'pending');
-  return draftPlan(readProgram(order, outputs), { software: true, traits: plainTraits, fuse: true, ...options }).plan(
-    [],
-  );
+  return draftPlan(readProgram(order, outputs, composites), {
+    software: true,
+    traits: plainTraits,
+    fuse: true,
+    ...options,
+  }).plan([]);
 };
 
 /** Every adapter has eight storage buffers for a kernel, and many have no more. */
