@@ -13,6 +13,7 @@ export type { DataPosition } from './data/order.ts';
 export { type PairBatch, type PairBatchOptions, pairBatches } from './data/pairBatches.ts';
 export { type Picture, type PictureDecoder, PictureError } from './data/picture.ts';
 export { type GridOptions, gridPng } from './data/pictureGrid.ts';
+export { pictureOf } from './data/pictureOf.ts';
 export {
   drawTransforms,
   type PreparedPicture,

@@ -7,7 +7,7 @@
  * Ctrl-C ends it after the step that is under way; the same command goes on from there.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
@@ -22,6 +22,7 @@ import {
   unet2dModel,
 } from 'diffusion-dpo/diffusion';
 import { saveModelFolder } from 'diffusion-dpo/diffusion/node';
+import { gridPng } from 'diffusion-dpo/dpo';
 import { adamW, clipByGlobalNorm, countParameters, emaStep, learningRateSchedule } from 'diffusion-dpo/nn';
 import {
   copy,
@@ -36,9 +37,8 @@ import {
   take,
   tensor,
 } from 'diffusion-dpo/tensor';
-import { openSafetensorsFile, saveSafetensors } from 'diffusion-dpo/tensor/node';
+import { openSafetensorsFile, replaceFile, saveSafetensors } from 'diffusion-dpo/tensor/node';
 import { emojiPictures, type Style } from './emoji/pictures.ts';
-import { gridPng } from './grid.ts';
 import { lossCurveSvg } from './lossCurve.ts';
 
 const { values: options } = parseArgs({
@@ -112,11 +112,9 @@ function next({ optimiser: state, average }: Training): Training {
   };
 }
 
-/** Written under another name first, so that what is there is always whole. */
 async function save(name: string, content: string | Uint8Array): Promise<void> {
-  const path = join(options.out, name);
-  await writeFile(`${path}.tmp`, content);
-  await rename(`${path}.tmp`, path);
+  const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
+  await replaceFile(join(options.out, name), (write) => write(bytes));
 }
 
 /** What a training depends on: one that was begun with other options is not gone on with. */
@@ -156,7 +154,7 @@ async function drawSamples(average: Params, name: string): Promise<void> {
     keys: pictureKeys(key(seed), count),
     shape: [3, size, size],
   });
-  await save(name, gridPng(await read(drawn), { count, size }));
+  await save(name, gridPng(await read(drawn), { size: [size, size] }));
 }
 
 await mkdir(options.out, { recursive: true });

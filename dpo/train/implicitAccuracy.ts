@@ -1,8 +1,15 @@
-import { dispose, random, read, type Tensor } from '../../tensor/index.ts';
+import { dispose, random, read, realize, type Tensor, TensorError, tensor } from '../../tensor/index.ts';
 import { type PairBatchOptions, pairBatches } from '../data/pairBatches.ts';
 import type { PairSource } from '../data/sources.ts';
+import type { ErrorsOf } from './noisedPairs.ts';
 import { type PairConditioning, pairTensors } from './pairTensors.ts';
-import { type PreferenceTask, preferenceLoss, reportRows } from './preferenceStep.ts';
+import {
+  type PreferenceBatch,
+  type PreferenceTask,
+  preferenceLoss,
+  referenceErrors,
+  reportRows,
+} from './preferenceStep.ts';
 
 /** How a model ranks pairs, for each of them. */
 export interface PairRanking {
@@ -15,10 +22,9 @@ export interface PairRanking {
   readonly loserChange: Float64Array;
 }
 
-export interface RankPairsOptions<P> {
+/** What pairs are judged with: which noise and time steps each is given. */
+export interface RankingDraws<P> {
   readonly task: PreferenceTask<P>;
-  readonly params: P;
-  readonly reference: P;
   readonly source: PairSource;
   readonly conditioning: PairConditioning;
   readonly batch: Omit<PairBatchOptions, 'from' | 'captionDropout' | 'flip' | 'crop'>;
@@ -28,40 +34,80 @@ export interface RankPairsOptions<P> {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface RankPairsOptions<P> extends RankingDraws<P> {
+  readonly params: P;
+  /** A frozen model, or its errors in each of the batches that the same draws make. */
+  readonly reference: P | ErrorsOf;
+}
+
+/** Calls back for every batch of every draw, in order, with what the pair's noise is drawn from. */
+async function eachBatch<P>(
+  { task: _, source, conditioning, batch, draws, key, signal }: RankingDraws<P>,
+  visit: (
+    inputs: PreferenceBatch,
+    drawn: Tensor,
+    at: { readonly index: number; readonly first: number },
+  ) => Promise<void>,
+): Promise<void> {
+  const { count } = source;
+  const batchSize = Math.min(batch.batchSize, count);
+  const batches = Math.ceil(count / batchSize);
+  for (let d = 0; d < draws; d++) {
+    // The stream goes on into the next epoch to fill its last batch; what goes beyond this one is left out.
+    const stream = pairBatches(source, { ...batch, batchSize, crop: 'center', flip: false, captionDropout: 0 });
+    let at = 0;
+    for await (const host of stream) {
+      signal?.throwIfAborted();
+      const { batch: inputs, leaves } = pairTensors(conditioning, host);
+      const drawn = random.foldIn(random.foldIn(key, d), at);
+      await visit(inputs, drawn, { index: d * batches + at, first: at * batchSize });
+      dispose(leaves);
+      if (++at === batches) break;
+    }
+  }
+}
+
+/** A frozen model's errors with given draws: what `rankPairs` takes for a reference when the model itself is gone. */
+export async function rankingErrors<P>(options: RankingDraws<P> & { readonly reference: P }): Promise<ErrorsOf> {
+  const batches: { readonly winner: Float32Array; readonly loser: Float32Array }[] = [];
+  await eachBatch(options, async (inputs, drawn) => {
+    const errors = await realize(referenceErrors(options.task, options.reference, inputs, drawn));
+    const [winner, loser] = await Promise.all([errors.winner, errors.loser].map(read));
+    dispose(errors);
+    batches.push({ winner: winner as Float32Array, loser: loser as Float32Array });
+  });
+  return (index) => {
+    const batch = batches[index];
+    if (batch === undefined) throw new TensorError(`rankingErrors: there are ${batches.length} batches, no ${index}`);
+    return { winner: tensor(batch.winner), loser: tensor(batch.loser) };
+  };
+}
+
+const isErrors = <P>(reference: P | ErrorsOf): reference is ErrorsOf => typeof reference === 'function';
+
 /**
  * Ranks every pair of a source, each with `draws` draws of noise and time step (the paper takes 10). Which they are depends on
  * the key and the batch size alone, so that two models are judged by the same.
  */
 export async function rankPairs<P>(options: RankPairsOptions<P>): Promise<PairRanking> {
-  const { task, params, reference, source, conditioning, draws, key, signal } = options;
+  const { task, params, reference, source, draws } = options;
   const { count } = source;
-  const batchSize = Math.min(options.batch.batchSize, count);
-  const batches = Math.ceil(count / batchSize);
   const columns = reportRows.slice(reportRows.indexOf('winnerChange'));
   const sums = Object.fromEntries(columns.map((name) => [name, new Float64Array(count)])) as Record<
     (typeof reportRows)[number],
     Float64Array
   >;
-  for (let d = 0; d < draws; d++) {
-    // The stream goes on into the next epoch to fill its last batch; what goes beyond this one is left out.
-    const stream = pairBatches(source, { ...options.batch, batchSize, crop: 'center', flip: false, captionDropout: 0 });
-    let at = 0;
-    for await (const batch of stream) {
-      signal?.throwIfAborted();
-      const drawn = random.foldIn(random.foldIn(key, d), at);
-      const { batch: pairs, leaves } = pairTensors(conditioning, batch);
-      const values = await read(preferenceLoss(task, params, reference, pairs, drawn).pairs);
-      dispose(leaves);
-      const used = Math.min(batchSize, count - at * batchSize);
-      for (const name of columns) {
-        const row = reportRows.indexOf(name) * batchSize;
-        for (let i = 0; i < used; i++)
-          sums[name][at * batchSize + i] =
-            (sums[name][at * batchSize + i] as number) + (values[row + i] as number) / draws;
-      }
-      if (++at === batches) break;
+  await eachBatch(options, async (inputs, drawn, { index, first }) => {
+    const [model, errors] = isErrors(reference) ? [undefined, reference(index)] : [reference, undefined];
+    const { pairs } = preferenceLoss(task, params, model, { ...inputs, referenceErrors: errors }, drawn);
+    const [values, batchSize] = [await read(pairs), pairs.shape[1] as number];
+    dispose(errors);
+    for (const name of columns) {
+      const row = reportRows.indexOf(name) * batchSize;
+      for (let i = 0; i < Math.min(batchSize, count - first); i++)
+        sums[name][first + i] = (sums[name][first + i] as number) + (values[row + i] as number) / draws;
     }
-  }
+  });
   const { correct, margin, winnerChange, loserChange } = sums;
   return { correct, margin, winnerChange, loserChange };
 }

@@ -4,12 +4,9 @@ import { openSafetensorsFile, saveSafetensors } from '../../tensor/index.node.ts
 import { dispose, FormatError, read, stack, type Tensor, tensor } from '../../tensor/index.ts';
 import { type PairBatchOptions, pairBatches } from '../data/pairBatches.ts';
 import type { PairSource } from '../data/sources.ts';
-import type { ReferenceErrors } from './noisedPairs.ts';
+import type { ErrorsOf } from './noisedPairs.ts';
 import { type PairConditioning, pairTensors } from './pairTensors.ts';
 import { type PreferenceTask, referenceErrors } from './preferenceStep.ts';
-
-/** The reference's errors for each micro-batch of a run. */
-export type ErrorsOf = (batch: number) => ReferenceErrors;
 
 /**
  * MSE_ref of every micro-batch that a run will see, in order, with the noise and the time steps that it will draw: f32[batches, 2,

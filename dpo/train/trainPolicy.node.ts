@@ -19,7 +19,7 @@ import type { DataPosition } from '../data/order.ts';
 import { type PairBatch, pairBatches } from '../data/pairBatches.ts';
 import type { PairSource } from '../data/sources.ts';
 import { type Checkpoint, latestCheckpoint, loadState, saveCheckpoint } from './checkpoint.node.ts';
-import { rankPairs } from './implicitAccuracy.ts';
+import { type RankingDraws, rankingErrors, rankPairs } from './implicitAccuracy.ts';
 import { emptyWindow, type MetricsRow, type MetricsWindow, pairRows, summarize, withBatch } from './metrics.ts';
 import { optimiserOf } from './optimiserOf.ts';
 import { pairTensors } from './pairTensors.ts';
@@ -111,6 +111,9 @@ export async function trainPolicy<T>(
           ...{ task, pairs, batch, conditioning, keyOf },
         })
       : undefined;
+  const ranking = validation && validationDraws(run, validation);
+  // Steps will write over the model where it is not kept as the reference.
+  const heldOutReference = policy.reference ?? (ranking && (await rankingErrors({ ...ranking, reference: model })));
   const trained = countParameters(policy.initial);
   const from = found?.step ?? 0;
   let state = await beginning();
@@ -162,14 +165,14 @@ export async function trainPolicy<T>(
   /** What is written down after a step, if anything is. */
   async function record(step: number, mark: number): Promise<boolean> {
     const isEnd = step === totalSteps;
-    const looks = validation !== undefined && (isEnd || step % settings.validateEvery === 0);
+    const looks = ranking !== undefined && (isEnd || step % settings.validateEvery === 0);
     if (!isEnd && !looks && step % settings.logEvery !== 0) return false;
     const row = summarize(window, timesteps, {
       step,
       learningRate: learningRate(step - 1),
       stepsPerSecond: (1000 * window.steps) / (performance.now() - mark),
       peakBytes: device.memory().peakBytes,
-      validation: looks ? await validate(validation) : undefined,
+      validation: looks ? await validate(ranking) : undefined,
     });
     await log.append(row);
     hooks.onRow?.(row);
@@ -177,15 +180,14 @@ export async function trainPolicy<T>(
     return true;
   }
 
-  async function validate(source: PairSource) {
-    const ranking = await rankPairs({
-      ...{ task, source, conditioning, batch, reference: policy.reference ?? model },
+  async function validate(draws: RankingDraws<UNetParams>) {
+    const { correct, margin } = await rankPairs({
+      ...draws,
+      reference: heldOutReference ?? model,
       params: policy.parameters(state.optimiser.params),
-      draws: settings.validationDraws,
-      key: random.foldIn(key(settings.seed), 2),
     });
     const mean = (values: Float64Array): number => values.reduce((a, b) => a + b, 0) / values.length;
-    return { accuracy: mean(ranking.correct), margin: mean(ranking.margin), pairs: source.count };
+    return { accuracy: mean(correct), margin: mean(margin), pairs: draws.source.count };
   }
 
   const ended = (stopped: boolean, step: number, saved?: string): TrainResult => ({
@@ -238,6 +240,13 @@ export async function trainPolicy<T>(
   await replaceFile(join(settings.output, 'result.json'), (write) => write(text));
   return result;
 }
+
+/** What held-out pairs are judged with: the same draws whenever they are looked at. */
+const validationDraws = ({ settings, plan }: TrainRun, source: PairSource): RankingDraws<UNetParams> => ({
+  ...{ task: plan.task, batch: plan.batch, conditioning: plan.conditioning, source },
+  draws: settings.validationDraws,
+  key: random.foldIn(key(settings.seed), 2),
+});
 
 function refuseOtherSettings({ folder, record }: Checkpoint, settings: TrainSettings): void {
   const changes = settingsChanges(record.settings as Readonly<Record<string, unknown>>, settings);

@@ -7,33 +7,31 @@
  * A fifth of the captions is held out. Of the other pairs a tenth has its label flipped, as people's labels are wrong too.
  */
 import { fileURLToPath } from 'node:url';
-import type { Picture } from 'diffusion-dpo/dpo';
+import { type Picture, pictureOf } from 'diffusion-dpo/dpo';
 import { writeCaptioned, writePickAPic } from 'diffusion-dpo/dpo/node';
 import { key, random, read } from 'diffusion-dpo/tensor';
-import { type EmojiPictures, emojiPictures } from './pictures.ts';
+import { emojiPictures } from './pictures.ts';
 
-const categories = ['Animals & Nature', 'Food & Drink'];
+const categories = ['Smileys & Emotion', 'Animals & Nature', 'Food & Drink'];
+/** Plain shapes, which look alike in both styles. */
+const leftOut = ['heart', 'emotion'];
+const size = 16;
 const seed = 0;
 const heldOutShare = 0.2;
 const flippedShare = 0.1;
 
 const at = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const load = (style: 'noto' | 'twemoji') =>
-  emojiPictures(style, { size: 16, keep: ({ category }) => categories.includes(category) });
+  emojiPictures(style, {
+    size,
+    keep: ({ category, subcategory }) => categories.includes(category) && !leftOut.includes(subcategory),
+  });
 const [twemoji, noto] = [await load('twemoji'), await load('noto')];
 
-/** Picture i with 8 bits a channel. */
-function pictureOf({ values, size }: EmojiPictures, i: number): Picture {
-  const area = size * size;
-  const data = new Uint8Array(3 * area);
-  for (let pixel = 0; pixel < area; pixel++)
-    for (let channel = 0; channel < 3; channel++)
-      data[3 * pixel + channel] = Math.round(((values[(3 * i + channel) * area + pixel] as number) + 1) * 127.5);
-  return { width: size, height: size, data };
-}
-
 await writeCaptioned(
-  [twemoji, noto].flatMap((style) => style.items.map(({ caption }, i) => ({ caption, picture: pictureOf(style, i) }))),
+  [twemoji, noto].flatMap((style) =>
+    style.items.map(({ caption }, i) => ({ caption, picture: pictureOf(style.values, i, [size, size]) })),
+  ),
   at('pictures.parquet'),
 );
 
@@ -48,7 +46,10 @@ const flipped = new Set(
   ),
 );
 const pairOf = (i: number, isFlipped: boolean) => {
-  const [preferred, other] = [pictureOf(noto, i), pictureOf(twemoji, i)];
+  const [preferred, other] = [noto, twemoji].map(({ values }) => pictureOf(values, i, [size, size])) as [
+    Picture,
+    Picture,
+  ];
   const { caption } = noto.items[i] as (typeof noto.items)[number];
   return isFlipped
     ? { caption, winner: other, loser: preferred, models: { winner: 'twemoji', loser: 'noto' } }

@@ -91,6 +91,15 @@ test('errors computed before give what asking the reference gives', async () => 
   expect((await weights(join(folder, 'before'))).equals(await weights(join(folder, 'asked')))).toBe(true);
 });
 
+test('held-out pairs are ranked alike, whether the reference is asked or its errors were computed before', async () => {
+  const settings = await tinyRun(folder, { validateEvery: 2, validationDraws: 2 });
+  const looking = { ...settings, validation: settings.pairs };
+  const asked = await train({ ...looking, output: join(folder, 'asked') });
+  const before = await train({ ...looking, output: join(folder, 'before'), reference: 'precomputed' });
+  expect(before.rows.filter(({ validation }) => validation !== undefined)).toHaveLength(3);
+  expect(timeless(before.rows)).toEqual(timeless(asked.rows));
+});
+
 test('two batches of one pair make the gradient of one batch of two', async () => {
   const settings = await tinyRun(folder, {
     steps: 1,
