@@ -4,7 +4,11 @@ import { ShapeError } from './errors.ts';
 export type Shape = readonly number[];
 
 /** The number of elements: the product of the sizes, 1 for a scalar. */
-export const sizeOf = (shape: Shape): number => shape.reduce((product, size) => product * size, 1);
+export function sizeOf(shape: Shape): number {
+  let size = 1;
+  for (let axis = 0; axis < shape.length; axis++) size *= shape[axis] as number;
+  return size;
+}
 
 /** Distances, in elements, between neighbours along each dimension of a row-major array. */
 export function stridesOf(shape: Shape): number[] {
@@ -19,7 +23,15 @@ export function stridesOf(shape: Shape): number[] {
 
 export const formatShape = (shape: Shape): string => `[${shape.join(', ')}]`;
 
-export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((n, i) => n === b[i]);
+export function sameShape(a: Shape, b: Shape): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let axis = 0; axis < a.length; axis++) if (a[axis] !== b[axis]) return false;
+  return true;
+}
+
+/** A shape that nobody can change: itself, if it is one already. */
+export const frozenShape = (shape: Shape): Shape => (Object.isFrozen(shape) ? shape : Object.freeze(shape.slice()));
 
 /** Throws unless every size is a whole number from 0 and the element count can be indexed. Returns a frozen copy. */
 export function checkShape(operator: string, shape: Shape): Shape {
@@ -30,7 +42,7 @@ export function checkShape(operator: string, shape: Shape): Shape {
   }
   if (sizeOf(shape) > 2 ** 40)
     throw new ShapeError(`${operator}: a tensor of shape ${formatShape(shape)} is too large`);
-  return Object.freeze(shape.slice());
+  return frozenShape(shape);
 }
 
 /** An axis counted from the front; negative ones count from the end, −1 being the last. */
@@ -53,6 +65,8 @@ export function normalizeAxes(operator: string, axes: number | readonly number[]
 
 /** The shape that NumPy's rules broadcast `shapes` to: aligned at the end, sizes equal or 1. */
 export function broadcastShapes(operator: string, ...shapes: readonly Shape[]): Shape {
+  const [first] = shapes;
+  if (first !== undefined && shapes.every((shape) => sameShape(first, shape))) return first;
   const rank = Math.max(0, ...shapes.map((shape) => shape.length));
   const result = new Array<number>(rank).fill(1);
   for (const shape of shapes) {

@@ -2,7 +2,7 @@ import type { Device, DeviceBuffer } from './device.ts';
 import type { DType, StorageArray } from './dtype.ts';
 import { DisposedError } from './errors.ts';
 import type { Attributes, Node, Primitive } from './primitives.ts';
-import { formatShape, type Shape, sizeOf } from './shape.ts';
+import { formatShape, frozenShape, type Shape, sizeOf } from './shape.ts';
 
 /** Where the value of a tensor is, or how it comes about. */
 export type Source =
@@ -87,5 +87,5 @@ export function makeNode<P extends Primitive>(
   for (const input of inputs) checkUsable(primitive, input);
   // The correlation between `primitive` and `attributes` holds by the signature; the union type cannot express it.
   const node = { primitive, inputs, attributes } as unknown as Node;
-  return new Tensor(Object.freeze(shape.slice()), dtype, { kind: 'pending', node });
+  return new Tensor(frozenShape(shape), dtype, { kind: 'pending', node });
 }

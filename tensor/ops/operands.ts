@@ -26,20 +26,25 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
 
 /** Operands as tensors of one dtype and one shape; throws where dtypes differ or shapes do not broadcast. */
 export function broadcastOperands(operator: string, operands: readonly Operand[]): Tensor[] {
-  const tensors = operands.filter((operand) => operand instanceof Tensor);
-  const [first] = tensors;
-  if (first === undefined) throw new TensorError(`${operator}: at least one operand must be a tensor`);
-  const other = tensors.find((tensor) => tensor.dtype !== first.dtype);
-  if (other !== undefined) {
-    throw new TensorError(
-      `${operator}: dtypes differ: ${typeOf(first)} and ${typeOf(other)}; cast one of them, nothing is promoted silently`,
-    );
+  let first: Tensor | undefined;
+  let shape: Shape = [];
+  for (const operand of operands) {
+    if (!(operand instanceof Tensor)) continue;
+    if (first === undefined) {
+      first = operand;
+      shape = operand.shape;
+    } else if (operand.dtype !== first.dtype) {
+      throw new TensorError(
+        `${operator}: dtypes differ: ${typeOf(first)} and ${typeOf(operand)}; cast one of them, nothing is promoted silently`,
+      );
+    } else shape = broadcastShapes(operator, shape, operand.shape);
   }
-  const shape = broadcastShapes(operator, ...tensors.map((tensor) => tensor.shape));
+  if (first === undefined) throw new TensorError(`${operator}: at least one operand must be a tensor`);
+  const { dtype } = first;
   return operands.map((operand) =>
     operand instanceof Tensor
       ? broadcastTo(operand, shape)
-      : constant(checkScalar(operator, first.dtype, operand), shape, first.dtype),
+      : constant(checkScalar(operator, dtype, operand), shape, dtype),
   );
 }
 
