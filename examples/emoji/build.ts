@@ -12,9 +12,7 @@ import { writeCaptioned, writePickAPic } from 'diffusion-dpo/dpo/node';
 import { key, random, read } from 'diffusion-dpo/tensor';
 import { emojiPictures } from './pictures.ts';
 
-const categories = ['Smileys & Emotion', 'Animals & Nature', 'Food & Drink'];
-/** Plain shapes, which look alike in both styles. */
-const leftOut = ['heart', 'emotion'];
+const categories = ['Animals & Nature', 'Food & Drink'];
 const size = 16;
 const seed = 0;
 const heldOutShare = 0.2;
@@ -22,10 +20,7 @@ const flippedShare = 0.1;
 
 const at = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const load = (style: 'noto' | 'twemoji') =>
-  emojiPictures(style, {
-    size,
-    keep: ({ category, subcategory }) => categories.includes(category) && !leftOut.includes(subcategory),
-  });
+  emojiPictures(style, { size, keep: ({ category }) => categories.includes(category) });
 const [twemoji, noto] = [await load('twemoji'), await load('noto')];
 
 await writeCaptioned(
