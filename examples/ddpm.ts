@@ -37,7 +37,7 @@ import {
   take,
   tensor,
 } from 'diffusion-dpo/tensor';
-import { openSafetensorsFile, replaceFile, saveSafetensors } from 'diffusion-dpo/tensor/node';
+import { openSafetensorsFile, replaceFile, replaceText, saveSafetensors } from 'diffusion-dpo/tensor/node';
 import { emojiPictures, type Style } from './emoji/pictures.ts';
 import { lossCurveSvg } from './lossCurve.ts';
 
@@ -112,11 +112,6 @@ function next({ optimiser: state, average }: Training): Training {
   };
 }
 
-async function save(name: string, content: string | Uint8Array): Promise<void> {
-  const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
-  await replaceFile(join(options.out, name), (write) => write(bytes));
-}
-
 /** What a training depends on: one that was begun with other options is not gone on with. */
 const { out: _out, every: _every, samples: _samples, sampling: _sampling, ...begunWith } = options;
 const checkpointPath = join(options.out, 'checkpoint.safetensors');
@@ -154,7 +149,8 @@ async function drawSamples(average: Params, name: string): Promise<void> {
     keys: pictureKeys(key(seed), count),
     shape: [3, size, size],
   });
-  await save(name, gridPng(await read(drawn), { size: [size, size] }));
+  const grid = gridPng(await read(drawn), { size: [size, size] });
+  await replaceFile(join(options.out, name), (write) => write(grid));
 }
 
 await mkdir(options.out, { recursive: true });
@@ -204,6 +200,6 @@ if (losses.length < steps) console.log(`stopped after step ${losses.length}; the
 else {
   await drawSamples(state.average, 'samples.png');
   await saveModelFolder(join(options.out, 'unet'), config, state.average);
-  await save('loss.svg', lossCurveSvg(losses));
+  await replaceText(join(options.out, 'loss.svg'), lossCurveSvg(losses));
   console.log(`${steps} steps; samples.png, loss.svg and the model's folder unet are in ${options.out}`);
 }

@@ -33,7 +33,7 @@ export function sameShape(a: Shape, b: Shape): boolean {
 /** A shape that nobody can change: itself, if it is one already. */
 export const frozenShape = (shape: Shape): Shape => (Object.isFrozen(shape) ? shape : Object.freeze(shape.slice()));
 
-/** Throws unless every size is a whole number from 0 and the element count can be indexed. Returns a frozen copy. */
+/** Throws unless every size is a whole number from 0 and the element count can be indexed. Returns it frozen. */
 export function checkShape(operator: string, shape: Shape): Shape {
   for (const size of shape) {
     if (!Number.isInteger(size) || size < 0) {

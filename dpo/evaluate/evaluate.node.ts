@@ -7,7 +7,7 @@ import {
   scheduleFromConfig,
   tokenIds,
 } from '../../diffusion/index.ts';
-import { attempt, replaceFile } from '../../tensor/index.node.ts';
+import { attempt, replaceText } from '../../tensor/index.node.ts';
 import { dispose, key, openDevice, random, realize, setDefaultDevice, type Tensor } from '../../tensor/index.ts';
 import type { EvaluateSettings } from '../config/evaluateKeys.ts';
 import { openPairs } from '../data/openSources.node.ts';
@@ -155,8 +155,7 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
     versions: await versions(),
   };
   await attempt('write', settings.output, mkdir(settings.output, { recursive: true }));
-  const text = new TextEncoder().encode(`${JSON.stringify(summary, null, 2)}\n`);
-  await replaceFile(join(settings.output, 'summary.json'), (write) => write(text));
+  await replaceText(join(settings.output, 'summary.json'), `${JSON.stringify(summary, null, 2)}\n`);
   await writeReport(
     join(settings.output, 'report.html'),
     evaluationReport({

@@ -1,7 +1,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadParameters, parseObject } from '../../diffusion/index.ts';
-import { attempt, openSafetensorsFile, replaceFile, saveSafetensors } from '../../tensor/index.node.ts';
+import { attempt, openSafetensorsFile, replaceText, saveSafetensors } from '../../tensor/index.node.ts';
 import { FormatError, flattenTree, key, type Tensor } from '../../tensor/index.ts';
 import type { Classifier } from './classifier.ts';
 import { convClassifier } from './convClassifier.ts';
@@ -24,8 +24,7 @@ export async function saveJudges(folder: string, judges: Judges): Promise<void> 
     const tensors = flattenTree(tensorsOf(judges[name])).map(({ path, tensor }) => [path, tensor] as const);
     await saveSafetensors(weightsOf(folder, name), tensors);
   }
-  const text = new TextEncoder().encode(`${JSON.stringify(record)}\n`);
-  await replaceFile(join(folder, 'judges.json'), (write) => write(text));
+  await replaceText(join(folder, 'judges.json'), `${JSON.stringify(record)}\n`);
 }
 
 /** Reads judges that `saveJudges` wrote. */

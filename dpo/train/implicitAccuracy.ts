@@ -1,7 +1,6 @@
-import { dispose, random, read, realize, type Tensor, TensorError, tensor } from '../../tensor/index.ts';
+import { dispose, random, read, type Tensor } from '../../tensor/index.ts';
 import { type PairBatchOptions, pairBatches } from '../data/pairBatches.ts';
 import type { PairSource } from '../data/sources.ts';
-import type { ErrorsOf } from './noisedPairs.ts';
 import { type PairConditioning, pairTensors } from './pairTensors.ts';
 import {
   type PreferenceBatch,
@@ -10,6 +9,7 @@ import {
   referenceErrors,
   reportRows,
 } from './preferenceStep.ts';
+import { type ErrorsOf, readErrors, storedErrors } from './storedErrors.ts';
 
 /** How a model ranks pairs, for each of them. */
 export interface PairRanking {
@@ -40,18 +40,22 @@ export interface RankPairsOptions<P> extends RankingDraws<P> {
   readonly reference: P | ErrorsOf;
 }
 
-/** Calls back for every batch of every draw, in order, with what the pair's noise is drawn from. */
+/** How many pairs are judged at a time, and how many batches all of them make. */
+function sizesOf({ count }: PairSource, batch: { readonly batchSize: number }) {
+  const batchSize = Math.min(batch.batchSize, count);
+  return { batchSize, batches: Math.ceil(count / batchSize) };
+}
+
+/** Calls back for every batch of every draw, in order, with what the pairs' noise is drawn from. */
 async function eachBatch<P>(
-  { task: _, source, conditioning, batch, draws, key, signal }: RankingDraws<P>,
+  { source, conditioning, batch, draws, key, signal }: RankingDraws<P>,
   visit: (
     inputs: PreferenceBatch,
     drawn: Tensor,
     at: { readonly index: number; readonly first: number },
   ) => Promise<void>,
 ): Promise<void> {
-  const { count } = source;
-  const batchSize = Math.min(batch.batchSize, count);
-  const batches = Math.ceil(count / batchSize);
+  const { batchSize, batches } = sizesOf(source, batch);
   for (let d = 0; d < draws; d++) {
     // The stream goes on into the next epoch to fill its last batch; what goes beyond this one is left out.
     const stream = pairBatches(source, { ...batch, batchSize, crop: 'center', flip: false, captionDropout: 0 });
@@ -69,18 +73,13 @@ async function eachBatch<P>(
 
 /** A frozen model's errors with given draws: what `rankPairs` takes for a reference when the model itself is gone. */
 export async function rankingErrors<P>(options: RankingDraws<P> & { readonly reference: P }): Promise<ErrorsOf> {
-  const batches: { readonly winner: Float32Array; readonly loser: Float32Array }[] = [];
-  await eachBatch(options, async (inputs, drawn) => {
-    const errors = await realize(referenceErrors(options.task, options.reference, inputs, drawn));
-    const [winner, loser] = await Promise.all([errors.winner, errors.loser].map(read));
-    dispose(errors);
-    batches.push({ winner: winner as Float32Array, loser: loser as Float32Array });
+  const { task, reference, source, batch, draws } = options;
+  const { batchSize, batches } = sizesOf(source, batch);
+  const values = new Float32Array(draws * batches * 2 * batchSize);
+  await eachBatch(options, async (inputs, drawn, { index }) => {
+    values.set(await readErrors(referenceErrors(task, reference, inputs, drawn)), index * 2 * batchSize);
   });
-  return (index) => {
-    const batch = batches[index];
-    if (batch === undefined) throw new TensorError(`rankingErrors: there are ${batches.length} batches, no ${index}`);
-    return { winner: tensor(batch.winner), loser: tensor(batch.loser) };
-  };
+  return storedErrors(values, batchSize);
 }
 
 const isErrors = <P>(reference: P | ErrorsOf): reference is ErrorsOf => typeof reference === 'function';
@@ -90,8 +89,9 @@ const isErrors = <P>(reference: P | ErrorsOf): reference is ErrorsOf => typeof r
  * the key and the batch size alone, so that two models are judged by the same.
  */
 export async function rankPairs<P>(options: RankPairsOptions<P>): Promise<PairRanking> {
-  const { task, params, reference, source, draws } = options;
+  const { task, params, reference, source, batch, draws } = options;
   const { count } = source;
+  const { batchSize } = sizesOf(source, batch);
   const columns = reportRows.slice(reportRows.indexOf('winnerChange'));
   const sums = Object.fromEntries(columns.map((name) => [name, new Float64Array(count)])) as Record<
     (typeof reportRows)[number],
@@ -100,7 +100,7 @@ export async function rankPairs<P>(options: RankPairsOptions<P>): Promise<PairRa
   await eachBatch(options, async (inputs, drawn, { index, first }) => {
     const [model, errors] = isErrors(reference) ? [undefined, reference(index)] : [reference, undefined];
     const { pairs } = preferenceLoss(task, params, model, { ...inputs, referenceErrors: errors }, drawn);
-    const [values, batchSize] = [await read(pairs), pairs.shape[1] as number];
+    const values = await read(pairs);
     dispose(errors);
     for (const name of columns) {
       const row = reportRows.indexOf(name) * batchSize;

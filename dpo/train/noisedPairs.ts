@@ -54,9 +54,6 @@ export interface ReferenceErrors {
   readonly loser: Tensor;
 }
 
-/** The reference's errors for each of the batches that someone will see, by number, as new leaves. */
-export type ErrorsOf = (batch: number) => ReferenceErrors;
-
 /**
  * What policy and reference predicted for noisy pairs, [2·pairs, …] each, as objectives take it. Instead of the reference's
  * predictions there may be its errors.

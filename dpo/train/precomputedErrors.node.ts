@@ -1,12 +1,12 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openSafetensorsFile, saveSafetensors } from '../../tensor/index.node.ts';
-import { dispose, FormatError, read, stack, type Tensor, tensor } from '../../tensor/index.ts';
+import { dispose, FormatError, read, type Tensor, tensor } from '../../tensor/index.ts';
 import { type PairBatchOptions, pairBatches } from '../data/pairBatches.ts';
 import type { PairSource } from '../data/sources.ts';
-import type { ErrorsOf } from './noisedPairs.ts';
 import { type PairConditioning, pairTensors } from './pairTensors.ts';
 import { type PreferenceTask, referenceErrors } from './preferenceStep.ts';
+import { type ErrorsOf, readErrors, storedErrors } from './storedErrors.ts';
 
 /**
  * MSE_ref of every micro-batch that a run will see, in order, with the noise and the time steps that it will draw: f32[batches, 2,
@@ -54,8 +54,7 @@ export async function precomputedErrors<P>({
     let i = 0;
     for await (const host of pairBatches(pairs, batch)) {
       const { batch: tensors, leaves } = pairTensors(conditioning, host);
-      const { winner, loser } = referenceErrors(task, reference, tensors, keyOf(i));
-      values.set((await read(stack([winner, loser], 0))) as Float32Array, i * 2 * batch.batchSize);
+      values.set(await readErrors(referenceErrors(task, reference, tensors, keyOf(i))), i * 2 * batch.batchSize);
       dispose(leaves);
       i++;
       onBatch?.(i);
@@ -63,13 +62,7 @@ export async function precomputedErrors<P>({
     }
     await saveSafetensors(file, { [name]: tensor(values).reshape(shape) });
   }
-  return (i) => {
-    const side = (which: 0 | 1): Tensor => {
-      const from = (2 * i + which) * batch.batchSize;
-      return tensor(values.slice(from, from + batch.batchSize));
-    };
-    return { winner: side(0), loser: side(1) };
-  };
+  return storedErrors(values, batch.batchSize);
 }
 
 /** Where a run keeps them. */

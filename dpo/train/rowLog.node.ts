@@ -1,6 +1,6 @@
 import { appendFile, mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { attempt, replaceFile } from '../../tensor/index.node.ts';
+import { attempt, replaceText } from '../../tensor/index.node.ts';
 import { parseJson } from '../../tensor/index.ts';
 
 /** A file with a row of JSON for each entry, which grows. */
@@ -18,7 +18,7 @@ export async function openRowLog<Row extends { readonly step: number }>(
   await attempt('write', path, mkdir(dirname(path), { recursive: true }));
   const rows = (await readRows<Row>(path)).filter(({ step }) => step <= from);
   const text = rows.map((row) => `${JSON.stringify(row)}\n`).join('');
-  await replaceFile(path, (write) => write(new TextEncoder().encode(text)));
+  await replaceText(path, text);
   return {
     rows,
     async append(row) {

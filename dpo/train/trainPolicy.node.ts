@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { countParameters, learningRateSchedule } from '../../nn/index.ts';
-import { replaceFile } from '../../tensor/index.node.ts';
+import { replaceText } from '../../tensor/index.node.ts';
 import {
   copy,
   type Device,
@@ -19,7 +19,7 @@ import type { DataPosition } from '../data/order.ts';
 import { type PairBatch, pairBatches } from '../data/pairBatches.ts';
 import type { PairSource } from '../data/sources.ts';
 import { type Checkpoint, latestCheckpoint, loadState, saveCheckpoint } from './checkpoint.node.ts';
-import { type RankingDraws, rankingErrors, rankPairs } from './implicitAccuracy.ts';
+import { type RankingDraws, type RankPairsOptions, rankingErrors, rankPairs } from './implicitAccuracy.ts';
 import { emptyWindow, type MetricsRow, type MetricsWindow, pairRows, summarize, withBatch } from './metrics.ts';
 import { optimiserOf } from './optimiserOf.ts';
 import { pairTensors } from './pairTensors.ts';
@@ -111,9 +111,12 @@ export async function trainPolicy<T>(
           ...{ task, pairs, batch, conditioning, keyOf },
         })
       : undefined;
-  const ranking = validation && validationDraws(run, validation);
+  const draws = validation && validationDraws(run, validation);
   // Steps will write over the model where it is not kept as the reference.
-  const heldOutReference = policy.reference ?? (ranking && (await rankingErrors({ ...ranking, reference: model })));
+  const ranking = draws && {
+    ...draws,
+    reference: policy.reference ?? (await rankingErrors({ ...draws, reference: model })),
+  };
   const trained = countParameters(policy.initial);
   const from = found?.step ?? 0;
   let state = await beginning();
@@ -180,14 +183,10 @@ export async function trainPolicy<T>(
     return true;
   }
 
-  async function validate(draws: RankingDraws<UNetParams>) {
-    const { correct, margin } = await rankPairs({
-      ...draws,
-      reference: heldOutReference ?? model,
-      params: policy.parameters(state.optimiser.params),
-    });
+  async function validate(options: Omit<RankPairsOptions<UNetParams>, 'params'>) {
+    const { correct, margin } = await rankPairs({ ...options, params: policy.parameters(state.optimiser.params) });
     const mean = (values: Float64Array): number => values.reduce((a, b) => a + b, 0) / values.length;
-    return { accuracy: mean(correct), margin: mean(margin), pairs: draws.source.count };
+    return { accuracy: mean(correct), margin: mean(margin), pairs: options.source.count };
   }
 
   const ended = (stopped: boolean, step: number, saved?: string): TrainResult => ({
@@ -236,8 +235,7 @@ export async function trainPolicy<T>(
   }
   const result = ended(false, totalSteps, await save(state.average ?? state.optimiser.params));
   const { rows: _, ...told } = result;
-  const text = new TextEncoder().encode(`${JSON.stringify(told, null, 2)}\n`);
-  await replaceFile(join(settings.output, 'result.json'), (write) => write(text));
+  await replaceText(join(settings.output, 'result.json'), `${JSON.stringify(told, null, 2)}\n`);
   return result;
 }
 

@@ -7,10 +7,10 @@
  * A fifth of the captions is held out. Of the other pairs a tenth has its label flipped, as people's labels are wrong too.
  */
 import { fileURLToPath } from 'node:url';
-import { type Picture, pictureOf } from 'diffusion-dpo/dpo';
+import { pictureOf } from 'diffusion-dpo/dpo';
 import { writeCaptioned, writePickAPic } from 'diffusion-dpo/dpo/node';
 import { key, random, read } from 'diffusion-dpo/tensor';
-import { emojiPictures } from './pictures.ts';
+import { type EmojiPictures, emojiPictures } from './pictures.ts';
 
 const categories = ['Animals & Nature', 'Food & Drink'];
 const size = 16;
@@ -23,10 +23,10 @@ const load = (style: 'noto' | 'twemoji') =>
   emojiPictures(style, { size, keep: ({ category }) => categories.includes(category) });
 const [twemoji, noto] = [await load('twemoji'), await load('noto')];
 
+const picture = ({ values }: EmojiPictures, i: number) => pictureOf(values, i, [size, size]);
+
 await writeCaptioned(
-  [twemoji, noto].flatMap((style) =>
-    style.items.map(({ caption }, i) => ({ caption, picture: pictureOf(style.values, i, [size, size]) })),
-  ),
+  [twemoji, noto].flatMap((style) => style.items.map(({ caption }, i) => ({ caption, picture: picture(style, i) }))),
   at('pictures.parquet'),
 );
 
@@ -41,10 +41,7 @@ const flipped = new Set(
   ),
 );
 const pairOf = (i: number, isFlipped: boolean) => {
-  const [preferred, other] = [noto, twemoji].map(({ values }) => pictureOf(values, i, [size, size])) as [
-    Picture,
-    Picture,
-  ];
+  const [preferred, other] = [picture(noto, i), picture(twemoji, i)];
   const { caption } = noto.items[i] as (typeof noto.items)[number];
   return isFlipped
     ? { caption, winner: other, loser: preferred, models: { winner: 'twemoji', loser: 'noto' } }

@@ -6,5 +6,5 @@ export {
   openSafetensorsPath,
   saveSafetensors,
 } from './file.node.ts';
-export { replaceFile, syncFolder } from './replaceFile.node.ts';
+export { replaceFile, replaceText, syncFolder } from './replaceFile.node.ts';
 export { attempt } from './systemError.node.ts';

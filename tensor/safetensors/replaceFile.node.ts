@@ -51,3 +51,7 @@ export async function replaceFile(
     throw error;
   }
 }
+
+/** Writes a text file as `replaceFile` does. */
+export const replaceText = (path: string, text: string): Promise<void> =>
+  replaceFile(path, (write) => write(new TextEncoder().encode(text)));

@@ -1,7 +1,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
-import { attempt, replaceFile } from '../../../tensor/index.node.ts';
+import { attempt, replaceText } from '../../../tensor/index.node.ts';
 import type { Report } from './report.ts';
 import { type PlottingLibrary, reportHtml } from './reportHtml.ts';
 
@@ -17,5 +17,5 @@ export async function plottingLibrary(): Promise<PlottingLibrary> {
 export async function writeReport(path: string, report: Report): Promise<void> {
   const page = reportHtml(report, await plottingLibrary());
   await attempt('write', path, mkdir(dirname(path), { recursive: true }));
-  await replaceFile(path, (write) => write(new TextEncoder().encode(page)));
+  await replaceText(path, page);
 }
