@@ -69,10 +69,15 @@ export function all(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
 const countOf = (x: Tensor, axes: Axes, operator: string): number =>
   normalizeAxes(operator, axes, x.rank).reduce((count, axis) => count * (x.shape[axis] as number), 1);
 
+const notANumber = (x: Tensor, axes: Axes, { keepDims = false }: ReduceOptions = {}): Tensor =>
+  constant(Number.NaN, reducedShape(x.shape, normalizeAxes('mean', axes, x.rank), keepDims), x.dtype);
+
 /** Arithmetic mean over axes; NaN where there is nothing. */
 export function mean(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor {
   checkFloat('mean', x);
   const count = countOf(x, axes, 'mean');
+  // Not computed as 0/0, of which GPUs make what they like.
+  if (count === 0) return notANumber(x, axes, options);
   return inFloat32(x, (wide) => div(sum(wide, axes, options), count));
 }
 
@@ -84,7 +89,9 @@ export interface VarianceOptions extends ReduceOptions {
 /** Mean squared distance from the mean over axes, computed in two passes. */
 export function variance(x: Tensor, axes?: Axes, { correction = 0, keepDims = false }: VarianceOptions = {}): Tensor {
   checkFloat('variance', x);
-  const freedom = Math.max(0, countOf(x, axes, 'variance') - correction);
+  const count = countOf(x, axes, 'variance');
+  if (count === 0) return notANumber(x, axes, { keepDims });
+  const freedom = Math.max(0, count - correction);
   return inFloat32(x, (wide) => {
     const centred = sub(wide, mean(wide, axes, { keepDims: true }));
     return div(sum(square(centred), axes, { keepDims }), freedom);

@@ -9,7 +9,7 @@ import { formatShape } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 import { ours, own, placedBuffer, WebGpuBuffer } from './buffer.ts';
 import { findAdapter, isSoftware, mapForRead, openAdapter, usage } from './gpu.ts';
-import { composites, numbersOf, type Plan, type Taken } from './plan.ts';
+import { composites, numbersOf, type Taken } from './plan.ts';
 import { Plans } from './plans.ts';
 import { BufferPool } from './pool.ts';
 import { findTraits } from './probe.ts';
@@ -134,7 +134,7 @@ export class WebGpuDevice implements Device {
     await this.#former;
     this.#checkUsable();
     this.#checkSize(ready.plan.largest.bytes, ready.plan.largest.owner);
-    const memory = await this.#acquireFor(ready.plan, outputs, taken, 4 * indexed.length);
+    const memory = await this.#acquireFor(ready, outputs, taken, 4 * indexed.length);
     const results = outputs.map(({ dtype, size }, i) => {
       const leaf = leaves[taken[i] ?? -1];
       if (leaf === undefined) return memory.results[i] as WebGpuBuffer;
@@ -209,12 +209,19 @@ export class WebGpuDevice implements Device {
    * The memory of a run: its own, and that of outputs that take over none. Where it is short, tries again after giving
    * back what is only kept.
    */
-  async #acquireFor(plan: Plan, outputs: readonly Tensor[], taken: Taken, reportBytes: number) {
+  async #acquireFor(ready: ReadyPlan, outputs: readonly Tensor[], taken: Taken, reportBytes: number) {
+    const { plan } = ready;
     const acquire = () => {
+      // First all that is to be taken again, so that nothing else takes it.
+      const again = (former: GPUBuffer | undefined) => former && this.#pool.again(former);
+      const ownSlots = ready.slots.map(again);
+      const ownResults = outputs.map((_, i) => (taken[i] === undefined ? again(ready.results[i]) : undefined));
+      const slots = plan.slots.map(({ bytes, owner }, i) => ownSlots[i] ?? this.#pool.acquire(bytes, owner));
+      ready.slots = slots;
       const results = outputs.map(({ dtype, size }, i) =>
-        taken[i] === undefined ? this.#hold(dtype, size, plan.owners[i] as string) : undefined,
+        taken[i] === undefined ? this.#hold(dtype, size, plan.owners[i] as string, ownResults[i]) : undefined,
       );
-      const slots = plan.slots.map(({ bytes, owner }) => this.#pool.acquire(bytes, owner));
+      ready.results = results.map((held) => held?.buffer);
       const working = plan.slots.reduce((sum, { bytes }) => sum + bytes, 0);
       this.#count(working, 0);
       const report =
@@ -307,8 +314,8 @@ export class WebGpuDevice implements Device {
     );
   }
 
-  #hold(dtype: DType, size: number, owner: string): WebGpuBuffer {
-    const held = new WebGpuBuffer(dtype, size, this.#pool.acquire(deviceBytes(dtype, size), owner));
+  #hold(dtype: DType, size: number, owner: string, acquired?: GPUBuffer): WebGpuBuffer {
+    const held = new WebGpuBuffer(dtype, size, acquired ?? this.#pool.acquire(deviceBytes(dtype, size), owner));
     this.#count(held.byteLength, 1);
     return held;
   }

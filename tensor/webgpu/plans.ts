@@ -69,7 +69,8 @@ export class Plans {
             usage: usage.uniform | usage.copyTarget,
             label: 'numbers',
           });
-    const ready = { plan, pipelines, numbers };
+    const mostWorkgroups = this.#device.limits.maxComputeWorkgroupsPerDimension;
+    const ready: ReadyPlan = { plan, pipelines, numbers, mostWorkgroups, groups: [], slots: [], results: [] };
     plans.set(key, ready);
     return ready;
   }

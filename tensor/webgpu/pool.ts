@@ -34,11 +34,15 @@ export class BufferPool {
       if (best === undefined || buffer.size < best.size) best = buffer;
       if (best.size === size) break;
     }
-    if (best !== undefined) {
-      this.#free.delete(best);
-      this.#freeBytes -= best.size;
-    }
-    const buffer = best ?? this.#create(size, owner);
+    if (best !== undefined) return this.again(best) as GPUBuffer;
+    this.#usedBytes += size;
+    return this.#create(size, owner);
+  }
+
+  /** That very buffer, if it is free. */
+  again(buffer: GPUBuffer): GPUBuffer | undefined {
+    if (!this.#free.delete(buffer)) return undefined;
+    this.#freeBytes -= buffer.size;
     this.#usedBytes += buffer.size;
     return buffer;
   }

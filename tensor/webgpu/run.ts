@@ -11,7 +11,22 @@ export interface ReadyPlan {
   readonly plan: Plan;
   readonly pipelines: readonly Pipeline[];
   readonly numbers: GPUBuffer | undefined;
+  /** Along one dimension; here because asking the device takes long. */
+  readonly mostWorkgroups: number;
+  /** What each kernel was given in its latest runs, latest first: making a group takes longer than all else in a run. */
+  readonly groups: KernelGroup[][];
+  /** The buffers of its latest run, its own and new outputs': taken again where they are free, so that groups stay the same. */
+  slots: readonly GPUBuffer[];
+  results: readonly (GPUBuffer | undefined)[];
 }
+
+interface KernelGroup {
+  readonly buffers: readonly GPUBuffer[];
+  readonly group: GPUBindGroup;
+}
+
+/** Training with donation takes turns between two sets of buffers. */
+const keptGroups = 2;
 
 /** The memory of one run. */
 export interface RunBuffers {
@@ -22,34 +37,53 @@ export interface RunBuffers {
   readonly report: { readonly own: GPUBuffer; readonly copy: GPUBuffer; readonly bytes: number } | undefined;
 }
 
-/** Adds one kernel to a pass. */
-function addKernel(
+/** What a kernel is given in a run. */
+function groupOf(
   device: GPUDevice,
-  pass: GPUComputePassEncoder,
-  { plan, pipelines, numbers }: ReadyPlan,
+  { plan, pipelines, numbers, groups }: ReadyPlan,
   index: number,
   buffers: RunBuffers,
-): void {
+): GPUBindGroup {
   const bufferAt = (spot: Spot): GPUBuffer => {
     if (spot.kind === 'report') return buffers.report?.own as GPUBuffer;
     const list = spot.kind === 'leaf' ? buffers.leaves : spot.kind === 'output' ? buffers.results : buffers.slots;
     return list[spot.kind === 'leaf' ? spot.slot : spot.index] as GPUBuffer;
   };
   const { kernel, spots, numbersAt } = plan.kernels[index] as Plan['kernels'][number];
-  const { pipeline, layout } = pipelines[index] as Pipeline;
-  const entries = spots.map((spot, i): GPUBindGroupEntry => {
+  const bound = spots.map(bufferAt);
+  groups[index] ??= [];
+  const kept = groups[index];
+  const known = kept.find((one) => one.buffers.every((buffer, i) => buffer === bound[i]));
+  if (known !== undefined) return known.group;
+  const entries = bound.map((buffer, i): GPUBindGroupEntry => {
     const { offset, bytes } = kernel.bindings[i] as Binding;
     // A buffer may be larger than what it holds, and than what can be bound.
-    return { binding: i + 1, resource: { buffer: bufferAt(spot), ...(bytes > 0 && { offset, size: bytes }) } };
+    return { binding: i + 1, resource: { buffer, ...(bytes > 0 && { offset, size: bytes }) } };
   });
   if (kernel.numbers.length > 0) {
     const size = 16 * Math.ceil(kernel.numbers.length / 4);
     entries.unshift({ binding: 0, resource: { buffer: numbers as GPUBuffer, offset: numbersAt, size } });
   }
-  pass.setPipeline(pipeline);
-  pass.setBindGroup(0, device.createBindGroup({ label: kernel.label, layout, entries }));
+  const { layout } = pipelines[index] as Pipeline;
+  const group = device.createBindGroup({ label: kernel.label, layout, entries });
+  kept.unshift({ buffers: bound, group });
+  kept.length = Math.min(kept.length, keptGroups);
+  return group;
+}
+
+/** Adds one kernel to a pass. */
+function addKernel(
+  device: GPUDevice,
+  pass: GPUComputePassEncoder,
+  ready: ReadyPlan,
+  index: number,
+  buffers: RunBuffers,
+): void {
+  const { kernel } = ready.plan.kernels[index] as Plan['kernels'][number];
+  pass.setPipeline((ready.pipelines[index] as Pipeline).pipeline);
+  pass.setBindGroup(0, groupOf(device, ready, index, buffers));
   // More groups than fit along one dimension are spread over two; shaders know their number, and how many they are.
-  const high = Math.ceil(kernel.workgroups / device.limits.maxComputeWorkgroupsPerDimension);
+  const high = Math.ceil(kernel.workgroups / ready.mostWorkgroups);
   pass.dispatchWorkgroups(Math.ceil(kernel.workgroups / high), high);
 }
 
