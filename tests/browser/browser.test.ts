@@ -1,56 +1,17 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { build, type Rolldown } from 'vite';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { type Chromium, findChromium, openPage } from './chromium.ts';
+import { type Chromium, findChromium } from './chromium.ts';
 import type { Outcome } from './page.ts';
+import { visit } from './visit.ts';
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 const chromium = findChromium();
 if (typeof chromium === 'string') console.warn(`The library was NOT tested in a browser: Chromium: ${chromium}`);
 
-/** The page's programs by name. */
-const files = new Map<string, string>();
-
-/** Opens the page in Chromium and waits for what it sends. */
-async function visit(browser: Chromium, headers: Readonly<Record<string, string>>): Promise<Outcome> {
-  let closePage = async (): Promise<void> => {};
-  let deliver = (_: string): void => {};
-  const result = new Promise<string>((resolve) => {
-    deliver = resolve;
-  });
-  const server = createServer(async (request, response) => {
-    if (request.method === 'POST') {
-      deliver(await text(request));
-      response.end();
-      return;
-    }
-    const name = (request.url ?? '/').slice(1);
-    const program = files.get(name);
-    if (name !== '' && program === undefined) {
-      response.writeHead(404).end();
-      return;
-    }
-    response.writeHead(200, { 'content-type': name === '' ? 'text/html' : 'text/javascript', ...headers });
-    response.end(program ?? '<!doctype html><script type="module" src="page.js"></script>');
-  });
-  try {
-    await new Promise<void>((resolve) => {
-      server.listen(0, '127.0.0.1', resolve);
-    });
-    closePage = await openPage(browser, `http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
-    const outcome = JSON.parse(await result) as Outcome & { error?: string };
-    if (outcome.error !== undefined) throw new Error(`in the page: ${outcome.error}`);
-    return outcome;
-  } finally {
-    await closePage();
-    server.closeAllConnections();
-    server.close();
-  }
-}
+/** The page, and its programs by name. */
+const files = new Map([['', '<!doctype html><script type="module" src="page.js"></script>']]);
 
 /** The softmax of a product of sines by itself, in double precision. */
 function expectedValues(): number[] {
@@ -103,7 +64,7 @@ describe.skipIf(typeof chromium === 'string')('in a browser', () => {
   };
 
   test('cross-origin isolation gives WebAssembly threads; both executors compute what they should', async () => {
-    const outcome = await visit(chromium as Chromium, {
+    const outcome = await visit<Outcome>(chromium as Chromium, files, {
       'cross-origin-opener-policy': 'same-origin',
       'cross-origin-embedder-policy': 'require-corp',
     });
@@ -113,7 +74,7 @@ describe.skipIf(typeof chromium === 'string')('in a browser', () => {
   });
 
   test('without isolation there is one thread, with the same results', async () => {
-    const outcome = await visit(chromium as Chromium, {});
+    const outcome = await visit<Outcome>(chromium as Chromium, files);
     expect(outcome.isolated).toBe(false);
     check(outcome, /^wasm: .*, 1 thread$/);
   });

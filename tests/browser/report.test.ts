@@ -1,0 +1,83 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Report } from 'diffusion-dpo/dpo';
+import { writeReport } from 'diffusion-dpo/dpo/node';
+import { encode } from 'fast-png';
+import { describe, expect, test } from 'vitest';
+import { type Chromium, findChromium } from './chromium.ts';
+import { visit } from './visit.ts';
+
+const chromium = findChromium();
+if (typeof chromium === 'string') console.warn(`The report was NOT opened in a browser: Chromium: ${chromium}`);
+
+/** What a reader would see of the report. */
+interface Seen {
+  readonly title: string;
+  readonly errors: readonly string[];
+  /** For each curve, how many pixels of its canvas are drawn on. */
+  readonly inked: readonly number[];
+  /** The widths of the pictures, 0 where one is broken. */
+  readonly pictures: readonly number[];
+  /** How far the page is wider than its window, in pixels. */
+  readonly overflow: number;
+}
+
+/** Runs in the page, before all else there. */
+const look = () => {
+  const errors: string[] = [];
+  addEventListener('error', ({ message }) => errors.push(message));
+  addEventListener('load', () =>
+    requestAnimationFrame(() =>
+      requestAnimationFrame(() => {
+        const inked = [...document.querySelectorAll('canvas')].map((canvas) => {
+          const { data } = canvas.getContext('2d')?.getImageData(0, 0, canvas.width, canvas.height) ?? { data: [] };
+          return data.filter((value, i) => i % 4 === 3 && value > 0).length;
+        });
+        const pictures = [...document.images].map(({ naturalWidth }) => naturalWidth);
+        const overflow = document.documentElement.scrollWidth - innerWidth;
+        const seen = { title: document.title, errors, inked, pictures, overflow };
+        void fetch('/', { method: 'POST', body: JSON.stringify(seen) });
+      }),
+    ),
+  );
+};
+
+const picture = { bytes: encode({ width: 2, height: 2, channels: 3, data: new Uint8Array(12).fill(99) }) };
+const report: Report = {
+  title: 'What tuning changed',
+  summary: 'Twice as many.',
+  figures: [{ name: 'Preferred share', definition: 'A share.', values: { before: 0.5, after: 0.9 }, better: 'higher' }],
+  curves: [
+    { title: 'Loss', at: [1, 2, 3], series: [{ label: 'loss', values: [0.7, null, 0.6] }] },
+    {
+      title: 'Margin',
+      at: Array.from({ length: 200 }, (_, i) => i),
+      series: [{ label: 'margin', values: Array.from({ length: 200 }, (_, i) => Math.sin(i / 9)) }],
+      reference: { label: 'none', value: 0 },
+    },
+  ],
+  grids: [{ title: 'Samples', columns: ['before', 'after'], rows: [{ caption: 'cat', pictures: [picture, picture] }] }],
+  definitions: { Margin: 'β times a difference.' },
+  config: { beta: 2000 },
+};
+
+describe.skipIf(typeof chromium === 'string')('the report in a browser', () => {
+  test('draws every curve and picture, within its window, without an error', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'diffusion-dpo-report-'));
+    try {
+      const path = join(folder, 'report.html');
+      await writeReport(path, report);
+      const page = (await readFile(path, 'utf8')).replace('<head>', `<head><script>(${look})()</script>`);
+      const seen = await visit<Seen>(chromium as Chromium, new Map([['', page]]));
+      expect(seen.title).toBe(report.title);
+      expect(seen.errors).toEqual([]);
+      expect(seen.inked.length).toBe(report.curves.length);
+      for (const pixels of seen.inked) expect(pixels).toBeGreaterThan(500);
+      expect(seen.pictures).toEqual([2, 2]);
+      expect(seen.overflow).toBeLessThanOrEqual(0);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});
