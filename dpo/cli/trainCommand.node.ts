@@ -13,7 +13,12 @@ export function trainCommand(): Command {
       const log = (line: string): void => (bar ?? { log: console.error }).log(line);
       const result = await train(settings, {
         signal: interruptible(),
+        onReference: (done, batches) => {
+          bar ??= progress('errors of the reference', batches);
+          bar.update(done);
+        },
         onStart: (lines, { from, steps }) => {
+          bar?.stop();
           for (const line of lines) log(line);
           if (from > 0) log(`going on after step ${from}`);
           bar = progress('training', steps, { from, shown: ', loss {loss}, accuracy {accuracy}' });

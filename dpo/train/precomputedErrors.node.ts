@@ -22,6 +22,7 @@ export async function precomputedErrors<P>({
   conditioning,
   keyOf,
   onBatch,
+  signal,
 }: {
   readonly file: string;
   readonly batches: number;
@@ -31,7 +32,9 @@ export async function precomputedErrors<P>({
   readonly batch: PairBatchOptions;
   readonly conditioning: PairConditioning;
   readonly keyOf: (batch: number) => Tensor;
-  readonly onBatch?: ((done: number) => void) | undefined;
+  readonly onBatch?: ((done: number, batches: number) => void) | undefined;
+  /** Ends it with an error before the next batch; nothing is kept then. */
+  readonly signal?: AbortSignal | undefined;
 }): Promise<ErrorsOf> {
   const name = 'reference_errors';
   const shape = [batches, 2, batch.batchSize];
@@ -53,11 +56,12 @@ export async function precomputedErrors<P>({
     values = new Float32Array(batches * 2 * batch.batchSize);
     let i = 0;
     for await (const host of pairBatches(pairs, batch)) {
+      signal?.throwIfAborted();
       const { batch: tensors, leaves } = pairTensors(conditioning, host);
       values.set(await readErrors(referenceErrors(task, reference, tensors, keyOf(i))), i * 2 * batch.batchSize);
       dispose(leaves);
       i++;
-      onBatch?.(i);
+      onBatch?.(i, batches);
       if (i === batches) break;
     }
     await saveSafetensors(file, { [name]: tensor(values).reshape(shape) });

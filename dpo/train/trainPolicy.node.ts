@@ -30,18 +30,21 @@ import { realizeWhile } from './realizeWhile.ts';
 import { openRunLog } from './runFolder.node.ts';
 import { describeRun, type RunPlan, type UNetParams } from './runPlan.ts';
 import { settingsChanges } from './settingsChanges.ts';
+import type { ErrorsOf } from './storedErrors.ts';
 import { warningsOf } from './warnings.ts';
 
 /** How a run is watched and stopped. */
 export interface TrainHooks {
   /** Told once before the first step, in lines for people. */
   readonly onStart?: (lines: readonly string[], progress: { readonly from: number; readonly steps: number }) => void;
+  /** Told of the batches whose reference errors are computed before the first step. */
+  readonly onReference?: (done: number, batches: number) => void;
   readonly onStep?: (progress: { readonly step: number; readonly loss: number }) => void;
   /** Told of each row of metrics. */
   readonly onRow?: (row: MetricsRow) => void;
   /** Told of what deserves a look: rows that were skipped, metrics that give reason to worry. */
   readonly onWarning?: (message: string) => void;
-  /** Ends the run after the step that is under way, with a checkpoint. */
+  /** Ends the run after the step that is under way, with a checkpoint; before the first step, at once. */
   readonly signal?: AbortSignal;
 }
 
@@ -104,21 +107,26 @@ export async function trainPolicy<T>(
   const rootKey = random.foldIn(key(settings.seed), 0);
   /** The key of micro-batch `i` of the whole run. */
   const keyOf = (i: number): Tensor => random.foldIn(rootKey, i);
-  const errorsOf =
-    settings.reference === 'precomputed'
-      ? await precomputedErrors({
-          ...{ file: errorsFile(settings.output), batches: totalSteps * accumulation, reference: model },
-          ...{ task, pairs, batch, conditioning, keyOf },
-        })
-      : undefined;
-  const draws = validation && validationDraws(run, validation);
-  // Steps will write over the model where it is not kept as the reference.
-  const ranking = draws && {
-    ...draws,
-    reference: policy.reference ?? (await rankingErrors({ ...draws, reference: model })),
-  };
-  const trained = countParameters(policy.initial);
   const from = found?.step ?? 0;
+  const draws = validation && validationDraws(run, validation);
+  let errorsOf: ErrorsOf | undefined;
+  let ranking: Omit<RankPairsOptions<UNetParams>, 'params'> | undefined;
+  try {
+    if (settings.reference === 'precomputed')
+      errorsOf = await precomputedErrors({
+        ...{ file: errorsFile(settings.output), batches: totalSteps * accumulation, reference: model },
+        ...{ task, pairs, batch, conditioning, keyOf, onBatch: hooks.onReference, signal: hooks.signal },
+      });
+    // Steps will write over the model where it is not kept as the reference.
+    if (draws !== undefined) {
+      const asked = { ...draws, reference: model, signal: hooks.signal };
+      ranking = { ...draws, reference: policy.reference ?? (await rankingErrors(asked)) };
+    }
+  } catch (error) {
+    if (hooks.signal?.aborted !== true) throw error;
+    return { steps: from, stopped: true, model: undefined, rows: [], seconds: (performance.now() - began) / 1000 };
+  }
+  const trained = countParameters(policy.initial);
   let state = await beginning();
   let position = (found?.record.position ?? { epoch: 0, index: 0 }) as DataPosition;
   let window = (found?.record.window ?? emptyWindow(settings.buckets)) as MetricsWindow;
@@ -168,14 +176,14 @@ export async function trainPolicy<T>(
   /** What is written down after a step, if anything is. */
   async function record(step: number, mark: number): Promise<boolean> {
     const isEnd = step === totalSteps;
-    const looks = ranking !== undefined && (isEnd || step % settings.validateEvery === 0);
-    if (!isEnd && !looks && step % settings.logEvery !== 0) return false;
+    const looks = isEnd || step % settings.validateEvery === 0 ? ranking : undefined;
+    if (!isEnd && looks === undefined && step % settings.logEvery !== 0) return false;
     const row = summarize(window, timesteps, {
       step,
       learningRate: learningRate(step - 1),
       stepsPerSecond: (1000 * window.steps) / (performance.now() - mark),
       peakBytes: device.memory().peakBytes,
-      validation: looks ? await validate(ranking) : undefined,
+      validation: looks && (await validate(looks)),
     });
     await log.append(row);
     hooks.onRow?.(row);

@@ -91,6 +91,24 @@ test('errors computed before give what asking the reference gives', async () => 
   expect((await weights(join(folder, 'before'))).equals(await weights(join(folder, 'asked')))).toBe(true);
 });
 
+test('a run that is stopped while errors of the reference are computed ends at once, and goes on as if it had not been', async () => {
+  const settings = await tinyRun(folder, { reference: 'precomputed' });
+  const whole = await train({ ...settings, output: join(folder, 'whole') });
+  const controller = new AbortController();
+  const cut = { ...settings, output: join(folder, 'cut') };
+  const batches: number[] = [];
+  const stopped = await train(cut, {
+    signal: controller.signal,
+    onReference: (done) => {
+      batches.push(done);
+      controller.abort();
+    },
+  });
+  expect(batches).toEqual([1]);
+  expect(stopped).toMatchObject({ stopped: true, steps: 0, model: undefined });
+  expect(timeless((await train(cut)).rows)).toEqual(timeless(whole.rows));
+});
+
 test('held-out pairs are ranked alike, whether the reference is asked or its errors were computed before', async () => {
   const settings = await tinyRun(folder, { validateEvery: 2, validationDraws: 2 });
   const looking = { ...settings, validation: settings.pairs };
