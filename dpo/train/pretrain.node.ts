@@ -34,6 +34,7 @@ import { realizeWhile } from './realizeWhile.ts';
 import { openRowLog } from './rowLog.node.ts';
 import { pictureSizeOf } from './runPlan.ts';
 import { samplePictures } from './samplePictures.ts';
+import { settingsChanges } from './settingsChanges.ts';
 
 /** One row of `log.jsonl`. */
 export interface PretrainRow {
@@ -103,6 +104,10 @@ export async function pretrain(
   const fresh = await training.init(params);
   let state: PretrainState = found === undefined ? fresh : await loadState(found, fresh, device);
   const from = found?.step ?? 0;
+  // Going on with more steps, or another learning rate, is a way to train; so it is said and not refused.
+  const changes =
+    found === undefined ? [] : settingsChanges(found.record.settings as Record<string, unknown>, settings);
+  if (changes.length > 0) hooks.onWarning?.(`going on with other settings after step ${from}: ${changes.join('; ')}`);
   const log = await openRowLog<PretrainRow>(join(settings.output, 'log.jsonl'), from);
   await replaceFiles(
     settings.output,

@@ -145,6 +145,12 @@ test('pretrain makes a pipeline that sample draws from, inspect tells of and eva
   const made = await run(['pretrain', '--config', file, '--json']);
   expect(made.err).toMatch(/5 pictures of 3 × 4 × 4/);
   const { model } = JSON.parse(made.out) as { model: string };
+  const more = await run(['pretrain', '--config', file, '--steps', '3', '--learning-rate-schedule', 'linear']);
+  expect(more.err).toMatch(/other settings after step 2: .*steps was 2 and is 3/);
+  expect(more.err).toMatch(/learningRateSchedule was "constant_with_warmup" and is "linear"/);
+  expect(
+    (await run(['pretrain', '--config', file, '--steps', '3', '--learning-rate-schedule', 'linear'])).err,
+  ).not.toMatch(/other settings/);
 
   const picturePath = join(folder, 'grid.png');
   const drawn = await run([
