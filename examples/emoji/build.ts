@@ -12,7 +12,9 @@ import { writeCaptioned, writePickAPic } from 'diffusion-dpo/dpo/node';
 import { key, random, read } from 'diffusion-dpo/tensor';
 import { type EmojiPictures, emojiPictures } from './pictures.ts';
 
-const categories = ['Animals & Nature', 'Food & Drink'];
+const categories = ['Smileys & Emotion', 'Animals & Nature', 'Food & Drink'];
+/** Hearts and signs of emotion have the same shapes in both styles. */
+const alike = ['heart', 'emotion'];
 const size = 16;
 const seed = 0;
 const heldOutShare = 0.2;
@@ -20,7 +22,10 @@ const flippedShare = 0.1;
 
 const at = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const load = (style: 'noto' | 'twemoji') =>
-  emojiPictures(style, { size, keep: ({ category }) => categories.includes(category) });
+  emojiPictures(style, {
+    size,
+    keep: ({ category, subcategory }) => categories.includes(category) && !alike.includes(subcategory),
+  });
 const [twemoji, noto] = [await load('twemoji'), await load('noto')];
 
 const picture = ({ values }: EmojiPictures, i: number) => pictureOf(values, i, [size, size]);
