@@ -108,7 +108,8 @@ const { values: options } = parseArgs({
     json: { type: 'boolean', default: false },
     devices: { type: 'string', default: 'wasm2' },
     models: { type: 'string', default: 'sdxlForm,tenMillion' },
-    repeat: { type: 'string', default: '5' },
+    /** Default: 5, or 2 for models at full size. */
+    repeat: { type: 'string' },
     backward: { type: 'boolean', default: false },
   },
 });
@@ -202,7 +203,7 @@ async function measure(device: Device, name: string, model: Model): Promise<Row[
     device.resetPeak();
     const times: number[] = [];
     let rate = 0;
-    for (let i = 0; i < (halves ? 2 : Number(options.repeat)); i++) {
+    for (let i = 0; i < Number(options.repeat ?? (halves ? 2 : 5)); i++) {
       const start = now();
       dispose(await finish(build()));
       times.push(now() - start);

@@ -123,7 +123,7 @@ export async function trainPolicy<T>(
       ranking = { ...draws, reference: policy.reference ?? (await rankingErrors(asked)) };
     }
   } catch (error) {
-    if (hooks.signal?.aborted !== true) throw error;
+    if (hooks.signal?.aborted !== true || error !== hooks.signal.reason) throw error;
     return { steps: from, stopped: true, model: undefined, rows: [], seconds: (performance.now() - began) / 1000 };
   }
   const trained = countParameters(policy.initial);
