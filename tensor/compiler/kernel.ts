@@ -70,4 +70,10 @@ export interface LoopKernel {
   readonly outer: readonly Variable[];
   readonly inner: readonly Variable[];
   readonly stages: readonly Stage[];
+  /** A kernel that this one is like, and what stands here for the values and numbers there. */
+  readonly like?: {
+    readonly pattern: LoopKernel;
+    valueOf(value: Value): Value;
+    slotOf(slot: number): number;
+  };
 }

@@ -23,8 +23,23 @@ function numbering<T>() {
   return { numbers, of };
 }
 
+const forms = new WeakMap<LoopKernel, KernelForm>();
+
 /** What a kernel is, but for which values, numbers and gathers it is about. */
-export function formOf({ outer, inner, stages }: LoopKernel): KernelForm {
+export function formOf(kernel: LoopKernel): KernelForm {
+  const { like } = kernel;
+  if (like !== undefined) {
+    const { key, values, slots, gathers } = formOf(like.pattern);
+    return { key, values: values.map(like.valueOf), slots: slots.map(like.slotOf), gathers: gathers.map(like.valueOf) };
+  }
+  const known = forms.get(kernel);
+  if (known !== undefined) return known;
+  const form = describeForm(kernel);
+  forms.set(kernel, form);
+  return form;
+}
+
+function describeForm({ outer, inner, stages }: LoopKernel): KernelForm {
   const [values, slots, gathers] = [numbering<Value>(), numbering<number>(), numbering<Value>()];
   const loops = new Map<Variable, number>([...outer, ...inner].map((loop, i) => [loop, i]));
   const scalars = new Map<Scalar, number>();

@@ -11,7 +11,7 @@ import {
   variable,
   variablesOf,
 } from './position.ts';
-import { allParts, positionsOf, rewritePositions } from './scalars.ts';
+import { allParts, atPositions, positionsOf, rewriteScalar } from './scalars.ts';
 
 /** Every position in a kernel. */
 function positionsIn(kernel: LoopKernel): Position[] {
@@ -31,7 +31,7 @@ function replaceVariables(
   const stages = kernel.stages.map(
     (stage): Stage => ({
       ...stage,
-      scalar: rewritePositions(stage.scalar, rewrite, known),
+      scalar: rewriteScalar(stage.scalar, (scalar) => atPositions(scalar, rewrite), known),
       store: stage.store === undefined ? undefined : rewrite(stage.store),
     }),
   );

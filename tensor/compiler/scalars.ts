@@ -40,36 +40,39 @@ export function positionsOf(scalar: Scalar): Position[] {
   }
 }
 
-/** The scalar with every position rewritten; what was shared stays shared. */
-export function rewritePositions(
-  scalar: Scalar,
-  rewrite: (position: Position) => Position,
-  known: Map<Scalar, Scalar>,
-): Scalar {
+/** The scalar with everything that it is made of rewritten, parts before users; what was shared stays shared. */
+export function rewriteScalar(scalar: Scalar, rewrite: (scalar: Scalar) => Scalar, known: Map<Scalar, Scalar>): Scalar {
   const existing = known.get(scalar);
   if (existing !== undefined) return existing;
-  const inner = (part: Scalar): Scalar => rewritePositions(part, rewrite, known);
-  const condition = (one: Condition): Condition => ({ ...one, position: rewrite(one.position) });
-  const made = ((): Scalar => {
+  const inner = (part: Scalar): Scalar => rewriteScalar(part, rewrite, known);
+  const withParts = ((): Scalar => {
     switch (scalar.kind) {
-      case 'load':
-      case 'place':
-        return { ...scalar, position: rewrite(scalar.position) };
       case 'lookup':
-        return { ...scalar, position: rewrite(scalar.position), index: inner(scalar.index) };
+        return { ...scalar, index: inner(scalar.index) };
       case 'masked':
-        return {
-          ...scalar,
-          conditions: scalar.conditions.map(condition),
-          inside: inner(scalar.inside),
-          outside: inner(scalar.outside),
-        };
+        return { ...scalar, inside: inner(scalar.inside), outside: inner(scalar.outside) };
       case 'apply':
         return { ...scalar, inputs: scalar.inputs.map(inner) };
       default:
         return scalar;
     }
   })();
+  const made = rewrite(withParts);
   known.set(scalar, made);
   return made;
+}
+
+/** A scalar with its own positions rewritten. */
+export function atPositions(scalar: Scalar, rewrite: (position: Position) => Position): Scalar {
+  const condition = (one: Condition): Condition => ({ ...one, position: rewrite(one.position) });
+  switch (scalar.kind) {
+    case 'load':
+    case 'lookup':
+    case 'place':
+      return { ...scalar, position: rewrite(scalar.position) };
+    case 'masked':
+      return { ...scalar, conditions: scalar.conditions.map(condition) };
+    default:
+      return scalar;
+  }
 }

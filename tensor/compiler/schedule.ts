@@ -1,20 +1,14 @@
 import type { Attributes } from '../primitives.ts';
-import { sizeOf, stridesOf } from '../shape.ts';
+import { sizeOf } from '../shape.ts';
 import { chooseBuffers, isReduction, isStep, joinsMany } from './buffers.ts';
-import type { LoopKernel, Scalar, Stage } from './kernel.ts';
-import { define, type Lowering, lowering } from './lower.ts';
-import {
-  add,
-  at,
-  fixed,
-  flatten,
-  type Position,
-  samePosition,
-  unflatten,
-  type Variable,
-  variable,
-} from './position.ts';
+import { buildKernel, type Group, type Loops, loopsOf, lowerValue, type Space, spaceOf } from './group.ts';
+import type { LoopKernel } from './kernel.ts';
+import { type Likeness, likenesses, noLikeness } from './likeness.ts';
+import { shapeLoops } from './loops.ts';
+import { type Lowering, lowering } from './lower.ts';
+import { type Position, samePosition } from './position.ts';
 import type { Program, Value } from './program.ts';
+import { kernelLike } from './renamed.ts';
 import { allParts, loadsOf } from './scalars.ts';
 
 /** A value that is computed by a step of its own, from memory to memory. */
@@ -37,19 +31,11 @@ export interface ScheduleOptions {
   readonly widening?: boolean;
 }
 
-/** A kernel under construction. */
-interface Group {
-  /** The shape that is walked; axes from `split` on are the inner loops. A map without reductions has split 0. */
-  shape: readonly number[];
-  split: number;
-  /** For reductions whose axes are not the last: the order in which the axes of `shape` are walked. */
-  readonly values: Value[];
-  readonly reads: Set<Value>;
-  readonly step: boolean;
-  /** What its values are at the place where its loops are; made when another value asks to join. */
-  walk?: Walk;
-  /** For a join of many, the piece that this kernel copies, and where along the axis it begins. */
-  readonly piece?: { readonly from: Value; readonly start: number };
+/** A group while values may still join it. */
+interface OpenGroup extends Group {
+  likeness: Likeness;
+  /** What its values are at the place where its loops are; made when it is not known whether another value may join. */
+  walk?: Walk | undefined;
 }
 
 /** A group's values, lowered in one set of loops. */
@@ -74,7 +60,10 @@ const product = sizeOf;
 export function schedule(program: Program, { mostLoads, fuse = true, widening = false }: ScheduleOptions): Schedule {
   const buffers = fuse ? chooseBuffers(program, mostLoads, widening) : new Set(program.values);
   const needs = dependencies(program, buffers);
-  const groups: Group[] = [];
+  const groups: OpenGroup[] = [];
+  const extend = likenesses((value) => buffers.has(value));
+  /** Whether groups of some likeness fit in one kernel, where that has been found out. */
+  const fitting = new Map<number, boolean>();
   const madeBy = new Map<Value, number>();
 
   for (const value of program.values) {
@@ -85,7 +74,10 @@ export function schedule(program: Program, { mostLoads, fuse = true, widening = 
       for (const from of value.inputs) {
         const piece = { from, start };
         if (sizeOf(from.shape) > 0)
-          groups.push({ shape: from.shape, split: 0, values: [value], reads: new Set(), step: false, piece });
+          groups.push({
+            ...{ shape: from.shape, split: 0, values: [value], reads: new Set(), step: false, piece },
+            likeness: noLikeness,
+          });
         start += from.shape[axis] as number;
       }
       madeBy.set(value, groups.length - 1);
@@ -96,11 +88,14 @@ export function schedule(program: Program, { mostLoads, fuse = true, widening = 
     const space = spaceOf(value);
     let joined = -1;
     for (let i = groups.length - 1; i >= Math.max(earliest, 0, groups.length - 12) && joined < 0; i--) {
-      const group = groups[i] as Group;
+      const group = groups[i] as OpenGroup;
       const related = i === earliest || required.some((input) => group.reads.has(input));
-      if (!fuse || !related || space === undefined) continue;
-      const walk = joinedWalk(group, value, space, buffers, mostLoads, required);
-      if (walk === undefined) continue;
+      if (!fuse || !related || space === undefined || group.step || group.piece !== undefined) continue;
+      const { number } = extend(group.likeness, value);
+      const known = fitting.get(number);
+      const walk = known === undefined ? joinedWalk(group, value, space, buffers, mostLoads, required) : undefined;
+      fitting.set(number, known ?? walk !== undefined);
+      if (walk === undefined && known !== true) continue;
       group.walk = walk;
       joined = i;
     }
@@ -112,9 +107,12 @@ export function schedule(program: Program, { mostLoads, fuse = true, widening = 
         values: [],
         reads: new Set(),
         step: isStep(value),
+        likeness: noLikeness,
       });
     }
-    const group = groups[joined] as Group;
+    const group = groups[joined] as OpenGroup;
+    const { number, added } = extend(group.likeness, value);
+    group.likeness = { number, names: new Map([...group.likeness.names, ...added]) };
     if (space?.reduces && group.values.every((other) => !isReduction(other))) {
       group.shape = space.shape;
       group.split = space.split;
@@ -124,6 +122,23 @@ export function schedule(program: Program, { mostLoads, fuse = true, widening = 
     madeBy.set(value, joined);
   }
 
+  return { buffers, kernels: kernelsOf(program, groups, buffers, needs, madeBy) };
+}
+
+/** A kernel that others are like. */
+interface Pattern {
+  readonly kernel: LoopKernel;
+  readonly names: Likeness['names'];
+}
+
+/** The kernels of groups, in their order; each kind of group is built once. */
+function kernelsOf(
+  program: Program,
+  groups: readonly OpenGroup[],
+  buffers: ReadonlySet<Value>,
+  needs: ReadonlyMap<Value, ReadonlySet<Value>>,
+  madeBy: ReadonlyMap<Value, number>,
+): (LoopKernel | Step)[] {
   const outputs = new Set(program.outputs);
   const readers = new Map<Value, Set<number>>();
   for (const value of program.values) {
@@ -135,20 +150,33 @@ export function schedule(program: Program, { mostLoads, fuse = true, widening = 
   }
   const escapes = (value: Value, group: number): boolean =>
     outputs.has(value) || [...(readers.get(value) ?? [])].some((reader) => reader !== group);
-  return {
-    buffers,
-    kernels: groups.map((group, i) =>
-      group.step
-        ? { kind: 'step', value: group.values[0] as Value }
-        : buildKernel(group, buffers, (value) => escapes(value, i)),
-    ),
-  };
+  const patterns = new Map<string, Pattern>();
+  return groups.map((group, i): LoopKernel | Step => {
+    const [first] = group.values as [Value, ...Value[]];
+    if (group.step) return { kind: 'step', value: first };
+    const stored = group.values.map((value) => escapes(value, i));
+    const build = () =>
+      shapeLoops(buildKernel(group, buffers, (value) => stored[group.values.indexOf(value)] === true));
+    if (group.piece !== undefined) return build();
+    const key = `${group.likeness.number} ${stored.map(Number).join('')}`;
+    const pattern = patterns.get(key);
+    if (pattern !== undefined) return kernelLike(pattern.kernel, pattern.names, group.likeness.names);
+    const kernel = build();
+    patterns.set(key, { kernel, names: group.likeness.names });
+    return kernel;
+  });
 }
 
 /** For every value with a buffer, the values with buffers that it is computed from, or that a barrier puts before it. */
-function dependencies(program: Program, buffers: ReadonlySet<Value>): Map<Value, Set<Value>> {
-  const below = new Map<Value, Set<Value>>();
+function dependencies(program: Program, buffers: ReadonlySet<Value>): Map<Value, ReadonlySet<Value>> {
+  const below = new Map<Value, ReadonlySet<Value>>();
   for (const value of program.values) {
+    const [only] = value.inputs;
+    const same = value.inputs.length === 1 && only !== undefined && !buffers.has(only) ? below.get(only) : undefined;
+    if (same !== undefined) {
+      below.set(value, same);
+      continue;
+    }
     const set = new Set<Value>();
     for (const input of value.inputs) {
       if (buffers.has(input)) set.add(input);
@@ -159,32 +187,15 @@ function dependencies(program: Program, buffers: ReadonlySet<Value>): Map<Value,
   return below;
 }
 
-/** The places that a value is computed over: its own elements, or for a reduction those of its input, kept axes first. */
-function spaceOf(
-  value: Value,
-): { shape: readonly number[]; split: number; reduces: boolean; trailing: boolean } | undefined {
-  if (isStep(value)) return undefined;
-  if (!isReduction(value)) return { shape: value.shape, split: 0, reduces: false, trailing: false };
-  const [x] = value.inputs as readonly [Value];
-  const { axes } = value.attributes as Attributes['sum'];
-  const kept = x.shape.flatMap((size, axis) => (axes.includes(axis) ? [] : [size]));
-  const reduced = axes.map((axis) => x.shape[axis] as number);
-  // Only whether longer axes are the last ones matters: those of size 1 can be anywhere.
-  const wide = x.shape.flatMap((size, axis) => (size > 1 ? [axes.includes(axis)] : []));
-  const trailing = wide.every((isReduced, i) => !isReduced || wide.slice(i).every(Boolean));
-  return { shape: [...kept, ...reduced], split: kept.length, reduces: true, trailing };
-}
-
 /** Where a group's values are made if a value joins them, or `undefined` where it cannot. */
 function joinedWalk(
-  group: Group,
+  group: OpenGroup,
   value: Value,
-  space: NonNullable<ReturnType<typeof spaceOf>>,
+  space: Space,
   buffers: ReadonlySet<Value>,
   mostLoads: number,
   required: readonly Value[],
 ): Walk | undefined {
-  if (group.step || group.piece !== undefined) return undefined;
   const reads = new Set([...group.reads, ...required.filter((input) => !group.values.includes(input))]);
   if (reads.size + group.values.length + 1 > mostLoads) return undefined;
   const reducing = group.values.some(isReduction);
@@ -244,101 +255,4 @@ function makeLocally({ loops, element, made }: Walk, group: Group, value: Value)
   }
   made.set(value, position);
   return true;
-}
-
-interface Loops {
-  readonly all: readonly Variable[];
-  readonly outer: readonly Variable[];
-  readonly inner: readonly Variable[];
-}
-
-function loopsOf(group: Group): Loops {
-  const all = group.shape.map((size) => variable(size));
-  return { all, outer: all.slice(0, group.split), inner: all.slice(group.split) };
-}
-
-/** What a value is at the current place of the loops, over which of them, and where it is stored. */
-function lowerValue(
-  group: Group,
-  loops: Loops,
-  value: Value,
-  element: Lowering,
-): { scalar: Scalar; position: Position; over: 'outer' | 'inner' } {
-  const rows = flatten(loops.outer.map(at), stridesOf(group.shape.slice(0, group.split)));
-  if (isReduction(value)) {
-    const [x] = value.inputs as readonly [Value];
-    const { axes } = value.attributes as Attributes['sum'];
-    const own = spaceOf(value) as NonNullable<ReturnType<typeof spaceOf>>;
-    if (own.trailing) {
-      const places = flatten(loops.all.map(at), stridesOf(group.shape));
-      return { scalar: element(x, unflatten(places, x.shape)), position: rows, over: 'outer' };
-    }
-    let [kept, reduced] = [0, group.split];
-    const coordinates = x.shape.map((_, axis) => at(loops.all[axes.includes(axis) ? reduced++ : kept++] as Variable));
-    return { scalar: element(x, coordinates), position: rows, over: 'outer' };
-  }
-  const reducing = group.values.some(isReduction);
-  const perRow = reducing && sizeOf(value.shape) === sizeOf(group.shape.slice(0, group.split));
-  const position = perRow ? rows : flatten(loops.all.map(at), stridesOf(group.shape));
-  const scalar = define(value, unflatten(position, value.shape), element);
-  return { scalar, position, over: perRow ? 'outer' : 'inner' };
-}
-
-/** Copies one piece of a join to its place. */
-function copyKernel(
-  value: Value,
-  { from, start }: NonNullable<Group['piece']>,
-  buffers: ReadonlySet<Value>,
-): LoopKernel {
-  const { axis } = value.attributes as Attributes['concat'];
-  const inner = from.shape.map((size) => variable(size));
-  const coordinates = inner.map(at);
-  const scalar = lowering((other) => buffers.has(other))(from, coordinates);
-  const place = coordinates.map((coordinate, i) => (i === axis ? add(coordinate, fixed(start)) : coordinate));
-  const store = flatten(place, stridesOf(value.shape));
-  return { kind: 'loops', outer: [], inner, stages: [{ value, kind: 'map', scalar, over: 'inner', pass: 0, store }] };
-}
-
-function buildKernel(group: Group, buffers: ReadonlySet<Value>, escapes: (value: Value) => boolean): LoopKernel {
-  if (group.piece !== undefined) return copyKernel(group.values[0] as Value, group.piece, buffers);
-  const loops = loopsOf(group);
-  const stages: Stage[] = [];
-  /** Values made in an earlier walk, which a later one must find in memory. */
-  const reloaded = new Set<Value>();
-  for (const value of group.values) {
-    // The walk that a stage belongs to depends on the stages that it uses, and how it reaches them on that walk.
-    const build = (pass: number) => {
-      const used: Stage[] = [];
-      const element = lowering(
-        (other) => buffers.has(other),
-        (other) => {
-          const index = stages.findIndex((stage) => stage.value === other);
-          const stage = stages[index];
-          if (stage === undefined) return undefined;
-          used.push(stage);
-          if (stage.kind === 'map' && stage.over === 'inner' && stage.pass < pass) return undefined;
-          return { kind: 'stage', stage: index, dtype: other.dtype };
-        },
-      );
-      return { ...lowerValue(group, loops, value, element), used };
-    };
-    const first = build(0);
-    const { used, over } = first;
-    const kind = value.primitive === 'sum' || value.primitive === 'max' ? value.primitive : 'map';
-    const walks = kind !== 'map' || over === 'inner';
-    const needed = used.map((stage) => (stage.over === 'inner' && stage.kind === 'map' ? stage.pass : stage.pass + 1));
-    const pass = walks ? Math.max(0, ...needed) : Math.max(-1, ...used.map((stage) => stage.pass));
-    const { scalar, position } = pass <= 0 ? first : build(pass);
-    for (const stage of used)
-      if (stage.kind === 'map' && stage.over === 'inner' && stage.pass < pass) reloaded.add(stage.value);
-    stages.push({ value, kind, scalar, over, pass, store: position });
-  }
-  return {
-    kind: 'loops',
-    outer: loops.outer,
-    inner: loops.inner,
-    stages: stages.map((stage) =>
-      escapes(stage.value) || reloaded.has(stage.value) ? stage : { ...stage, store: undefined },
-    ),
-  };
 }

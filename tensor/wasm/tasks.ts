@@ -2,7 +2,6 @@ import { isContraction, stridedView } from '../compiler/buffers.ts';
 import { contractionFlops, describeLoops, loopFlops } from '../compiler/describe.ts';
 import type { LoopKernel } from '../compiler/kernel.ts';
 import { formOf } from '../compiler/kernelForm.ts';
-import { shapeLoops } from '../compiler/loops.ts';
 import type { Value } from '../compiler/program.ts';
 import { loadsOf } from '../compiler/scalars.ts';
 import type { Step as ScheduledStep } from '../compiler/schedule.ts';
@@ -62,7 +61,7 @@ export interface ContractionWork {
 export function planTasks(kernels: readonly (LoopKernel | ScheduledStep)[], buffers: ReadonlySet<Value>): Task[] {
   const codes = new Map<string, KernelCode>();
   return kernels.map((kernel) => {
-    if (kernel.kind === 'loops') return loopTask(shapeLoops(kernel), codes);
+    if (kernel.kind === 'loops') return loopTask(kernel, codes);
     const { value } = kernel;
     return isContraction(value) ? contractionTask(value, buffers) : stepTask(value);
   });

@@ -1,7 +1,6 @@
 import { isContraction } from '../compiler/buffers.ts';
 import { contractionFlops, describeLoops, loopFlops } from '../compiler/describe.ts';
 import type { LoopKernel } from '../compiler/kernel.ts';
-import { shapeLoops } from '../compiler/loops.ts';
 import type { Program, Value } from '../compiler/program.ts';
 import { loadsOf } from '../compiler/scalars.ts';
 import { schedule } from '../compiler/schedule.ts';
@@ -65,9 +64,8 @@ function tasksWith(
   const { kernels, buffers } = schedule(program, { mostLoads, fuse, widening: true });
   return kernels.map((one): Task => {
     if (one.kind === 'loops') {
-      const kernel = shapeLoops(one);
-      return loopTask(kernel, (inPlace) =>
-        loopKernels(kernel, { software, traits, reportNumber, ...(inPlace && { inPlace }) }),
+      return loopTask(one, (inPlace) =>
+        loopKernels(one, { software, traits, reportNumber, ...(inPlace && { inPlace }) }),
       );
     }
     const { value } = one;

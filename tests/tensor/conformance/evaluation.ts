@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import * as t from '../../../tensor/index.ts';
-import { type DeviceOf, had } from './support.ts';
+import { type DeviceOf, had, upload, whole } from './support.ts';
 import { WatchedDevice } from './wrapped.ts';
 
 const values = async (x: t.Tensor): Promise<number[]> => Array.from(await t.read(x));
@@ -32,6 +32,53 @@ export function evaluation(device: DeviceOf): void {
     expect(Math.abs(Number(again[0]) - (1 + Math.E))).toBeLessThan(1e-5);
     expect(watched.runs.length).toBe(1);
     t.dispose([x, tree]);
+  });
+
+  test('kernels that are alike keep their inputs, numbers and indices apart', async () => {
+    const layers = Array.from({ length: 6 }, (_, i) => ({
+      x: whole([4, 20], 10 + i),
+      table: whole([5, 20], 20 + i),
+      index: whole([4, 20], 30 + i, 0, 4),
+      number: i + 2,
+    }));
+    const pairOf = (i: number) => [i, i % 2 === 0 ? i : (i + 1) % layers.length] as const;
+    const xs = layers.map(({ x }) => upload(x, 'f32'));
+    const looked = layers.map(({ table, index, number }, i) =>
+      t.gather(upload(table, 'f32'), upload(index, 'i32'), 0).add((xs[i] as t.Tensor).mul(number)),
+    );
+    const sums = looked.map((tensor) => tensor.sum(-1));
+    const products = layers.map((_, i) => {
+      const [a, b] = pairOf(i);
+      return (xs[a] as t.Tensor)
+        .mul(xs[b] as t.Tensor)
+        .sum(-1, { keepDims: true })
+        .add(looked[i] as t.Tensor);
+    });
+    const given = await t.realize({ sums, products });
+
+    const rows = [0, 1, 2, 3];
+    const columns = Array.from({ length: 20 }, (_, column) => column);
+    const dataOf = (i: number, name: 'x' | 'table' | 'index') => (layers[i] as (typeof layers)[number])[name].data;
+    const lookedAt = (i: number, at: number): number =>
+      Number(dataOf(i, 'table')[Number(dataOf(i, 'index')[at]) * 20 + (at % 20)]) +
+      Number(dataOf(i, 'x')[at]) * (i + 2);
+    for (const i of layers.keys()) {
+      const [a, b] = pairOf(i);
+      const total = (row: number, f: (at: number) => number) =>
+        columns.reduce((sum, column) => sum + f(20 * row + column), 0);
+      expect(await values(given.sums[i] as t.Tensor)).toEqual(rows.map((row) => total(row, (at) => lookedAt(i, at))));
+      const squares = rows.map((row) => total(row, (at) => Number(dataOf(a, 'x')[at]) * Number(dataOf(b, 'x')[at])));
+      expect(await values(given.products[i] as t.Tensor)).toEqual(
+        rows.flatMap((row) => columns.map((column) => (squares[row] as number) + lookedAt(i, 20 * row + column))),
+      );
+    }
+    t.dispose(given);
+
+    const wrong = layers.map(({ table, index, number }, i) => {
+      const own = { ...index, data: index.data.map((value, at) => (i === 4 && at === 7 ? 5 : value)) };
+      return t.gather(upload(table, 'f32'), upload(own, 'i32'), 0).mul(number).sum(-1);
+    });
+    await expect(t.realize(wrong)).rejects.toThrow('gather: index 5 is outside axis 0 of f32[5, 20]');
   });
 
   test('reading keeps nothing: a second read computes again, a realized tensor is only copied', async () => {

@@ -1,0 +1,140 @@
+import type { Attributes } from '../primitives.ts';
+import { sizeOf, stridesOf } from '../shape.ts';
+import { isReduction, isStep } from './buffers.ts';
+import type { LoopKernel, Scalar, Stage } from './kernel.ts';
+import { define, type Lowering, lowering } from './lower.ts';
+import { add, at, fixed, flatten, type Position, unflatten, type Variable, variable } from './position.ts';
+import type { Value } from './program.ts';
+
+/** A kernel under construction. */
+export interface Group {
+  /** The shape that is walked; axes from `split` on are the inner loops. A map without reductions has split 0. */
+  shape: readonly number[];
+  split: number;
+  readonly values: Value[];
+  readonly reads: Set<Value>;
+  readonly step: boolean;
+  /** For a join of many, the piece that this kernel copies, and where along the axis it begins. */
+  readonly piece?: { readonly from: Value; readonly start: number };
+}
+
+export interface Space {
+  readonly shape: readonly number[];
+  /** How many axes of the shape are kept by a reduction. */
+  readonly split: number;
+  readonly reduces: boolean;
+  /** Whether what is reduced are the last axes of the input. */
+  readonly trailing: boolean;
+}
+
+/** The places that a value is computed over: its own elements, or for a reduction those of its input, kept axes first. */
+export function spaceOf(value: Value): Space | undefined {
+  if (isStep(value)) return undefined;
+  if (!isReduction(value)) return { shape: value.shape, split: 0, reduces: false, trailing: false };
+  const [x] = value.inputs as readonly [Value];
+  const { axes } = value.attributes as Attributes['sum'];
+  const kept = x.shape.flatMap((size, axis) => (axes.includes(axis) ? [] : [size]));
+  const reduced = axes.map((axis) => x.shape[axis] as number);
+  // Only whether longer axes are the last ones matters: those of size 1 can be anywhere.
+  const wide = x.shape.flatMap((size, axis) => (size > 1 ? [axes.includes(axis)] : []));
+  const trailing = wide.every((isReduced, i) => !isReduced || wide.slice(i).every(Boolean));
+  return { shape: [...kept, ...reduced], split: kept.length, reduces: true, trailing };
+}
+
+export interface Loops {
+  readonly all: readonly Variable[];
+  readonly outer: readonly Variable[];
+  readonly inner: readonly Variable[];
+}
+
+export function loopsOf(group: Group): Loops {
+  const all = group.shape.map((size) => variable(size));
+  return { all, outer: all.slice(0, group.split), inner: all.slice(group.split) };
+}
+
+/** What a value is at the current place of the loops, over which of them, and where it is stored. */
+export function lowerValue(
+  group: Group,
+  loops: Loops,
+  value: Value,
+  element: Lowering,
+): { scalar: Scalar; position: Position; over: 'outer' | 'inner' } {
+  const rows = flatten(loops.outer.map(at), stridesOf(group.shape.slice(0, group.split)));
+  if (isReduction(value)) {
+    const [x] = value.inputs as readonly [Value];
+    const { axes } = value.attributes as Attributes['sum'];
+    const own = spaceOf(value) as Space;
+    if (own.trailing) {
+      const places = flatten(loops.all.map(at), stridesOf(group.shape));
+      return { scalar: element(x, unflatten(places, x.shape)), position: rows, over: 'outer' };
+    }
+    let [kept, reduced] = [0, group.split];
+    const coordinates = x.shape.map((_, axis) => at(loops.all[axes.includes(axis) ? reduced++ : kept++] as Variable));
+    return { scalar: element(x, coordinates), position: rows, over: 'outer' };
+  }
+  const reducing = group.values.some(isReduction);
+  const perRow = reducing && sizeOf(value.shape) === sizeOf(group.shape.slice(0, group.split));
+  const position = perRow ? rows : flatten(loops.all.map(at), stridesOf(group.shape));
+  const scalar = define(value, unflatten(position, value.shape), element);
+  return { scalar, position, over: perRow ? 'outer' : 'inner' };
+}
+
+/** Copies one piece of a join to its place. */
+function copyKernel(
+  value: Value,
+  { from, start }: NonNullable<Group['piece']>,
+  buffers: ReadonlySet<Value>,
+): LoopKernel {
+  const { axis } = value.attributes as Attributes['concat'];
+  const inner = from.shape.map((size) => variable(size));
+  const coordinates = inner.map(at);
+  const scalar = lowering((other) => buffers.has(other))(from, coordinates);
+  const place = coordinates.map((coordinate, i) => (i === axis ? add(coordinate, fixed(start)) : coordinate));
+  const store = flatten(place, stridesOf(value.shape));
+  return { kind: 'loops', outer: [], inner, stages: [{ value, kind: 'map', scalar, over: 'inner', pass: 0, store }] };
+}
+
+/** The loops and stages of a group. `escapes` says which of its values others read. */
+export function buildKernel(group: Group, buffers: ReadonlySet<Value>, escapes: (value: Value) => boolean): LoopKernel {
+  if (group.piece !== undefined) return copyKernel(group.values[0] as Value, group.piece, buffers);
+  const loops = loopsOf(group);
+  const stages: Stage[] = [];
+  /** Values made in an earlier walk, which a later one must find in memory. */
+  const reloaded = new Set<Value>();
+  for (const value of group.values) {
+    // The walk that a stage belongs to depends on the stages that it uses, and how it reaches them on that walk.
+    const build = (pass: number) => {
+      const used: Stage[] = [];
+      const element = lowering(
+        (other) => buffers.has(other),
+        (other) => {
+          const index = stages.findIndex((stage) => stage.value === other);
+          const stage = stages[index];
+          if (stage === undefined) return undefined;
+          used.push(stage);
+          if (stage.kind === 'map' && stage.over === 'inner' && stage.pass < pass) return undefined;
+          return { kind: 'stage', stage: index, dtype: other.dtype };
+        },
+      );
+      return { ...lowerValue(group, loops, value, element), used };
+    };
+    const first = build(0);
+    const { used, over } = first;
+    const kind = value.primitive === 'sum' || value.primitive === 'max' ? value.primitive : 'map';
+    const walks = kind !== 'map' || over === 'inner';
+    const needed = used.map((stage) => (stage.over === 'inner' && stage.kind === 'map' ? stage.pass : stage.pass + 1));
+    const pass = walks ? Math.max(0, ...needed) : Math.max(-1, ...used.map((stage) => stage.pass));
+    const { scalar, position } = pass <= 0 ? first : build(pass);
+    for (const stage of used)
+      if (stage.kind === 'map' && stage.over === 'inner' && stage.pass < pass) reloaded.add(stage.value);
+    stages.push({ value, kind, scalar, over, pass, store: position });
+  }
+  return {
+    kind: 'loops',
+    outer: loops.outer,
+    inner: loops.inner,
+    stages: stages.map((stage) =>
+      escapes(stage.value) || reloaded.has(stage.value) ? stage : { ...stage, store: undefined },
+    ),
+  };
+}
