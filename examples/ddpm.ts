@@ -144,7 +144,12 @@ async function loadCheckpoint(fresh: Training): Promise<{ readonly state: Traini
 async function drawSamples(average: Params, name: string): Promise<void> {
   const count = Number(options.samples);
   const drawn = await sample({
-    trajectory: ddim({ ...noising, timestep_spacing: 'trailing' })(Number(options.sampling)),
+    // At the noisiest steps a small error of the noise is a large one of the picture. That is clipped; the noise has to
+    // follow, or it carries the error on.
+    trajectory: ddim(
+      { ...noising, timestep_spacing: 'trailing' },
+      { useClippedModelOutput: true },
+    )(Number(options.sampling)),
     model: (x, timestep) => unet.apply(average, x, timestep),
     keys: pictureKeys(key(seed), count),
     shape: [3, size, size],
