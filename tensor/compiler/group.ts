@@ -2,7 +2,7 @@ import type { Attributes } from '../primitives.ts';
 import { sizeOf, stridesOf } from '../shape.ts';
 import { isReduction, isStep } from './buffers.ts';
 import type { LoopKernel, Scalar, Stage } from './kernel.ts';
-import { define, type Lowering, lowering } from './lower.ts';
+import { define, type Loads, type Lowering, lowering } from './lower.ts';
 import { add, at, fixed, flatten, type Position, unflatten, type Variable, variable } from './position.ts';
 import type { Value } from './program.ts';
 
@@ -99,6 +99,7 @@ export function buildKernel(group: Group, buffers: ReadonlySet<Value>, escapes: 
   if (group.piece !== undefined) return copyKernel(group.values[0] as Value, group.piece, buffers);
   const loops = loopsOf(group);
   const stages: Stage[] = [];
+  const loads: Loads = new Map();
   /** Values made in an earlier walk, which a later one must find in memory. */
   const reloaded = new Set<Value>();
   for (const value of group.values) {
@@ -115,6 +116,7 @@ export function buildKernel(group: Group, buffers: ReadonlySet<Value>, escapes: 
           if (stage.kind === 'map' && stage.over === 'inner' && stage.pass < pass) return undefined;
           return { kind: 'stage', stage: index, dtype: other.dtype };
         },
+        loads,
       );
       return { ...lowerValue(group, loops, value, element), used };
     };

@@ -8,13 +8,19 @@ import { attributesOf, type Value } from './program.ts';
 /** Turns values into scalars at given coordinates, through everything that has no buffer of its own. */
 export type Lowering = (value: Value, coordinates: readonly Position[]) => Scalar;
 
+type Load = Extract<Scalar, { kind: 'load' }>;
+
+/** Loads by the value that they are from. */
+export type Loads = Map<Value, Load[]>;
+
 /**
- * A lowering for one kernel. `hasBuffer` says which values are loaded; `staged` may replace the load of a value that
- * the kernel itself has just made.
+ * A lowering for one stage of a kernel, or all of it. `hasBuffer` says which values are loaded; `staged` may replace the
+ * load of a value that the kernel itself has just made; `loads` are those that stages share.
  */
 export function lowering(
   hasBuffer: (value: Value) => boolean,
   staged: (value: Value, position: Position) => Scalar | undefined = () => undefined,
+  loads: Loads = new Map(),
 ): Lowering {
   const known = new Map<Value, { readonly coordinates: readonly Position[]; readonly scalar: Scalar }[]>();
   const element: Lowering = (value, coordinates) => {
@@ -29,9 +35,19 @@ export function lowering(
   };
   const load = (value: Value, coordinates: readonly Position[]): Scalar => {
     const position = flatten(coordinates, stridesOf(value.shape));
-    return staged(value, position) ?? { kind: 'load', from: value, position, dtype: value.dtype };
+    return staged(value, position) ?? sharedLoad(loads, value, position);
   };
   return element;
+}
+
+function sharedLoad(loads: Loads, from: Value, position: Position): Load {
+  const existing = loads.get(from);
+  const known = existing?.find((load) => samePosition(load.position, position));
+  if (known !== undefined) return known;
+  const load: Load = { kind: 'load', from, position, dtype: from.dtype };
+  if (existing === undefined) loads.set(from, [load]);
+  else existing.push(load);
+  return load;
 }
 
 const sameCoordinates = (a: readonly Position[], b: readonly Position[]): boolean =>

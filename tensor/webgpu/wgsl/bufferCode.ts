@@ -19,7 +19,8 @@ export interface Part {
 /** A buffer as the code of a shader refers to it. One that is larger than a binding is bound, and seen, in parts. */
 export class BufferCode {
   readonly #name: string;
-  readonly #element: string;
+  /** The type of its elements. */
+  readonly element: string;
   readonly #parts: readonly Part[];
   readonly #perPart: number;
   #access: Access;
@@ -28,7 +29,7 @@ export class BufferCode {
     const partBytes = Math.max(1, Math.floor(bindingBytes / partAlignment)) * partAlignment;
     const count = Math.max(1, bytes <= bindingBytes ? 1 : Math.ceil(bytes / partBytes));
     this.#name = name;
-    this.#element = element;
+    this.element = element;
     this.#access = access;
     this.#perPart = partBytes / elementBytes(element);
     this.#parts = Array.from({ length: count }, (_, i) => ({
@@ -70,7 +71,7 @@ export class BufferCode {
   /** The variables, of which the first has the given number of a binding, and the functions that choose among them. */
   declarations(firstBinding: number): string {
     const access = this.#access;
-    const type = access === 'atomic' ? `atomic<${this.#element}>` : this.#element;
+    const type = access === 'atomic' ? `atomic<${this.element}>` : this.element;
     const mode = access === 'read' ? 'read' : 'read_write';
     const variables = this.#parts.map(
       (_, i) => `@group(0) @binding(${firstBinding + i}) var<storage, ${mode}> ${this.#partName(i)}: array<${type}>;`,
@@ -79,7 +80,7 @@ export class BufferCode {
   }
 
   #functions(): string[] {
-    const [name, element] = [this.#name, this.#element];
+    const [name, element] = [this.#name, this.element];
     /** Does the same with whichever part has element i. */
     const choose = (code: (place: string) => string): string =>
       this.#parts

@@ -4,6 +4,8 @@ import { contiguousAlong } from '../../compiler/loops.ts';
 import { variablesOf } from '../../compiler/position.ts';
 import { partsOf, positionsOf } from '../../compiler/scalars.ts';
 import { rounded } from './apply.ts';
+import { LaneCode } from './laneCode.ts';
+import { Lanes } from './lanes.ts';
 import { decode, type LoopOptions, nameLoops, product } from './loops.ts';
 import { Computed, computeScalar, type KernelContext, movablePosition } from './scalarCode.ts';
 import { type Kernel, type Scratch, Shader } from './shader.ts';
@@ -60,6 +62,23 @@ function divide(kernel: LoopKernel, { software }: LoopOptions): Division {
   return { alone: false, size: 256, parts: Math.max(1, parts) };
 }
 
+/** Which elements of a row an invocation does: those of a stretch, or every so many, so that neighbours are read together. */
+function stretchOf(
+  length: number,
+  lanes: number,
+  { alone, size, parts }: Division,
+): { from: string; to: string; by: number } {
+  const to = `${length}u`;
+  const part = `unit % ${parts}u`;
+  if (alone) {
+    if (parts === 1) return { from: '0u', to, by: lanes };
+    const stretch = Math.ceil(length / parts / lanes) * lanes;
+    return { from: `(${part}) * ${stretch}u`, to: `min((${part} + 1u) * ${stretch}u, ${to})`, by: lanes };
+  }
+  const first = parts === 1 ? 'localIndex' : `(localIndex + ${part} * ${size}u)`;
+  return { from: `${first} * ${lanes}u`, to, by: parts * size * lanes };
+}
+
 function rowKernel(
   kernel: LoopKernel,
   { traits, reportNumber }: LoopOptions,
@@ -68,7 +87,10 @@ function rowKernel(
   totals: ReadonlyMap<Stage, Scratch>,
 ): Kernel {
   const shader = new Shader(traits);
+  const isAlong = (stage: number): boolean => isInnerMap(kernel.stages[stage] as Stage);
+  const lanes = Lanes.choose(shader, kernel.stages, kernel.inner.at(-1), { most: alone ? 8 : 4, isAlong });
   const made = new Map<number, string>();
+  const madeInLanes = new Map<number, readonly string[]>();
   const context: KernelContext = {
     shader,
     loops: nameLoops(shader, [...kernel.outer, ...kernel.inner]),
@@ -78,9 +100,7 @@ function rowKernel(
   /** Whether this kernel stores what a stage makes: a map along the row where its parts are walked, else at the end. */
   const isStored = (stage: Stage): boolean =>
     stage.store !== undefined && (role === 'whole' || isInnerMap(stage) === (role === 'part'));
-  for (const stage of kernel.stages) {
-    if (isStored(stage)) shader.buffer(stage.value, shader.shareWords(stage.value.dtype) ? 'atomic' : 'write');
-  }
+  for (const stage of kernel.stages) if (isStored(stage)) shader.prepareStore(stage.value);
   const [rows, length] = [product(kernel.outer), product(kernel.inner)];
   const inner = new Set(kernel.inner);
 
@@ -146,28 +166,27 @@ function rowKernel(
     // Positions along an empty axis mean nothing.
     const empty = length === 0;
     const hoisted = empty ? '' : stages.map(({ stage }) => hoist(stage.scalar, row)).join('');
-    const computed = new Computed(row);
+    const step = LaneCode.at(lanes, context, madeInLanes, row);
     const starts: string[] = [];
     const ends: string[] = [];
     const body = stages.map(({ stage, index }) => {
-      const code = empty ? '' : computeScalar(context, stage.scalar, computed);
-      const name = computed.get(stage.scalar) ?? '';
+      const code = empty ? '' : step.code.compute(stage.scalar);
+      const names = empty ? [] : step.code.names(stage.scalar);
       if (stage.kind === 'map') {
-        made.set(index, name);
-        return code + store(stage, name);
+        madeInLanes.set(index, names);
+        const { store } = stage;
+        return store === undefined || !isStored(stage) ? code : code + step.code.store(stage.value, store, names);
       }
       const total = new Total(shader, stage.kind, stage.value.dtype);
       starts.push(total.start());
       ends.push(end(stage, index, total));
-      return code + total.add(name);
+      return code + names.map((name) => total.add(name)).join('');
     });
-    const place = shader.name();
-    const own = alone ? [] : ['localIndex'];
-    const from = [...own, ...(parts > 1 ? [`unit % ${parts}u${alone ? '' : ` * ${size}u`}`] : [])].join(' + ') || '0u';
-    const step = parts * (alone ? 1 : size);
     if (empty) return starts.join('') + ends.join('');
-    return `${hoisted}${starts.join('')}for (var ${place} = ${from}; ${place} < ${length}u; ${place} += ${step}u) {
-${decode(place, kernel.inner, context)}${body.join('')}}
+    const place = shader.name();
+    const { from, to, by } = stretchOf(length, lanes.count, { alone, size, parts });
+    return `${hoisted}${starts.join('')}for (var ${place} = ${from}; ${place} < ${to}; ${place} += ${by}u) {
+${decode(place, kernel.inner, context)}${step.start}${body.join('')}}
 ${ends.join('')}`;
   };
 

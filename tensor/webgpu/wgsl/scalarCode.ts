@@ -32,6 +32,11 @@ export class Computed {
   set(scalar: Scalar, name: string): void {
     this.#own.set(scalar, name);
   }
+
+  /** Takes over the names of a scope that saw this one's. */
+  adopt(inner: Computed): void {
+    for (const [scalar, name] of inner.#own) this.#own.set(scalar, name);
+  }
 }
 
 type Loops = Pick<KernelContext, 'loops'>;
@@ -76,6 +81,22 @@ export const checkIndex = (
   return `if (u32(${index}) >= ${size}u) { ${notes.atomic('Max', `${context.reportNumber(value)}`, `u32(${index})`)} }`;
 };
 
+/** Code that gives `names` the results of whichever branch the conditions choose; `branch` has the code of one. */
+export function maskedCode(
+  context: KernelContext,
+  { conditions, inside, outside, dtype }: Extract<Scalar, { kind: 'masked' }>,
+  names: readonly string[],
+  branch: (part: Scalar) => { readonly code: string; readonly results: readonly string[] },
+): string {
+  const block = (part: Scalar): string => {
+    const { code, results } = branch(part);
+    return `{\n${code}${names.map((name, i) => `${name} = ${results[i]};\n`).join('')}}`;
+  };
+  const variables = names.map((name) => `var ${name}: ${typeOf(dtype)};\n`);
+  const test = conditions.map((condition) => conditionCode(context, condition)).join(' && ');
+  return `${variables.join('')}if (${test}) ${block(inside)} else ${block(outside)}\n`;
+}
+
 /** Code that gives a scalar, and what it is made of, names, which are entered into `computed`. */
 export function computeScalar(context: KernelContext, scalar: Scalar, computed: Computed): string {
   if (computed.get(scalar) !== undefined) return '';
@@ -83,16 +104,11 @@ export function computeScalar(context: KernelContext, scalar: Scalar, computed: 
   const name = shader.name();
   let before = '';
   if (scalar.kind === 'masked') {
-    const branch = (part: Scalar): string => {
-      const inner = new Computed(computed);
-      const code = computeScalar(context, part, inner);
-      return `${code}${name} = ${inner.get(part)};\n`;
-    };
-    const test = scalar.conditions.map((condition) => conditionCode(context, condition)).join(' && ');
-    before = `var ${name}: ${typeOf(scalar.dtype)};
-if (${test}) {\n${branch(scalar.inside)}} else {\n${branch(scalar.outside)}}\n`;
     computed.set(scalar, name);
-    return before;
+    return maskedCode(context, scalar, [name], (part) => {
+      const inner = new Computed(computed);
+      return { code: computeScalar(context, part, inner), results: [inner.get(part) as string] };
+    });
   }
   for (const part of partsOf(scalar)) before += computeScalar(context, part, computed);
   if (scalar.kind === 'lookup') {

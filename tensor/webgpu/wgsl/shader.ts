@@ -81,6 +81,7 @@ export class Shader {
   readonly #numbers: KernelNumber[] = [];
   readonly #numberAt = new Map<string, number>();
   readonly #declarations: string[] = [];
+  readonly #vectors = new Map<Place, 2 | 4>();
   readonly #features = new Set<'f16' | 'subgroups'>();
   #names = 0;
 
@@ -95,9 +96,27 @@ export class Shader {
     return `v${this.#names++}`;
   }
 
+  /** Has places seen as vectors of as many elements; not those of which single elements are stored, `singly`. */
+  useVectors(count: 2 | 4, values: readonly Value[], singly: readonly Value[]): void {
+    const excluded = new Set<Place>(singly.map((value) => this.#placeOf(value)));
+    for (const value of values) {
+      const place = this.#placeOf(value);
+      if (!excluded.has(place)) this.#vectors.set(place, count);
+    }
+  }
+
+  /** How many elements the vectors have as which a value is seen, if it is. */
+  vectorOf(value: Value): 2 | 4 | undefined {
+    return this.#vectors.get(this.#placeOf(value));
+  }
+
+  #placeOf(asked: Place): Place {
+    return this.#places.get(asked) ?? asked;
+  }
+
   /** The buffer of a place. `element` overrides the type of its elements, as vec4f. */
-  buffer(asked: Place, access: Access, element = this.#wordOf(dtypeOf(asked))): BufferCode {
-    const place = this.#places.get(asked) ?? asked;
+  buffer(asked: Place, access: Access, element = this.#elementOf(asked)): BufferCode {
+    const place = this.#placeOf(asked);
     const known = this.#buffers.find((other) => other.place === place && other.element === element);
     if (known !== undefined) {
       known.code.use(access);
@@ -106,13 +125,23 @@ export class Shader {
     const name = `b${this.#buffers.length}`;
     const code = new BufferCode(name, element, access, placeBytes(place), this.traits.bindingBytes);
     this.#buffers.push({ place, element, code });
-    if (element === 'f16') this.#features.add('f16');
+    if (element.includes('f16')) this.#features.add('f16');
     return code;
   }
 
   /** Whether two elements share a word, so that storing one of them takes more than an assignment. */
   shareWords(dtype: DType): boolean {
     return dtype === 'bf16' || (dtype === 'f16' && !this.traits.halves);
+  }
+
+  /** The type of the elements of a place's buffer: a vector, or the word that an element is stored in. */
+  #elementOf(place: Place): string {
+    const dtype = dtypeOf(place);
+    const word = this.#wordOf(dtype);
+    const lanes = this.#vectors.get(this.#placeOf(place));
+    if (lanes === undefined) return word;
+    const words = this.shareWords(dtype) ? lanes / 2 : lanes;
+    return words === 1 ? word : `vec${words}<${word}>`;
   }
 
   /** The word that an element is stored in. */
@@ -152,14 +181,55 @@ export class Shader {
 
   /** The element number `index` (an i32) of a value. */
   load(value: Value, index: string): string {
-    const { dtype } = value;
-    const buffer = this.buffer(value, 'read');
-    if (this.shareWords(dtype)) {
-      const word = buffer.read(`(${index}) >> 1u`);
+    const lanes = this.vectorOf(value);
+    if (lanes !== undefined) return this.elementOf(value, this.loadVector(value, index), `(${index}) & ${lanes - 1}`);
+    const word = this.buffer(value, 'read').read(this.shareWords(value.dtype) ? `(${index}) >> 1u` : index);
+    return this.#fromWord(value.dtype, word, `${index}`);
+  }
+
+  /** The vector in which element number `index` of a value lies. */
+  loadVector(value: Value, index: string): string {
+    return this.buffer(value, 'read').read(`(${index}) >> ${this.vectorOf(value) === 4 ? 2 : 1}u`);
+  }
+
+  /** An element of such a vector. */
+  elementOf(value: Value, vector: string, lane: number | string): string {
+    const shared = this.shareWords(value.dtype);
+    if (shared && this.vectorOf(value) === 2) return this.#fromWord(value.dtype, vector, `${lane}`);
+    const component = typeof lane === 'number' ? `${shared ? lane >> 1 : lane}` : shared ? `(${lane}) >> 1u` : lane;
+    return this.#fromWord(value.dtype, `${vector}[${component}]`, `${lane}`);
+  }
+
+  /** An element, the number of which tells halves that share a word apart. */
+  #fromWord(dtype: DType, word: string, index: string): string {
+    if (this.shareWords(dtype))
       return `${dtype === 'f16' ? 'widenF16' : 'widenBf16'}((${word} >> ((u32(${index}) & 1u) << 4u)) & 0xffffu)`;
-    }
-    if (dtype === 'f16') return `f32(${buffer.read(index)})`;
-    return dtype === 'bool' ? `(${buffer.read(index)} != 0u)` : buffer.read(index);
+    if (dtype === 'f16') return `f32(${word})`;
+    return dtype === 'bool' ? `(${word} != 0u)` : word;
+  }
+
+  /** Stores a vector, the first element of which has the number `index`. */
+  storeVector(value: Value, index: string, elements: readonly string[]): string {
+    const { dtype } = value;
+    const buffer = this.buffer(value, 'write');
+    const halves = elements.map((element) => narrow(dtype, element));
+    const words = this.shareWords(dtype)
+      ? halves.flatMap((half, i) => (i % 2 === 0 ? [`${half} | (${halves[i + 1]} << 16u)`] : []))
+      : elements.map((element) => this.#toWord(dtype, element));
+    const vector = words.length === 1 ? words.join() : `${buffer.element}(${words.join(', ')})`;
+    return buffer.write(`(${index}) >> ${elements.length === 4 ? 2 : 1}u`, vector);
+  }
+
+  /** An element in a word of its own. */
+  #toWord(dtype: DType, element: string): string {
+    if (dtype === 'f16') return `bitcast<vec2<f16>>(${narrow(dtype, element)}).x`;
+    return dtype === 'bool' ? `select(0u, 1u, ${element})` : element;
+  }
+
+  /** Declares that elements of a value are stored, which code that reads it too has to know before. */
+  prepareStore(value: Value): void {
+    const isAtomic = this.shareWords(value.dtype) && this.vectorOf(value) === undefined;
+    this.buffer(value, isAtomic ? 'atomic' : 'write');
   }
 
   /** Stores an element. A half may share its word with a neighbour, which another invocation may be storing. */
@@ -172,9 +242,7 @@ export class Shader {
 ${buffer.atomic('And', word, `~(0xffffu << ${shift})`)}
 ${buffer.atomic('Or', word, `${narrow(dtype, element)} << ${shift}`)}`;
     }
-    const buffer = this.buffer(value, 'write');
-    if (dtype === 'f16') return buffer.write(index, `bitcast<vec2<f16>>(${narrow(dtype, element)}).x`);
-    return buffer.write(index, dtype === 'bool' ? `select(0u, 1u, ${element})` : element);
+    return this.buffer(value, 'write').write(index, this.#toWord(dtype, element));
   }
 
   /** The finished kernel; `body` is that of the main function. */
