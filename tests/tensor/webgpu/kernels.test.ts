@@ -81,6 +81,72 @@ const rows: Readonly<Record<string, () => t.Tensor>> = {
   },
 };
 
+/** Rows of 8, 4, 2 and 1 neighbours that an invocation does together, and what keeps some of them from being a vector. */
+const neighbours: Readonly<Record<string, () => t.Tensor>> = {
+  'a row and a column': () => t.add(t.mul(whole([5, 8], 1), whole([8], 2)), whole([5, 1], 3)),
+  'a number for each channel': () => {
+    const x = t.reshape(whole([2, 8, 12], 1), [2, 8, 4, 3]);
+    return t.reshape(t.mul(x, t.reshape(whole([8], 2), [8, 1, 1])), [2, 2, 48]);
+  },
+  'a number for two neighbours': () => t.mul(whole([6, 4, 2], 1), whole([6, 4, 1], 2)),
+  'backwards and across': () => t.add(t.flip(whole([8, 8], 1)), t.transpose(whole([8, 8], 2))),
+  'slices that begin at 1 and at 4': () =>
+    t.add(t.slice(whole([3, 12], 1), [0, 1], [3, 9]), t.slice(whole([3, 12], 2), [0, 4], [3, 12])),
+  'joined at multiples of 4': () => t.neg(t.concat([whole([3, 8], 1), whole([3, 4], 2), whole([3, 12], 3)], 1)),
+  'joined elsewhere': () => t.neg(t.concat([whole([3, 7], 1), whole([3, 1], 2), whole([3, 4], 3)], 1)),
+  'with margins': () => {
+    const vectors = t.pad(
+      whole([3, 4], 1),
+      [
+        [1, 0],
+        [4, 8],
+      ],
+      1,
+    );
+    return t.add(
+      t.mul(
+        vectors,
+        t.pad(
+          whole([4, 13], 2),
+          [
+            [0, 0],
+            [1, 2],
+          ],
+          1,
+        ),
+      ),
+      1,
+    );
+  },
+  chosen: () => {
+    const [a, b] = [whole([4, 12], 1), whole([4, 12], 2)];
+    return t.where(t.less(a, b), a, t.mul(b, 2));
+  },
+  'truth values, kept': () => t.cast(t.cumsum(t.cast(t.less(whole([4, 12], 1), whole([12], 2)), 'i32'), 1), 'f32'),
+  'taken rows': () => t.mul(t.take(whole([9, 8], 1), t.cast(t.abs(whole([7], 2)), 'i32')), whole([7, 8], 3)),
+  'taken elements': () => t.take(whole([9, 8], 1), t.cast(t.abs(whole([8], 2)), 'i32'), 1),
+  'rows, and sums of them': () => {
+    const x = whole([5, 16], 1);
+    const most = t.sub(x, t.max(x, 1, { keepDims: true }));
+    return t.concat([most, t.sum(most, 1, { keepDims: true })], 1);
+  },
+  'sums of slices and of columns': () =>
+    t.add(t.sum(t.slice(whole([9, 24], 1), [0, 3], [9, 19]), 1), t.sum(whole([24, 9], 2), 0)),
+  'sums over two axes': () => t.sum(t.mul(whole([3, 6, 5, 8], 1), whole([6, 1, 8], 2)), [1, 3]),
+  ...Object.fromEntries(
+    (['f16', 'bf16'] as const).flatMap((dtype) =>
+      [16, 12, 10, 9].map((width): [string, () => t.Tensor] => [
+        `rows of ${width} ${dtype}`,
+        () => {
+          const x = t.cast(whole([5, width], 1), dtype);
+          const most = t.sub(x, t.max(x, 1, { keepDims: true }));
+          return t.cast(t.concat([t.add(most, t.cast(whole([width], 2), dtype)), t.mul(x, 2)], 1), 'f32');
+        },
+      ]),
+    ),
+  ),
+};
+
 if (adapter !== null) {
   const device = await WebGpuDevice.open();
   const { halves, subgroupSize } = device.traits;
@@ -92,7 +158,7 @@ if (adapter !== null) {
 describe.skipIf(adapter === null)('webgpu kernels', () => {
   for (const software of [true, false]) {
     const kind = software ? 'for CPUs' : 'for GPUs';
-    for (const [name, build] of [...Object.entries(contractions), ...Object.entries(rows)]) {
+    for (const [name, build] of Object.entries({ ...contractions, ...rows, ...neighbours })) {
       test(`${kind}: ${name}`, async () => {
         const device = await WebGpuDevice.open({ software });
         const [expected, actual] = [build(), build()];

@@ -94,3 +94,19 @@ test('rows are joined within subgroups where there are any', () => {
   expect(source(undefined)).not.toContain('subgroup');
   expect(source(32)).toMatch(/^enable subgroups;(.|\n)*subgroupShuffleXor\(\w+, 16u\)/);
 });
+
+test('neighbours are read and written as vectors where they are whole ones', () => {
+  const typesOf = (output: t.Tensor): string[] =>
+    planOf([output]).kernels.flatMap(({ kernel }) =>
+      [...kernel.source.matchAll(/> b\d+: array<(.*)>;/g)].map(([, type]) => type as string),
+    );
+  const f32 = 'vec4<f32>';
+  expect(typesOf(t.mul(leaf(5, 8), leaf(8)))).toEqual([f32, f32, f32]);
+  expect(typesOf(t.mul(leaf(5, 8), leaf(5, 1)))).toEqual([f32, f32, 'f32']);
+  expect(typesOf(t.mul(leaf(5, 6), leaf(6)))).toEqual(['vec2<f32>', 'vec2<f32>', 'vec2<f32>']);
+  expect(typesOf(t.mul(leaf(5, 9), leaf(9)))).toEqual(['f32', 'f32', 'f32']);
+  expect(typesOf(t.mul(t.transpose(leaf(8, 8)), leaf(8, 8)))).toEqual([f32, 'f32', f32]);
+  expect(typesOf(t.cast(leaf(5, 8), 'bf16'))).toEqual(['vec2<u32>', f32]);
+  expect(typesOf(t.cast(leaf(5, 6), 'bf16'))).toEqual(['u32', 'vec2<f32>']);
+  expect(typesOf(t.sum(leaf(50, 64), 1))).toEqual(['f32', f32]);
+});
