@@ -36,6 +36,8 @@ export interface Device {
   readonly dtypes: ReadonlySet<DType>;
   /** Copies storage to the device. */
   upload(dtype: DType, storage: StorageArray): DeviceBuffer;
+  /** Does what of a run can be done before its leaves are there; the run itself, of the same `order`, is then shorter. */
+  prepare?(run: Pick<Run, 'order' | 'outputs'>): void;
   /** Computes; a buffer for each output, in order. When it rejects, donated buffers may be lost, others not. */
   run(run: Run): Promise<readonly DeviceBuffer[]>;
   /** The kernels of a run; with `timed`, runs it and throws the results away. Devices without plans have none. */

@@ -1,7 +1,7 @@
 import { type Device, type DeviceBuffer, defaultDevice, type Run } from './device.ts';
 import { type StorageArray, toValues, type ValueArray } from './dtype.ts';
 import { TensorError } from './errors.ts';
-import { giveUp, leaf, place } from './placement.ts';
+import { computedOn, giveUp, leaf, markComputing, place } from './placement.ts';
 import { checkUsable, describe, sourceOf, type Tensor, typeOf } from './tensor.ts';
 import { flattenTree, mapTree } from './tree.ts';
 
@@ -15,14 +15,13 @@ export interface RealizeOptions {
   readonly device?: Device;
 }
 
-const none: readonly Tensor[] = [];
+/** Whether a tensor is to be computed still; one that is being computed is a leaf. */
+const isPending = (tensor: Tensor): boolean => sourceOf(tensor).kind === 'pending' && computedOn(tensor) === undefined;
 
 const inputsOf = (tensor: Tensor): readonly Tensor[] => {
   const source = sourceOf(tensor);
-  return source.kind === 'pending' ? source.node.inputs : none;
+  return source.kind === 'pending' ? source.node.inputs : [];
 };
-
-const isPending = (tensor: Tensor): boolean => sourceOf(tensor).kind === 'pending';
 
 /** What tensors are computed from, and from what in the end. */
 interface Graph {
@@ -34,10 +33,14 @@ interface Graph {
 /** Everything that the roots need; throws where something needed has been given up. */
 function traverse(roots: readonly Tensor[]): Graph {
   const found = new Set(roots);
-  for (const tensor of found) for (const input of inputsOf(tensor)) found.add(input);
   const pending: Tensor[] = [];
   const leaves: Tensor[] = [];
-  for (const tensor of found) (isPending(tensor) ? pending : leaves).push(tensor);
+  for (const tensor of found) {
+    if (isPending(tensor)) {
+      pending.push(tensor);
+      for (const input of inputsOf(tensor)) found.add(input);
+    } else leaves.push(tensor);
+  }
   // In the order of creation, which puts inputs before users, a backward pass runs from the last layer to the first,
   // whichever gradient is asked for first: so each cotangent lives as short as it can.
   pending.sort((a, b) => a.id - b.id);
@@ -54,13 +57,14 @@ function commonDevice(leaves: readonly Tensor[], asked: Device | undefined): Dev
   let found: { device: Device; leaf: Tensor } | undefined;
   for (const leaf of leaves) {
     const source = sourceOf(leaf);
-    if (source.kind !== 'placed') continue;
-    found ??= { device: source.device, leaf };
+    const its = source.kind === 'placed' ? source.device : computedOn(leaf);
+    if (its === undefined) continue;
+    found ??= { device: its, leaf };
     const device = asked ?? found.device;
-    if (source.device !== device) {
+    if (its !== device) {
       const other = asked === undefined ? `${describe(found.leaf)} is on another` : 'another was asked for';
       throw new TensorError(
-        `realize: ${describe(leaf)} is on one device ('${source.device.name}'), but ${other} ('${device.name}'); ` +
+        `realize: ${describe(leaf)} is on one device ('${its.name}'), but ${other} ('${device.name}'); ` +
           'bring it over with `await copy(tensor, { device })`',
       );
     }
@@ -110,12 +114,37 @@ function runOf(
   known: Graph,
   donated: ReadonlySet<DeviceBuffer> = new Set(),
 ): Run {
-  const isSame = known.pending.every(isPending) && known.leaves.every((leaf) => sourceOf(leaf).kind !== 'gone');
+  const isThere = (leaf: Tensor): boolean => ['host', 'placed'].includes(sourceOf(leaf).kind);
+  const isSame = known.pending.every(isPending) && known.leaves.every(isThere);
   const { pending, leaves } = isSame ? known : traverse(roots);
   commonDevice(leaves, device);
   for (const tensor of [...leaves, ...pending]) checkDType(device, tensor);
   placeLeaves(device, leaves);
   return { order: pending, outputs: roots.filter(isPending), donated };
+}
+
+/** Graphs that were looked at before the run that they are for, by one of their roots. */
+const prepared = new WeakMap<Tensor, { readonly roots: readonly Tensor[]; readonly graph: Graph }>();
+
+/** The graph of roots, which may have been looked at already. */
+function graphOf(roots: readonly Tensor[]): Graph {
+  const [first] = roots;
+  const known = first && prepared.get(first);
+  const isKnown = known?.roots.length === roots.length && known.roots.every((root, i) => root === roots[i]);
+  return isKnown ? known.graph : traverse(roots);
+}
+
+/**
+ * Reads the graph of a tree that `realize` will be asked for when what it is built on, which is being computed, is there.
+ * Worth its while where every step of a loop realizes one large graph.
+ */
+export function prepare(tree: unknown): void {
+  const roots = [...new Set(flattenTree(tree).map(({ tensor }) => tensor))];
+  const [first] = roots;
+  if (first === undefined) return;
+  const graph = traverse(roots);
+  prepared.set(first, { roots, graph });
+  commonDevice(graph.leaves, undefined)?.prepare?.({ order: graph.pending, outputs: roots.filter(isPending) });
 }
 
 /** Hands the run that would compute a tree to `job`, in its turn among the runs of the device. */
@@ -138,7 +167,7 @@ export async function realize<T>(tree: T, options: RealizeOptions = {}): Promise
   const roots = new Set(flattenTree(tree).map(({ tensor }) => tensor));
   const given = flattenTree(options.donate).filter(({ tensor }) => !roots.has(tensor));
   for (const { tensor } of given) checkUsable('realize: donate', tensor);
-  const graph = traverse([...roots]);
+  const graph = graphOf([...roots]);
   const device =
     commonDevice([...graph.leaves, ...given.map(({ tensor }) => tensor)], options.device) ?? (await defaultDevice());
   return enqueue(device, async () => {
@@ -157,7 +186,11 @@ export async function realize<T>(tree: T, options: RealizeOptions = {}): Promise
       if (source.kind === 'placed') buffers.add(source.buffer);
     }
     const run = runOf(device, [...roots], graph, buffers);
-    const results = await device.run(run);
+    markComputing(run.outputs, device);
+    const results = await device.run(run).catch((error: unknown) => {
+      markComputing(run.outputs, undefined);
+      throw error;
+    });
     run.outputs.forEach((tensor, i) => {
       place(tensor, device, results[i] as DeviceBuffer);
     });

@@ -50,6 +50,7 @@ export {
   dispose,
   item,
   type NestedValues,
+  prepare,
   type RealizeOptions,
   read,
   readStorage,

@@ -143,7 +143,12 @@ export async function pretrain(
   let next = training.step(state);
   while (step < settings.steps) {
     const { loss, ...after } = next;
-    next = await realizeWhile(next, state, async () => training.step(after));
+    next = await realizeWhile(
+      next,
+      state,
+      async () => training.step(after),
+      (later) => later,
+    );
     state = after;
     step++;
     const value = await item(loss);

@@ -80,6 +80,9 @@ interface Job<T> {
   readonly position: DataPosition;
 }
 
+/** What of a job is computed. */
+const resultsOf = <T>({ report, sum, update }: Job<T>) => ({ report, sum, update });
+
 /** Trains a policy and hands what was trained to `save`. While a job is computed, the graph of the next one is built. */
 export async function trainPolicy<T>(
   run: TrainRun,
@@ -211,8 +214,11 @@ export async function trainPolicy<T>(
       const { report, sum, update } = job;
       const after: PreferenceState<T> = update?.state ?? state;
       [step, part] = update === undefined ? [step, part + 1] : [step + 1, 0];
-      next = await realizeWhile({ report, sum, update }, job.donate, async () =>
-        step < totalSteps ? build(step, part, after, sum) : undefined,
+      next = await realizeWhile(
+        resultsOf(job),
+        job.donate,
+        async () => (step < totalSteps ? build(step, part, after, sum) : undefined),
+        (later) => later && resultsOf(later),
       );
       state = after;
       const loss = await item(report.loss);

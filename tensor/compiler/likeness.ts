@@ -1,5 +1,5 @@
 import { dtypeCode, type Value } from './program.ts';
-import { Rows } from './rows.ts';
+import { addAll, Rows } from './rows.ts';
 
 /**
  * What a list of values computes from memory, but for the names of what it reads: equal numbers for lists that one
@@ -25,7 +25,7 @@ export function likenesses(hasBuffer: (value: Value) => boolean) {
 
   const addType = ({ dtype, shape }: Value): void => {
     types.add(dtypeCode(dtype));
-    types.addAll(shape);
+    addAll(types, shape);
     rows.add(types.close());
   };
 

@@ -1,9 +1,10 @@
 import { type DType, dtypes, isHalf } from '../dtype.ts';
+import { computedOn } from '../placement.ts';
 import type { Attributes, Primitive } from '../primitives.ts';
 import type { Shape } from '../shape.ts';
 import { sourceOf, type Tensor } from '../tensor.ts';
 import { type Composite, compositionOf } from './compositions.ts';
-import { Rows } from './rows.ts';
+import { addAll, addFloat, type Row, Rows } from './rows.ts';
 
 /** A node of a program: like a pending tensor, but without identities, and equal nodes are one node. */
 export interface Value {
@@ -39,10 +40,10 @@ export const attributesOf = <P extends Primitive>(value: Value & { readonly prim
 
 type ValuePrimitive = Value['primitive'];
 
-const primitiveCodes = new Map<ValuePrimitive, number>();
+const primitiveCodes = new Map<string, number>();
 
 /** A number for a primitive, the same as long as the process runs. */
-function codeOf(primitive: ValuePrimitive): number {
+export function codeOf(primitive: Primitive | 'leaf'): number {
   const known = primitiveCodes.get(primitive);
   if (known !== undefined) return known;
   primitiveCodes.set(primitive, primitiveCodes.size);
@@ -54,7 +55,7 @@ export const dtypeCode = (dtype: DType): number => dtypeCodes.get(dtype) as numb
 const dtypeCodes: ReadonlyMap<DType, number> = new Map(dtypes.map((dtype, code) => [dtype, code]));
 
 /** Adds what attributes hold, all of it, such that what follows cannot be taken for a part of it. */
-function addAttribute(row: Rows, attribute: unknown): void {
+export function addAttribute(row: Row, attribute: unknown): void {
   if (typeof attribute === 'number') {
     // −0 is not 0 here.
     if ((attribute | 0) === attribute && !Object.is(attribute, -0)) {
@@ -62,7 +63,7 @@ function addAttribute(row: Rows, attribute: unknown): void {
       row.add(attribute);
     } else {
       row.add(1);
-      row.addFloat(attribute);
+      addFloat(row, attribute);
     }
   } else if (typeof attribute === 'boolean') row.add(attribute ? 2 : 3);
   else if (Array.isArray(attribute)) {
@@ -83,17 +84,25 @@ const noComposites: ReadonlySet<Composite> = new Set();
  * Reads a graph into a program. `order` holds the pending tensors, inputs before users. `composites` are the primitives
  * that the executor has no kernel for: what they are composed of takes their place.
  */
-export function readProgram(
+export const readProgram = (
+  order: readonly Tensor[],
+  outputs: readonly Tensor[],
+  composites?: ReadonlySet<Composite>,
+): Program => readGraph(order, outputs, composites).program;
+
+/** The same, and the tensors whose numbers are the program's `scalars`. */
+export function readGraph(
   order: readonly Tensor[],
   outputs: readonly Tensor[],
   composites: ReadonlySet<Composite> = noComposites,
-): Program {
+): { readonly program: Program; readonly constants: readonly Tensor[] } {
   const known = new Map<Tensor, Value>();
   const forms = new Rows();
   const nodes = new Rows();
   const values: Value[] = [];
   const leaves: Tensor[] = [];
   const scalars: number[] = [];
+  const constants: Tensor[] = [];
 
   const intern = (
     primitive: ValuePrimitive,
@@ -105,7 +114,7 @@ export function readProgram(
   ): Value => {
     forms.add(codeOf(primitive));
     forms.add(dtypeCode(dtype));
-    forms.addAll(shape);
+    addAll(forms, shape);
     addAttribute(forms, attributes);
     const form = forms.close();
     nodes.add(form);
@@ -119,17 +128,20 @@ export function readProgram(
     values.push(value);
     return value;
   };
-  const read = (tensor: Tensor): Value => {
+  /** Those of `order` are no leaves, even while they are computed. */
+  const read = (tensor: Tensor, isOrdered: boolean): Value => {
     const source = sourceOf(tensor);
     const { shape, dtype } = tensor;
-    if (source.kind !== 'pending') return intern('leaf', noInputs, noAttributes, leaves.push(tensor) - 1, shape, dtype);
+    if (source.kind !== 'pending' || (!isOrdered && computedOn(tensor) !== undefined))
+      return intern('leaf', noInputs, noAttributes, leaves.push(tensor) - 1, shape, dtype);
     const { primitive, attributes } = source.node;
     const composition = compositionOf(tensor, composites);
     if (composition !== undefined) return valueOf(composition);
-    const inputs = source.node.inputs.map(valueOf);
+    const inputs = source.node.inputs.map((input) => valueOf(input));
     if (primitive === 'variable' || primitive === 'custom') return inputs[0] as Value;
     if (source.node.primitive === 'constant') {
       const slot = scalars.push(source.node.attributes.value) - 1;
+      constants.push(tensor);
       return intern(primitive, inputs, noAttributes, slot, shape, dtype);
     }
     return (primitive === 'matmul' || primitive === 'conv') && isHalf(dtype)
@@ -148,16 +160,16 @@ export function readProgram(
     const wide = inputs.map((input) => converted(input, 'f32'));
     return converted(intern(primitive, wide, attributes, -1, shape, 'f32'), dtype);
   };
-  const valueOf = (tensor: Tensor): Value => {
+  const valueOf = (tensor: Tensor, isOrdered = false): Value => {
     const existing = known.get(tensor);
     if (existing !== undefined) return existing;
-    const value = read(tensor);
+    const value = read(tensor, isOrdered);
     known.set(tensor, value);
     return value;
   };
 
-  for (const tensor of order) valueOf(tensor);
-  const results = outputs.map(valueOf);
+  for (const tensor of order) valueOf(tensor, true);
+  const results = outputs.map((output) => valueOf(output));
   const key = `${forms.count} ${nodes.count} ${results.map(({ id }) => id).join()} ${forms}${nodes}`;
-  return { key, values, outputs: results, leaves, scalars };
+  return { program: { key, values, outputs: results, leaves, scalars }, constants };
 }

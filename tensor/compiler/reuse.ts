@@ -11,36 +11,79 @@ export interface MemoryTask {
   readonly kernel?: LoopKernel | undefined;
 }
 
-/** Which leaves' buffers an output may take over, once they are given up. */
-export interface Reuse {
-  /** For each output of a program, the leaves (by slot) that nobody reads any more when it is written. */
-  readonly takers: readonly ReadonlySet<number>[];
-}
-
 /**
- * Finds, for every output, the leaves whose buffers it could be written to: those that are last read in an earlier step,
- * or in the very step that writes the output, if each element is read before it is overwritten.
+ * Finds, for every output, the leaves whose buffers it could be written to: those of as many bytes that are last read in an
+ * earlier step, or in the very step that writes the output, if each element is read before it is overwritten; and that
+ * `suits` finds suitable.
  */
-export function findReuse(program: Program, tasks: readonly MemoryTask[]): Reuse {
+export function findReuse(
+  program: Program,
+  tasks: readonly MemoryTask[],
+  bytesOf: (value: Value) => number,
+  suits: (leaf: Value, output: Value) => boolean = () => true,
+): Reuse {
   const lastRead = new Map<Value, number>();
   const writer = new Map<Value, number[]>();
   tasks.forEach(({ reads, writes }, i) => {
     for (const value of reads) lastRead.set(value, i);
-    for (const value of writes) writer.set(value, [...(writer.get(value) ?? []), i]);
+    for (const value of writes) {
+      const known = writer.get(value);
+      if (known === undefined) writer.set(value, [i]);
+      else known.push(i);
+    }
   });
-  const leaves = program.values.filter((value) => value.primitive === 'leaf' && !program.outputs.includes(value));
+  const outputs = new Map(program.outputs.toReversed().map((output, i, { length }) => [output, length - 1 - i]));
+  const leaves = new Map<number, Value[]>();
+  for (const value of program.values) {
+    if (value.primitive !== 'leaf' || outputs.has(value)) continue;
+    const alike = leaves.get(bytesOf(value));
+    if (alike === undefined) leaves.set(bytesOf(value), [value]);
+    else alike.push(value);
+  }
   const takers = program.outputs.map((output, i) => {
     const [first, ...more] = writer.get(output) ?? [];
-    if (first === undefined || program.outputs.indexOf(output) !== i) return new Set<number>();
-    const fits = leaves.filter((leaf) => {
+    if (first === undefined || outputs.get(output) !== i) return [];
+    const fits = (leaves.get(bytesOf(output)) ?? []).filter((leaf) => {
       const last = lastRead.get(leaf) ?? -1;
-      return (
-        last < first || (last === first && more.length === 0 && overwritesInPlace(tasks[first]?.kernel, leaf, output))
-      );
+      const isFree =
+        last < first || (last === first && more.length === 0 && overwritesInPlace(tasks[first]?.kernel, leaf, output));
+      return isFree && suits(leaf, output);
     });
-    return new Set(fits.map(({ slot }) => slot));
+    return fits.map(({ slot }) => slot);
   });
-  return { takers };
+  return new Reuse(takers);
+}
+
+/** Which leaves' buffers the outputs of a program take over, once they are given up. */
+export class Reuse {
+  /** For each output, the leaves (by slot) that nobody reads any more when it is written. */
+  readonly #takers: readonly (readonly number[])[];
+  /** The slots that occur there, and what was last found for those that were given up: most often it is asked for again. */
+  readonly #slots: readonly number[];
+  #last: { readonly given: readonly boolean[]; readonly taken: readonly (number | undefined)[] } | undefined;
+
+  constructor(takers: readonly (readonly number[])[]) {
+    this.#takers = takers;
+    this.#slots = [...new Set(takers.flat())];
+  }
+
+  /** Gives each output the buffer of a leaf that is given up, where there is one; each buffer once. */
+  assign(isGiven: (slot: number) => boolean): readonly (number | undefined)[] {
+    const given = this.#slots.map(isGiven);
+    const last = this.#last;
+    if (last?.given.every((one, i) => one === given[i])) return last.taken;
+    const free = new Set(this.#slots.filter((_, i) => given[i]));
+    const taken = this.#takers.map((): number | undefined => undefined);
+    // Those that have the least choice choose first.
+    for (const [output, choice] of [...this.#takers.entries()].sort(([, a], [, b]) => a.length - b.length)) {
+      const slot = choice.find((one) => free.has(one));
+      if (slot === undefined) continue;
+      free.delete(slot);
+      taken[output] = slot;
+    }
+    this.#last = { given, taken };
+    return taken;
+  }
 }
 
 /** Whether a kernel loads a leaf only where, and not after, it stores the output. */
@@ -54,30 +97,6 @@ function overwritesInPlace(kernel: LoopKernel | undefined, leaf: Value, output: 
       (load) => load.from !== leaf || (i <= storing && load.kind === 'load' && keyOf(load.position) === keyOf(store)),
     ),
   );
-}
-
-/**
- * Gives each output the buffer of a leaf that is given up, where one fits; each buffer once. `sizes` are in bytes, and
- * `donated` says which leaves are given up.
- */
-export function assignReuse(
-  { takers }: Reuse,
-  outputBytes: readonly number[],
-  leafBytes: (slot: number) => number,
-  donated: (slot: number) => boolean,
-): (number | undefined)[] {
-  const taken = new Set<number>();
-  const slots = takers.map((): number | undefined => undefined);
-  // Those that have the least choice choose first.
-  for (const [output, choice] of [...takers.entries()].sort(([, a], [, b]) => a.size - b.size)) {
-    for (const slot of choice) {
-      if (taken.has(slot) || !donated(slot) || leafBytes(slot) !== outputBytes[output]) continue;
-      taken.add(slot);
-      slots[output] = slot;
-      break;
-    }
-  }
-  return slots;
 }
 
 /**

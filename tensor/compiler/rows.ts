@@ -1,3 +1,39 @@
+/** Where words are written. */
+export interface Row {
+  add(word: number): void;
+}
+
+/** Whole numbers in a row, which tell what something is. */
+export class Words implements Row {
+  #words = new Int32Array(1 << 10);
+  #end = 0;
+
+  add(word: number): void {
+    if (this.#end === this.#words.length) this.#words = enlarged(this.#words);
+    this.#words[this.#end++] = word;
+  }
+
+  /** Whether two rows are the same. */
+  equals(other: Words): boolean {
+    if (this.#end !== other.#end) return false;
+    for (let i = 0; i < this.#end; i++) if (this.#words[i] !== other.#words[i]) return false;
+    return true;
+  }
+}
+
+/** Adds several numbers, such that what follows cannot be taken for one of them. */
+export function addAll(row: Row, words: readonly number[]): void {
+  row.add(words.length);
+  for (let i = 0; i < words.length; i++) row.add(words[i] as number);
+}
+
+/** Adds a number of any kind, bit for bit. */
+export function addFloat(row: Row, value: number): void {
+  float[0] = value;
+  row.add(bits[0] as number);
+  row.add(bits[1] as number);
+}
+
 /**
  * Rows of whole numbers, each different one once. A row is written word by word and then closed, which gives its number:
  * that of the equal row before it, or the next one. So long descriptions are compared by comparing their numbers.
@@ -23,18 +59,6 @@ export class Rows {
     this.#words[this.#end++] = word;
     const mixed = Math.imul(this.#hash ^ word, 0x9e3779b1);
     this.#hash = mixed ^ (mixed >>> 15);
-  }
-
-  addAll(words: readonly number[]): void {
-    this.add(words.length);
-    for (let i = 0; i < words.length; i++) this.add(words[i] as number);
-  }
-
-  /** Adds a number of any kind, bit for bit. */
-  addFloat(value: number): void {
-    float[0] = value;
-    this.add(bits[0] as number);
-    this.add(bits[1] as number);
   }
 
   /** Ends the row; the next word begins another. */

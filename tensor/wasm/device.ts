@@ -1,6 +1,6 @@
 import { aligned } from '../compiler/arena.ts';
-import { type Program, readProgram, type Value } from '../compiler/program.ts';
-import { assignReuse } from '../compiler/reuse.ts';
+import type { Program, Value } from '../compiler/program.ts';
+import { ProgramReader } from '../compiler/reader.ts';
 import type { Device, DeviceBuffer, MemoryUse, Run } from '../device.ts';
 import { allocate, byteSize, type DType, dtypes, roundTo, type StorageArray } from '../dtype.ts';
 import { TensorError } from '../errors.ts';
@@ -60,6 +60,7 @@ export class WasmDevice implements Device {
   /** Beyond this many, the plan unused for longest goes. */
   readonly #mostPlans: number;
   readonly #plans = new Map<string, ReadyPlan>();
+  readonly #programs = new ProgramReader();
   #use = { bytes: 0, buffers: 0, peakBytes: 0, peakBuffers: 0 };
   #compiled = 0;
 
@@ -107,12 +108,16 @@ export class WasmDevice implements Device {
     return buffer;
   }
 
+  prepare(run: Pick<Run, 'order' | 'outputs'>): void {
+    this.#programs.of(run);
+  }
+
   async run(run: Run): Promise<readonly DeviceBuffer[]> {
     return (await this.#execute(run)).results;
   }
 
   async plan(run: Run, timed: boolean): Promise<PlanReport> {
-    const { plan } = await this.#planFor(readProgram(run.order, run.outputs));
+    const { plan } = await this.#planFor(this.#programs.of(run));
     const reports = plan.tasks.map(({ report }) => report);
     const summary = { device: this.description, workingBytes: plan.arenaBytes };
     if (!timed) return { ...summary, kernels: reports };
@@ -127,12 +132,9 @@ export class WasmDevice implements Device {
     return { ...summary, kernels };
   }
 
-  async #execute({
-    order,
-    outputs,
-    donated,
-  }: Run): Promise<{ results: readonly WasmBuffer[]; times: readonly number[] }> {
-    const program = readProgram(order, outputs);
+  async #execute(run: Run): Promise<{ results: readonly WasmBuffer[]; times: readonly number[] }> {
+    const { outputs, donated } = run;
+    const program = this.#programs.of(run);
     const { id, plan } = await this.#planFor(program);
     const leaves = program.leaves.map((tensor) => own(placedBuffer(tensor)));
     const results = this.#place(plan, outputs, leaves, donated);
@@ -175,7 +177,7 @@ export class WasmDevice implements Device {
     const leaf = (slot: number): WasmBuffer => leaves[slot] as WasmBuffer;
     // A run that may still be refused, for an index out of range, leaves what it was given untouched.
     const mayTake = (slot: number): boolean => plan.indexed.length === 0 && donated.has(leaf(slot));
-    const slots = assignReuse(plan.reuse, bytes, (slot) => leaf(slot).byteLength, mayTake);
+    const slots = plan.reuse.assign(mayTake);
     return outputs.map(({ dtype }, i) => {
       const slot = slots[i];
       if (slot === undefined) return this.#hold(dtype, bytes[i] as number);

@@ -110,7 +110,7 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
       phases.reduce((sum, steps) => sum + steps.length + 1, 0),
       program.scalars.length,
     ),
-    reuse: findReuse(program, tasks),
+    reuse: findReuse(program, tasks, bytesOf),
     indexed,
   };
 }

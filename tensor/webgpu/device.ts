@@ -1,5 +1,5 @@
-import { type Program, readProgram, type Value } from '../compiler/program.ts';
-import { assignReuse } from '../compiler/reuse.ts';
+import type { Program, Value } from '../compiler/program.ts';
+import { ProgramReader } from '../compiler/reader.ts';
 import type { Device, DeviceBuffer, MemoryUse, Run } from '../device.ts';
 import type { DType, StorageArray } from '../dtype.ts';
 import { TensorError } from '../errors.ts';
@@ -42,6 +42,7 @@ export class WebGpuDevice implements Device {
   /** Buffers that the host reads. */
   readonly #readable: BufferPool;
   readonly #plans: Plans;
+  readonly #programs = new ProgramReader(composites);
   #use = { bytes: 0, buffers: 0, peakBytes: 0, peakBuffers: 0 };
   #lost: TensorError | undefined;
   /** The first error that no call has been told of. */
@@ -97,12 +98,16 @@ export class WebGpuDevice implements Device {
     return held;
   }
 
+  prepare(run: Pick<Run, 'order' | 'outputs'>): void {
+    this.#programs.of(run);
+  }
+
   async run(run: Run): Promise<readonly DeviceBuffer[]> {
     return (await this.#execute(run, submitRun)).results;
   }
 
   async plan(run: Run, timed: boolean): Promise<PlanReport> {
-    const program = readProgram(run.order, run.outputs, composites);
+    const program = this.#programs.of(run);
     const plan = this.#plans.compiledFor(program).draft.plan([]);
     const workingBytes = plan.slots.reduce((sum, { bytes }) => sum + bytes, 0);
     if (!timed) return { device: this.description, workingBytes, kernels: plan.reports };
@@ -118,18 +123,18 @@ export class WebGpuDevice implements Device {
 
   /** Prepares a run and has it handed to the device by `start`. */
   async #execute<T>(
-    { order, outputs, donated }: Run,
+    run: Run,
     start: (device: GPUDevice, program: Program, ready: ReadyPlan, buffers: RunBuffers) => T,
   ): Promise<{ readonly results: readonly WebGpuBuffer[]; readonly done: Awaited<T> }> {
     await this.#settle();
-    const program = readProgram(order, outputs, composites);
+    const { outputs, donated } = run;
+    const program = this.#programs.of(run);
     const compiled = this.#plans.compiledFor(program);
     const { reuse, indexed } = compiled.draft;
     const leaves = program.leaves.map((tensor) => own(placedBuffer(tensor)));
     // A run that may still be refused, for an index out of range, leaves what it was given untouched.
     const mayTake = (slot: number): boolean => indexed.length === 0 && donated.has(leaves[slot] as WebGpuBuffer);
-    const sizes = outputs.map(({ dtype, size }) => deviceBytes(dtype, size));
-    const taken = assignReuse(reuse, sizes, (slot) => (leaves[slot] as WebGpuBuffer).byteLength, mayTake);
+    const taken = reuse.assign(mayTake);
     const ready = await this.#plans.planFor(compiled, taken);
     await this.#former;
     this.#checkUsable();

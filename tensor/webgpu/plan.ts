@@ -70,32 +70,30 @@ export function draftPlan(program: Program, options: TaskOptions): Draft {
   const indexed = program.values.filter(({ primitive }) => primitive === 'gather' || primitive === 'scatterAdd');
   const tasks = planTasks(program, indexed, options);
   const leaves = new Map(program.values.flatMap((value) => (value.primitive === 'leaf' ? [[value.slot, value]] : [])));
-  const reuse = findReuse(program, tasks);
   const writer = new Map(tasks.flatMap((task) => task.writes.map((value) => [value, task])));
   /** Whether a takeover makes a kernel write what it reads. */
-  const meet = (slot: number, output: number): boolean =>
-    writer.get(program.outputs[output] as Value)?.reads.has(leaves.get(slot) as Value) ?? false;
+  const meet = (leaf: Value, output: Value): boolean => writer.get(output)?.reads.has(leaf) ?? false;
   // A kernel sees a buffer once, so only as elements of one type, and other invocations must not read what one writes.
-  const takers = reuse.takers.map((slots, output) => {
-    const value = program.outputs[output] as Value;
-    const fits = (slot: number): boolean =>
-      !meet(slot, output) || (writer.get(value)?.isMap === true && leaves.get(slot)?.dtype === value.dtype);
-    return new Set([...slots].filter(fits));
-  });
-  const meeting = (taken: Taken) =>
-    taken.flatMap((slot, output) => (slot !== undefined && meet(slot, output) ? [{ slot, output }] : []));
+  const reuse = findReuse(
+    program,
+    tasks,
+    placeBytes,
+    (leaf, output) => !meet(leaf, output) || (writer.get(output)?.isMap === true && leaf.dtype === output.dtype),
+  );
+  const meeting = (taken: Taken): [Value, Value][] =>
+    taken.flatMap((slot, i): [Value, Value][] => {
+      const [leaf, output] = [leaves.get(slot ?? -1), program.outputs[i]];
+      return leaf !== undefined && output !== undefined && meet(leaf, output) ? [[leaf, output]] : [];
+    });
   return {
-    reuse: { takers },
+    reuse,
     indexed,
     inPlace: (taken) =>
       meeting(taken)
-        .map(({ slot, output }) => `${slot}>${output}`)
+        .map(([leaf, output]) => `${leaf.id}>${output.id}`)
         .join(),
     plan: (taken) => {
-      const places = meeting(taken).map(({ slot, output }): [Value, Value] => [
-        leaves.get(slot) as Value,
-        program.outputs[output] as Value,
-      ]);
+      const places = meeting(taken);
       const inPlace = (task: Task): ReadonlyMap<Place, Place> | undefined => {
         const own = places.filter(([, output]) => writer.get(output) === task);
         return own.length > 0 ? new Map(own) : undefined;

@@ -193,6 +193,46 @@ export function evaluation(device: DeviceOf): void {
     t.dispose([x, y]);
   });
 
+  test('a step that is prepared while the one before runs gives the same', async () => {
+    const step = (x: t.Tensor): t.Tensor => x.mul(2).add(1);
+    let x = t.tensor([1, 2], { device: device() });
+    let next = step(x);
+    for (let i = 0; i < 4; i++) {
+      const running = t.realize({ next }, { donate: x });
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      const later = step(next);
+      t.prepare({ later });
+      // Another run comes between.
+      const other = values(t.add(next, later));
+      await running;
+      expect(await other).toEqual([2, 3].map((x0) => 3 * (x0 * 2 ** (i + 1) - 1) + 1));
+      [x, next] = [next, later];
+    }
+    expect(await values(next)).toEqual([63, 95]);
+    t.dispose(x);
+  });
+
+  test('what was prepared on a run that failed is computed from the beginning, or refused', async () => {
+    const x = t.tensor([1, 2, 3], { device: device() });
+    const index = t.tensor([9], { dtype: 'i32', device: device() });
+    const bad = t.gather(x, index, 0);
+    const running = t.realize(bad);
+    running.catch(() => undefined);
+    await Promise.resolve();
+    const [later, fine] = [t.add(bad, 1), t.add(x, 1)];
+    t.prepare(later);
+    t.prepare(fine);
+    await expect(running).rejects.toThrow('gather: index 9');
+    await expect(t.realize(later)).rejects.toThrow('gather: index 9');
+    expect(await values(await t.realize(fine))).toEqual([2, 3, 4]);
+    t.prepare(t.mul(fine, 2));
+    const gone = t.mul(fine, 3);
+    t.prepare(gone);
+    t.dispose(fine);
+    await expect(t.realize(gone)).rejects.toThrow(/dispose/);
+    t.dispose([x, index]);
+  });
+
   test('a graph of 50,000 nodes in a row, and a wide one', async () => {
     let x = t.tensor([0], { device: device() });
     for (let i = 0; i < 50_000; i++) x = t.add(x, 1);

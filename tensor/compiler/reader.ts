@@ -1,0 +1,130 @@
+import type { Run } from '../device.ts';
+import { sourceOf, type Tensor } from '../tensor.ts';
+import type { Composite } from './compositions.ts';
+import { addAttribute, codeOf, dtypeCode, type Program, readGraph } from './program.ts';
+import { addAll, Words } from './rows.ts';
+
+type Graph = Pick<Run, 'order' | 'outputs'>;
+
+/** Graphs of fewer nodes are read sooner than they are compared. */
+const fewNodes = 64;
+/** How many graphs are remembered, those last seen. */
+const mostRecords = 16;
+
+/** A graph in words that are equal for graphs of equal programs, and what changes from one such graph to the next. */
+interface Description {
+  readonly words: Words;
+  /** In the order in which nodes use them. */
+  readonly leaves: readonly Tensor[];
+  /** In the order of the nodes. */
+  readonly constants: readonly { readonly tensor: Tensor; readonly value: number }[];
+}
+
+/** A graph that was read, without its tensors. */
+interface GraphRecord {
+  readonly words: Words;
+  readonly program: Omit<Program, 'leaves'>;
+  /** For each leaf of the description, where it is among those of the program, if it is. */
+  readonly leafSlots: readonly (number | undefined)[];
+  /** For each constant of the description, where its number is among those of the program. */
+  readonly scalarSlots: readonly number[];
+}
+
+/**
+ * Reads the programs of runs. One is read once, and known by its list of pending tensors. A graph that is like one that
+ * was read before, as in every step of a training, is only described and compared.
+ */
+export class ProgramReader {
+  readonly #composites: ReadonlySet<Composite> | undefined;
+  readonly #known = new WeakMap<readonly Tensor[], Program>();
+  #records: readonly GraphRecord[] = [];
+
+  constructor(composites?: ReadonlySet<Composite>) {
+    this.#composites = composites;
+  }
+
+  of(graph: Graph): Program {
+    const known = this.#known.get(graph.order);
+    if (known !== undefined) return known;
+    const program =
+      graph.order.length < fewNodes
+        ? readGraph(graph.order, graph.outputs, this.#composites).program
+        : this.#recall(graph);
+    this.#known.set(graph.order, program);
+    return program;
+  }
+
+  #recall(graph: Graph): Program {
+    const description = describeGraph(graph);
+    const known = this.#records.find(({ words }) => words.equals(description.words));
+    if (known !== undefined) {
+      this.#records = [known, ...this.#records.filter((other) => other !== known)];
+      return programLike(known, description);
+    }
+    const { program, constants } = readGraph(graph.order, graph.outputs, this.#composites);
+    this.#records = [recordOf(description, program, constants), ...this.#records].slice(0, mostRecords);
+    return program;
+  }
+}
+
+/** Describes a graph: its operators with what they are given, nodes being numbered from 0 and leaves −1, −2, …. */
+function describeGraph({ order, outputs }: Graph): Description {
+  const words = new Words();
+  const leaves: Tensor[] = [];
+  const constants: { tensor: Tensor; value: number }[] = [];
+  const places = new Map<Tensor, number>();
+  const placeOf = (tensor: Tensor): number => {
+    const known = places.get(tensor);
+    if (known !== undefined) return known;
+    const place = -leaves.push(tensor);
+    places.set(tensor, place);
+    return place;
+  };
+  const addType = ({ dtype, shape }: Tensor): void => {
+    words.add(dtypeCode(dtype));
+    addAll(words, shape);
+  };
+  for (let i = 0; i < order.length; i++) {
+    const tensor = order[i] as Tensor;
+    const source = sourceOf(tensor);
+    if (source.kind !== 'pending') throw new Error(`tensor #${tensor.id} is not pending`);
+    const { node } = source;
+    words.add(codeOf(node.primitive));
+    addType(tensor);
+    words.add(node.inputs.length);
+    for (const input of node.inputs) words.add(placeOf(input));
+    if (node.primitive === 'constant') constants.push({ tensor, value: node.attributes.value });
+    // What these have in their attributes is no concern of a program's.
+    else if (node.primitive !== 'variable' && node.primitive !== 'custom') addAttribute(words, node.attributes);
+    places.set(tensor, i);
+  }
+  words.add(outputs.length);
+  for (const output of outputs) words.add(placeOf(output));
+  for (const leaf of leaves) addType(leaf);
+  return { words, leaves, constants };
+}
+
+function recordOf({ words, leaves, constants }: Description, program: Program, read: readonly Tensor[]): GraphRecord {
+  const { leaves: programLeaves, ...rest } = program;
+  const leafSlots = new Map(programLeaves.map((leaf, slot) => [leaf, slot]));
+  const scalarSlots = new Map(read.map((constant, slot) => [constant, slot]));
+  return {
+    words,
+    program: rest,
+    leafSlots: leaves.map((leaf) => leafSlots.get(leaf)),
+    scalarSlots: constants.map(({ tensor }) => scalarSlots.get(tensor) as number),
+  };
+}
+
+/** The program of a record with other leaves and numbers. */
+function programLike({ program, leafSlots, scalarSlots }: GraphRecord, { leaves, constants }: Description): Program {
+  const scalars = [...program.scalars];
+  constants.forEach(({ value }, i) => {
+    scalars[scalarSlots[i] as number] = value;
+  });
+  const own: Tensor[] = [];
+  leafSlots.forEach((slot, i) => {
+    if (slot !== undefined) own[slot] = leaves[i] as Tensor;
+  });
+  return { ...program, leaves: own, scalars };
+}
