@@ -1,7 +1,7 @@
 import { type Device, type DeviceBuffer, defaultDevice, type Run } from './device.ts';
 import { type StorageArray, toValues, type ValueArray } from './dtype.ts';
 import { TensorError } from './errors.ts';
-import { computedOn, giveUp, leaf, markComputing, place } from './placement.ts';
+import { computedOn, giveUp, leaf, place, whileComputing } from './placement.ts';
 import { checkUsable, describe, sourceOf, type Tensor, typeOf } from './tensor.ts';
 import { flattenTree, mapTree } from './tree.ts';
 
@@ -186,11 +186,7 @@ export async function realize<T>(tree: T, options: RealizeOptions = {}): Promise
       if (source.kind === 'placed') buffers.add(source.buffer);
     }
     const run = runOf(device, [...roots], graph, buffers);
-    markComputing(run.outputs, device);
-    const results = await device.run(run).catch((error: unknown) => {
-      markComputing(run.outputs, undefined);
-      throw error;
-    });
+    const results = await whileComputing(run.outputs, device, device.run(run));
     run.outputs.forEach((tensor, i) => {
       place(tensor, device, results[i] as DeviceBuffer);
     });

@@ -1,7 +1,7 @@
 import type { Device, DeviceBuffer } from './device.ts';
 import type { DType, StorageArray } from './dtype.ts';
 import type { Shape } from './shape.ts';
-import { settle, sourceOf, Tensor } from './tensor.ts';
+import { settle, Tensor } from './tensor.ts';
 
 /** Frees the buffers of leaves that nobody holds any more. Only a safety net: it does not run while a loop is busy. */
 const abandoned = new FinalizationRegistry<{ device: Device; buffer: DeviceBuffer }>(({ device, buffer }) => {
@@ -14,22 +14,24 @@ export function place(tensor: Tensor, device: Device, buffer: DeviceBuffer): voi
   abandoned.register(tensor, { device, buffer }, tensor);
 }
 
-const computing = new WeakMap<Tensor, Device>();
+const computing = new Map<Tensor, Device>();
 
 /**
- * Says on which device the values of pending tensors are being computed, until they are placed; `undefined` where that has
- * failed. To graphs that are built on them meanwhile they are leaves.
+ * Awaits the values of pending tensors, which a device is computing. To graphs that are built on the tensors meanwhile they
+ * are leaves.
  */
-export function markComputing(tensors: Iterable<Tensor>, device: Device | undefined): void {
-  for (const tensor of tensors) {
-    if (device === undefined) computing.delete(tensor);
-    else computing.set(tensor, device);
+export async function whileComputing<T>(tensors: readonly Tensor[], device: Device, running: Promise<T>): Promise<T> {
+  for (const tensor of tensors) computing.set(tensor, device);
+  try {
+    return await running;
+  } finally {
+    for (const tensor of tensors) computing.delete(tensor);
   }
 }
 
 /** The device that is computing a tensor's value, if one is. */
 export const computedOn = (tensor: Tensor): Device | undefined =>
-  sourceOf(tensor).kind === 'pending' ? computing.get(tensor) : undefined;
+  computing.size === 0 ? undefined : computing.get(tensor);
 
 /** Makes a tensor unusable. Its buffer, if it has one, is the caller's to free. */
 export function giveUp(tensor: Tensor, why: string): void {
