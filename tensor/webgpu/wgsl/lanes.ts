@@ -48,6 +48,7 @@ export class Lanes {
     const scalars = [...new Set(stages.flatMap(({ scalar }) => [...allParts(scalar)]))];
     const stores = stages.flatMap(({ store, value }, stage) => (store === undefined ? [] : [{ stage, value, store }]));
     const storesAlong = stores.filter(({ stage }) => isAlong(stage));
+    const storesBeside = stores.filter(({ stage }) => !isAlong(stage));
     // The store of a half that shares its word with another takes two atomic operations.
     const hasHalves = storesAlong.some(({ value }) => shader.shareWords(value.dtype));
     for (const choice of choices) {
@@ -61,10 +62,11 @@ export class Lanes {
       const loaded = scalars.flatMap((scalar) =>
         scalar.kind === 'load' && fits(scalar.from, scalar.position) ? [scalar.from] : [],
       );
-      const stored = storesAlong.flatMap(({ value, store }) => (fits(value, store) ? [value] : []));
+      const stored = storesAlong.filter(({ value, store }) => fits(value, store));
       if ((storesAlong.length === 0 ? loaded : stored).length === 0) continue;
-      const singly = stores.flatMap(({ value }) => (stored.includes(value) ? [] : [value]));
-      shader.useVectors(count === 2 ? 2 : 4, [...loaded, ...stored], singly);
+      const singly = [...storesBeside, ...storesAlong.filter((one) => !stored.includes(one))];
+      const valuesOf = (list: typeof stores): Value[] => list.map(({ value }) => value);
+      shader.useVectors(count === 2 ? 2 : 4, [...loaded, ...valuesOf(stored)], valuesOf(singly));
       return lanes;
     }
     return new Lanes(1, loop, isAlong);
