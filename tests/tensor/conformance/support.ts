@@ -122,13 +122,15 @@ export function whole(shape: readonly number[], seed: number, from = -4, to = 4)
   return { shape, data: Array.from({ length: product(shape) }, () => from + Math.floor(random() * (to - from + 1))) };
 }
 
-/** A property over arbitrary inputs; fewer runs where one is expensive. */
-export const holds = <T extends [unknown, ...unknown[]]>(
+/** A property over arbitrary inputs; fewer runs where one is expensive, as on WebGPU, whose shaders take long to compile. */
+export async function holds<T extends [unknown, ...unknown[]]>(
   arbitraries: { [K in keyof T]: fc.Arbitrary<T[K]> },
   f: (...values: T) => Promise<void>,
   runs = 40,
-): Promise<void> =>
-  fc.assert(
+): Promise<void> {
+  const { name } = await defaultDevice();
+  await fc.assert(
     fc.asyncProperty(fc.tuple(...arbitraries) as unknown as fc.Arbitrary<T>, (values) => f(...values)),
-    { numRuns: runs },
+    { numRuns: name === 'webgpu' ? Math.ceil(runs / 2) : runs },
   );
+}
