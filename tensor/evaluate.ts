@@ -2,7 +2,7 @@ import { type Device, type DeviceBuffer, defaultDevice, type Run } from './devic
 import { type StorageArray, toValues, type ValueArray } from './dtype.ts';
 import { TensorError } from './errors.ts';
 import { computedOn, giveUp, leaf, place, whileComputing } from './placement.ts';
-import { checkUsable, describe, sourceOf, type Tensor, typeOf } from './tensor.ts';
+import { checkUsable, describe, type Source, sourceOf, type Tensor, typeOf } from './tensor.ts';
 import { flattenTree, mapTree } from './tree.ts';
 
 export interface RealizeOptions {
@@ -114,8 +114,8 @@ function runOf(
   known: Graph,
   donated: ReadonlySet<DeviceBuffer> = new Set(),
 ): Run {
-  const isThere = (leaf: Tensor): boolean => ['host', 'placed'].includes(sourceOf(leaf).kind);
-  const isSame = known.pending.every(isPending) && known.leaves.every(isThere);
+  const isThere = ({ kind }: Source): boolean => kind === 'host' || kind === 'placed';
+  const isSame = known.pending.every(isPending) && known.leaves.every((leaf) => isThere(sourceOf(leaf)));
   const { pending, leaves } = isSame ? known : traverse(roots);
   commonDevice(leaves, device);
   for (const tensor of [...leaves, ...pending]) checkDType(device, tensor);
@@ -123,13 +123,14 @@ function runOf(
   return { order: pending, outputs: roots.filter(isPending), donated };
 }
 
-/** Graphs that were looked at before the run that they are for, by one of their roots. */
+/** Graphs that were looked at before the run that they are for, by one of their roots; that run takes them out. */
 const prepared = new WeakMap<Tensor, { readonly roots: readonly Tensor[]; readonly graph: Graph }>();
 
 /** The graph of roots, which may have been looked at already. */
 function graphOf(roots: readonly Tensor[]): Graph {
   const [first] = roots;
   const known = first && prepared.get(first);
+  if (first !== undefined) prepared.delete(first);
   const isKnown = known?.roots.length === roots.length && known.roots.every((root, i) => root === roots[i]);
   return isKnown ? known.graph : traverse(roots);
 }

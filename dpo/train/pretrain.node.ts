@@ -143,12 +143,7 @@ export async function pretrain(
   let next = training.step(state);
   while (step < settings.steps) {
     const { loss, ...after } = next;
-    next = await realizeWhile(
-      next,
-      state,
-      async () => training.step(after),
-      (later) => later,
-    );
+    next = await realizeWhile(next, state, async () => training.step(after));
     state = after;
     step++;
     const value = await item(loss);

@@ -1,5 +1,5 @@
-import { dtypeCode, type Value } from './program.ts';
-import { addAll, Rows } from './rows.ts';
+import { addType, type Value } from './program.ts';
+import { Rows } from './rows.ts';
 
 /**
  * What a list of values computes from memory, but for the names of what it reads: equal numbers for lists that one
@@ -23,9 +23,8 @@ export function likenesses(hasBuffer: (value: Value) => boolean) {
   const rows = new Rows();
   const types = new Rows();
 
-  const addType = ({ dtype, shape }: Value): void => {
-    types.add(dtypeCode(dtype));
-    addAll(types, shape);
+  const addTypeOf = ({ dtype, shape }: Value): void => {
+    addType(types, dtype, shape);
     rows.add(types.close());
   };
 
@@ -41,7 +40,7 @@ export function likenesses(hasBuffer: (value: Value) => boolean) {
       added.set(one, names.size + added.size);
       rows.add(isLoaded ? loaded : computed);
       if (isLoaded) {
-        addType(one);
+        addTypeOf(one);
         return;
       }
       rows.add(one.form);

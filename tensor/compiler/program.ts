@@ -50,9 +50,17 @@ export function codeOf(primitive: Primitive | 'leaf'): number {
   return primitiveCodes.size - 1;
 }
 
-/** A number for a dtype. */
-export const dtypeCode = (dtype: DType): number => dtypeCodes.get(dtype) as number;
 const dtypeCodes: ReadonlyMap<DType, number> = new Map(dtypes.map((dtype, code) => [dtype, code]));
+
+/** Adds a dtype and a shape. */
+export function addType(row: Row, dtype: DType, shape: Shape): void {
+  row.add(dtypeCodes.get(dtype) as number);
+  addAll(row, shape);
+}
+
+/** Where each output of a program is, for those that are several times where it is first. */
+export const outputIndices = ({ outputs }: Program): Map<Value, number> =>
+  new Map([...outputs.entries()].reverse().map(([i, output]) => [output, i]));
 
 /** Adds what attributes hold, all of it, such that what follows cannot be taken for a part of it. */
 export function addAttribute(row: Row, attribute: unknown): void {
@@ -113,8 +121,7 @@ export function readGraph(
     dtype: DType,
   ): Value => {
     forms.add(codeOf(primitive));
-    forms.add(dtypeCode(dtype));
-    addAll(forms, shape);
+    addType(forms, dtype, shape);
     addAttribute(forms, attributes);
     const form = forms.close();
     nodes.add(form);

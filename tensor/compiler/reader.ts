@@ -1,8 +1,8 @@
 import type { Run } from '../device.ts';
 import { sourceOf, type Tensor } from '../tensor.ts';
 import type { Composite } from './compositions.ts';
-import { addAttribute, codeOf, dtypeCode, type Program, readGraph } from './program.ts';
-import { addAll, Words } from './rows.ts';
+import { addAttribute, addType, codeOf, type Program, readGraph } from './program.ts';
+import { Words } from './rows.ts';
 
 type Graph = Pick<Run, 'order' | 'outputs'>;
 
@@ -80,17 +80,13 @@ function describeGraph({ order, outputs }: Graph): Description {
     places.set(tensor, place);
     return place;
   };
-  const addType = ({ dtype, shape }: Tensor): void => {
-    words.add(dtypeCode(dtype));
-    addAll(words, shape);
-  };
   for (let i = 0; i < order.length; i++) {
     const tensor = order[i] as Tensor;
     const source = sourceOf(tensor);
     if (source.kind !== 'pending') throw new Error(`tensor #${tensor.id} is not pending`);
     const { node } = source;
     words.add(codeOf(node.primitive));
-    addType(tensor);
+    addType(words, tensor.dtype, tensor.shape);
     words.add(node.inputs.length);
     for (const input of node.inputs) words.add(placeOf(input));
     if (node.primitive === 'constant') constants.push({ tensor, value: node.attributes.value });
@@ -100,7 +96,7 @@ function describeGraph({ order, outputs }: Graph): Description {
   }
   words.add(outputs.length);
   for (const output of outputs) words.add(placeOf(output));
-  for (const leaf of leaves) addType(leaf);
+  for (const { dtype, shape } of leaves) addType(words, dtype, shape);
   return { words, leaves, constants };
 }
 

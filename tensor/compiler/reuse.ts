@@ -1,6 +1,6 @@
 import type { LoopKernel } from './kernel.ts';
 import { keyOf } from './position.ts';
-import type { Program, Value } from './program.ts';
+import { outputIndices, type Program, type Value } from './program.ts';
 import { loadsOf } from './scalars.ts';
 
 /** One step of a plan, as far as memory goes. */
@@ -26,13 +26,9 @@ export function findReuse(
   const writer = new Map<Value, number[]>();
   tasks.forEach(({ reads, writes }, i) => {
     for (const value of reads) lastRead.set(value, i);
-    for (const value of writes) {
-      const known = writer.get(value);
-      if (known === undefined) writer.set(value, [i]);
-      else known.push(i);
-    }
+    for (const value of writes) writer.set(value, [...(writer.get(value) ?? []), i]);
   });
-  const outputs = new Map(program.outputs.toReversed().map((output, i, { length }) => [output, length - 1 - i]));
+  const outputs = outputIndices(program);
   const leaves = new Map<number, Value[]>();
   for (const value of program.values) {
     if (value.primitive !== 'leaf' || outputs.has(value)) continue;

@@ -1,5 +1,5 @@
 import { packLifetimes } from '../compiler/arena.ts';
-import type { Program, Value } from '../compiler/program.ts';
+import { outputIndices, type Program, type Value } from '../compiler/program.ts';
 import { findReuse, findShadows, type Reuse } from '../compiler/reuse.ts';
 import { schedule } from '../compiler/schedule.ts';
 import { byteSize } from '../dtype.ts';
@@ -68,7 +68,7 @@ const blockOf = ({ values, slots, gathers }: KernelCode) => ({
 export function compilePlan(program: Program, memory: MemoryImport, fuse: boolean): Plan {
   const { kernels, buffers } = schedule(program, { mostLoads: 24, fuse });
   const tasks = planTasks(kernels, buffers);
-  const outputAt = new Map<Value, number>([...program.outputs.entries()].reverse().map(([i, output]) => [output, i]));
+  const outputAt = outputIndices(program);
   const shadows = shadowsOf(tasks, new Set(program.outputs));
   const { arena, scratch, bytes: arenaBytes } = placeValues(tasks, new Set([...outputAt.keys(), ...shadows.keys()]));
   const table = new TableWriter((stored) => {

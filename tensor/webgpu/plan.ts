@@ -1,5 +1,5 @@
 import type { Composite } from '../compiler/compositions.ts';
-import type { Program, Value } from '../compiler/program.ts';
+import { outputIndices, type Program, type Value } from '../compiler/program.ts';
 import { findReuse, type Reuse } from '../compiler/reuse.ts';
 import { roundTo } from '../dtype.ts';
 import type { KernelReport } from '../explain.ts';
@@ -108,7 +108,7 @@ function assemble(program: Program, tasks: readonly Task[], kernelsOf: (task: Ta
   const kernels = ofTask.map(({ kernel }) => kernel);
   const { slotOf, slots } = placeValues(kernels, new Set(program.outputs));
   // Of equal outputs, the first is written and copied.
-  const outputAt = new Map<Place, number>([...program.outputs.entries()].reverse().map(([i, output]) => [output, i]));
+  const outputAt = outputIndices(program);
   const spotOf = (place: Place): Spot => {
     if ('primitive' in place) {
       const index = outputAt.get(place);

@@ -7,6 +7,7 @@ import {
   type DeviceBuffer,
   dispose,
   openDevice,
+  prepare,
   read,
   realize,
   type Tensor,
@@ -74,4 +75,15 @@ test('a realized tensor lets go of the graph behind it', async () => {
   // Compared outside of the expectation, whose failure would hold on to the tensor.
   await eventually(() => expect(input.deref() === undefined).toBe(true));
   expect(Array.from(await read(result))).toEqual([3]);
+});
+
+test('a graph that was prepared is let go when it was realized', async () => {
+  const device = await openDevice('reference');
+  const kept = await (async () => {
+    const next = add(tensor([1], { device }), 1);
+    prepare(next);
+    return realize(next);
+  })();
+  await eventually(() => expect(device.memory().buffers).toBe(1));
+  dispose(kept);
 });

@@ -1,6 +1,6 @@
 /**
  * Exponentials and what is made of them, in f32. WGSL's own functions are rough, so these are polynomials of ours, with
- * the coefficients and the reasoning of the WebAssembly executor (tensor/wasm/math).
+ * the coefficients and the reasoning of the WebAssembly executor (tensor/wasm/math), but for the hyperbolic tangent.
  */
 export const exponentials = {
   // 2^n for n in [-126, 127].

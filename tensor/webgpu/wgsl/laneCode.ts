@@ -32,12 +32,13 @@ export class LaneCode {
   ): { readonly start: string; readonly code: LaneCode } {
     const { loop } = lanes;
     const first = loop && context.loops.get(loop);
-    const { names, start } = first === undefined ? { names: [''], start: '' } : lanes.nameLoop(context.shader, first);
-    const all = names.map(
+    const others = Array.from({ length: lanes.count - 1 }, () => context.shader.name());
+    const start = others.map((name, i) => `let ${name} = ${first} + ${i + 1};\n`).join('');
+    const all = [first, ...others].map(
       (name, lane): Lane => ({
         context: {
           ...context,
-          loops: loop === undefined ? context.loops : new Map(context.loops).set(loop, name),
+          loops: loop && name ? new Map(context.loops).set(loop, name) : context.loops,
           stage: (stage) => made.get(stage)?.[lane] ?? context.stage(stage),
         },
         computed: new Computed(known),

@@ -124,13 +124,4 @@ export class Lanes {
       return (!Number.isFinite(low) || low % this.count === 0) && (high + 1) % this.count === 0;
     });
   }
-
-  /** Names of the loop in the lanes, given that of the first. */
-  nameLoop(shader: Shader, first: string): { readonly names: readonly string[]; readonly start: string } {
-    const others = Array.from({ length: this.count - 1 }, () => shader.name());
-    return {
-      names: [first, ...others],
-      start: others.map((name, i) => `let ${name} = ${first} + ${i + 1};\n`).join(''),
-    };
-  }
 }

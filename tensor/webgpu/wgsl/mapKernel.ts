@@ -6,6 +6,7 @@ import { decode, type LoopOptions, nameLoops, product } from './loops.ts';
 import type { KernelContext } from './scalarCode.ts';
 import { type Kernel, Shader } from './shader.ts';
 
+/** Invocations in a group. */
 const mapSize = 64;
 
 /** An invocation for each element, or for neighbours that it does together. */
@@ -31,10 +32,9 @@ export function mapKernel(kernel: LoopKernel, { traits, reportNumber, inPlace }:
     return store === undefined ? computed : computed + code.store(value, store, names);
   });
   const units = product(all) / lanes.count;
-  const element = lanes.count === 1 ? 'unit' : `unit * ${lanes.count}u`;
   const text = `let unit = u32(group * ${mapSize} + local);
 if (unit >= ${units}u) { return; }
-let element = ${element};
+let element = unit * ${lanes.count}u;
 ${decode('element', all, context)}${start}${body.join('')}`;
   return shader.finish(describeLoops(kernel), mapSize, Math.ceil(units / mapSize), text);
 }

@@ -124,14 +124,11 @@ function rowKernel(
       .map((part) => hoist(part, computed))
       .join('');
   };
-  const store = (stage: Stage, name: string): string =>
-    isStored(stage) && stage.store !== undefined
-      ? `${shader.store(stage.value, movablePosition(context, stage.store), name)}\n`
-      : '';
   /** A store that one invocation of the row does. */
   const storeRow = (stage: Stage, name: string): string => {
-    const code = store(stage, name);
-    return alone || code === '' ? code : `if (local == 0) {\n${code}}\n`;
+    if (stage.store === undefined || !isStored(stage)) return '';
+    const code = `${shader.store(stage.value, movablePosition(context, stage.store), name)}\n`;
+    return alone ? code : `if (local == 0) {\n${code}}\n`;
   };
   /** What a reduction ends with: its result, or that of a part in the place of that part. */
   const end = (stage: Stage, index: number, total: Total): string => {

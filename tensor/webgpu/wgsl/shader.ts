@@ -184,7 +184,7 @@ export class Shader {
     const lanes = this.vectorOf(value);
     if (lanes !== undefined) return this.elementOf(value, this.loadVector(value, index), `(${index}) & ${lanes - 1}`);
     const word = this.buffer(value, 'read').read(this.shareWords(value.dtype) ? `(${index}) >> 1u` : index);
-    return this.#fromWord(value.dtype, word, `${index}`);
+    return this.#element(value.dtype, word, index);
   }
 
   /** The vector in which element number `index` of a value lies. */
@@ -195,13 +195,13 @@ export class Shader {
   /** An element of such a vector. */
   elementOf(value: Value, vector: string, lane: number | string): string {
     const shared = this.shareWords(value.dtype);
-    if (shared && this.vectorOf(value) === 2) return this.#fromWord(value.dtype, vector, `${lane}`);
-    const component = typeof lane === 'number' ? `${shared ? lane >> 1 : lane}` : shared ? `(${lane}) >> 1u` : lane;
-    return this.#fromWord(value.dtype, `${vector}[${component}]`, `${lane}`);
+    if (shared && this.vectorOf(value) === 2) return this.#element(value.dtype, vector, `${lane}`);
+    const component = shared ? `(${lane}) >> 1u` : lane;
+    return this.#element(value.dtype, `${vector}[${component}]`, `${lane}`);
   }
 
   /** An element, the number of which tells halves that share a word apart. */
-  #fromWord(dtype: DType, word: string, index: string): string {
+  #element(dtype: DType, word: string, index: string): string {
     if (this.shareWords(dtype))
       return `${dtype === 'f16' ? 'widenF16' : 'widenBf16'}((${word} >> ((u32(${index}) & 1u) << 4u)) & 0xffffu)`;
     if (dtype === 'f16') return `f32(${word})`;
