@@ -15,36 +15,32 @@ export const aligned = (bytes: number): number => Math.ceil(bytes / alignment) *
  * beside those that are alive with it. Larger ones choose first.
  */
 export function packLifetimes(lifetimes: readonly Lifetime[]): { offsets: number[]; bytes: number } {
-  const offsets = new Array<number>(lifetimes.length).fill(0);
+  const count = lifetimes.length;
+  const offsets = new Array<number>(count).fill(0);
+  const bySize = lifetimes.flatMap(({ bytes }, i) => (bytes > 0 ? [i] : []));
+  const [from, to] = [Int32Array.from(lifetimes, (one) => one.from), Int32Array.from(lifetimes, (one) => one.to)];
+  const bytes = Float64Array.from(lifetimes, (one) => one.bytes);
+  bySize.sort((a, b) => (bytes[b] as number) - (bytes[a] as number) || a - b);
+  // What has been placed, as a list in the order of offsets, that begins and ends with number `count`.
+  const next = new Int32Array(count + 1).fill(count);
+  const [starts, ends] = [new Float64Array(count + 1).fill(-1), new Float64Array(count + 1)];
   let total = 0;
-  const bySize = lifetimes
-    .map((lifetime, i) => ({ lifetime, i }))
-    .filter(({ lifetime }) => lifetime.bytes > 0)
-    .sort((a, b) => b.lifetime.bytes - a.lifetime.bytes || a.i - b.i);
-  // What has been placed, by offset. Every lifetime is compared with all of them, so they lie in plain arrays.
-  const [starts, ends] = [new Float64Array(lifetimes.length), new Float64Array(lifetimes.length)];
-  const [froms, tos] = [new Float64Array(lifetimes.length), new Float64Array(lifetimes.length)];
-  bySize.forEach(({ lifetime: { bytes, from, to }, i }, count) => {
-    const size = aligned(bytes);
-    let offset = 0;
-    for (let k = 0; k < count; k++) {
-      if ((tos[k] as number) < from || (froms[k] as number) > to) continue;
+  for (const i of bySize) {
+    const size = aligned(bytes[i] as number);
+    /** Where it could lie, and the last one that begins before. */
+    let [offset, before] = [0, count];
+    for (let k = next[count] as number; k !== count; k = next[k] as number) {
       if ((starts[k] as number) >= offset + size) break;
-      offset = Math.max(offset, ends[k] as number);
+      if ((to[k] as number) < (from[i] as number) || (from[k] as number) > (to[i] as number)) continue;
+      if ((ends[k] as number) > offset) [offset, before] = [ends[k] as number, k];
     }
+    for (let k = next[before] as number; k !== count && (starts[k] as number) <= offset; k = next[k] as number)
+      before = k;
+    next[i] = next[before] as number;
+    next[before] = i;
     offsets[i] = offset;
+    [starts[i], ends[i]] = [offset, offset + size];
     total = Math.max(total, offset + size);
-    let at = count;
-    while (at > 0 && (starts[at - 1] as number) > offset) at--;
-    for (const [list, value] of [
-      [starts, offset],
-      [ends, offset + size],
-      [froms, from],
-      [tos, to],
-    ] as const) {
-      list.copyWithin(at + 1, at, count);
-      list[at] = value;
-    }
-  });
+  }
   return { offsets, bytes: total };
 }

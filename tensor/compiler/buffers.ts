@@ -1,4 +1,6 @@
 import { isHalf } from '../dtype.ts';
+import type { Attributes } from '../primitives.ts';
+import { stridesOf } from '../shape.ts';
 import { lowering } from './lower.ts';
 import { at, variable } from './position.ts';
 import type { Program, Value } from './program.ts';
@@ -28,6 +30,8 @@ const steps: ReadonlySet<string> = new Set([
 /** Steps that read their inputs with any strides. */
 const contractions: ReadonlySet<string> = new Set(['matmul', 'conv', 'attention', 'attentionGradient']);
 const reductions: ReadonlySet<string> = new Set(['sum', 'max']);
+/** What is neither elementwise nor any of these. */
+const others: ReadonlySet<string> = new Set([...sources, 'leaf', 'gather']);
 
 /**
  * Joining more pieces than this is done piece by piece, each with a kernel of its own, instead of by choosing among all.
@@ -40,6 +44,9 @@ export const isView = ({ primitive }: Value): boolean => views.has(primitive);
 export const isStep = ({ primitive }: Value): boolean => steps.has(primitive);
 export const isContraction = ({ primitive }: Value): boolean => contractions.has(primitive);
 export const isReduction = ({ primitive }: Value): boolean => reductions.has(primitive);
+/** Whether each element is made of the elements at the same place. */
+export const isElementwise = (value: Value): boolean =>
+  !others.has(value.primitive) && !isView(value) && !isStep(value) && !isReduction(value);
 
 /** Rough costs of computing an element again, in simple operations; what is not listed is simple. */
 const costs: Readonly<Record<string, number>> = {
@@ -70,10 +77,13 @@ const cheap = 8;
 /** An expression above this is stored in any case, to bound the size of kernels. */
 const large = 400;
 
-/** For every value, the distinct values that use it. */
-export function usersOf({ values }: Program): Map<Value, Value[]> {
-  const users = new Map<Value, Value[]>(values.map((value) => [value, []]));
-  for (const value of values) for (const input of new Set(value.inputs)) users.get(input)?.push(value);
+/** For every value, by its number, the distinct values that use it. */
+export function usersOf({ values }: Program): readonly (readonly Value[])[] {
+  const users = values.map((): Value[] => []);
+  for (const value of values)
+    value.inputs.forEach((input, i) => {
+      if (value.inputs.indexOf(input) === i) users[input.id]?.push(value);
+    });
   return users;
 }
 
@@ -86,18 +96,18 @@ export function chooseBuffers(program: Program, mostLoads: number, widening = fa
   const users = usersOf(program);
   const buffers = new Set<Value>(program.outputs);
   const hasBuffer = (value: Value): boolean => buffers.has(value);
-  const cost = new Map<Value, number>();
-  const loads = new Map<Value, ReadonlySet<Value>>();
+  const cost = new Float64Array(program.values.length);
+  const loads: ReadonlySet<Value>[] = [];
 
-  const costOf = (value: Value): number => (hasBuffer(value) ? 1 : (cost.get(value) ?? 1));
+  const costOf = (value: Value): number => (hasBuffer(value) ? 1 : (cost[value.id] as number));
   /** What values with these inputs load, themselves not being stored. */
   const loadsOf = (inputs: readonly Value[]): ReadonlySet<Value> => {
     const [first] = inputs;
-    if (inputs.length === 1 && first !== undefined && !hasBuffer(first)) return loads.get(first) ?? nothing;
+    if (inputs.length === 1 && first !== undefined && !hasBuffer(first)) return loads[first.id] ?? nothing;
     const all = new Set<Value>();
     for (const input of inputs) {
       if (hasBuffer(input)) all.add(input);
-      else for (const other of loads.get(input) ?? nothing) all.add(other);
+      else for (const other of loads[input.id] ?? nothing) all.add(other);
     }
     return all;
   };
@@ -129,16 +139,16 @@ export function chooseBuffers(program: Program, mostLoads: number, widening = fa
       for (const input of needed) if (loadsOf([input]).size > 1) store(input);
       together = loadsOf(needed);
     }
-    loads.set(value, together);
+    loads[value.id] = together;
     const own = sources.has(primitive) || (isView(value) && !(primitive in costs)) ? 0 : (costs[primitive] ?? 1);
-    cost.set(value, own + needed.reduce((sum, input) => sum + costOf(input), 0));
-    const readers = users.get(value)?.length ?? 0;
+    cost[value.id] = own + needed.reduce((sum, input) => sum + costOf(input), 0);
+    const readers = users[value.id]?.length ?? 0;
     if (costOf(value) > large || (costOf(value) > cheap && readers > 1)) store(value);
   }
   // What gets a buffer changes how others are seen, so contractions look at their inputs when all the rest is settled.
+  const contractions = program.values.filter(isContraction);
   for (let changed = true; changed; ) {
-    const unseen = program.values
-      .filter(isContraction)
+    const unseen = contractions
       .flatMap(({ inputs }) => (widening ? inputs.map((input) => unwidened(input, hasBuffer)) : inputs))
       .filter((input) => !hasBuffer(input) && stridedView(input, hasBuffer) === undefined);
     // What a broadcast repeats, a mask for one, is stored before it is repeated.
@@ -160,7 +170,7 @@ export function unwidened(value: Value, hasBuffer: (value: Value) => boolean): V
 
 const nothing: ReadonlySet<Value> = new Set();
 
-/** A buffer seen with a constant stride along every axis. Strides and offset are in elements. */
+/** A buffer seen with a constant stride along every axis, 0 where that has one element. Strides and offset are in elements. */
 export interface StridedView {
   readonly from: Value;
   readonly strides: readonly number[];
@@ -169,8 +179,17 @@ export interface StridedView {
 
 /** The strided view that a value is, if it is one: contractions can read it as it is. */
 export function stridedView(value: Value, hasBuffer: (value: Value) => boolean): StridedView | undefined {
+  if (hasBuffer(value)) {
+    const strides = stridesOf(value.shape).map((stride, axis) => (value.shape[axis] === 1 ? 0 : stride));
+    return { from: value, strides, offset: 0 };
+  }
   // What is empty has no elements to look for.
-  if (value.shape.includes(0) && !hasBuffer(value)) return undefined;
+  if (value.shape.includes(0)) return undefined;
+  if (value.primitive === 'permute') {
+    const view = stridedView(value.inputs[0] as Value, hasBuffer);
+    const { axes } = value.attributes as Attributes['permute'];
+    return view && { ...view, strides: axes.map((axis) => view.strides[axis] as number) };
+  }
   const loops = value.shape.map((size) => variable(size));
   const scalar = lowering(hasBuffer)(value, loops.map(at));
   if (scalar.kind !== 'load') return undefined;

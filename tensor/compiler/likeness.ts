@@ -6,13 +6,19 @@ import { Rows } from './rows.ts';
  * kernel serves under other names. A deep network repeats few of them many times.
  */
 export interface Likeness {
-  readonly number: number;
+  number: number;
   /** Everything that the values are made of, in the order of the description, and its place there. */
-  readonly names: ReadonlyMap<Value, number>;
+  readonly names: Map<Value, number>;
 }
 
-/** Of no values. */
-export const noLikeness: Likeness = { number: -1, names: new Map() };
+/** What a value adds to a likeness. */
+export interface Extension {
+  readonly number: number;
+  readonly added: ReadonlyMap<Value, number>;
+}
+
+/** The likeness of no values. */
+export const noLikeness = (): Likeness => ({ number: -1, names: new Map() });
 
 /** What values are called in rows: numbers of what is known, or else one of these. */
 const loaded = -1;
@@ -28,8 +34,8 @@ export function likenesses(hasBuffer: (value: Value) => boolean) {
     rows.add(types.close());
   };
 
-  /** The likeness with one value more, and the names that this adds. */
-  return ({ number, names }: Likeness, value: Value): { number: number; added: ReadonlyMap<Value, number> } => {
+  /** What the likeness is with one value more, and the names that this adds. */
+  return ({ number, names }: Likeness, value: Value): Extension => {
     const added = new Map<Value, number>();
     const visit = (one: Value, isLoaded: boolean): void => {
       const known = names.get(one) ?? added.get(one);

@@ -29,23 +29,24 @@ export function findReuse(
     for (const value of writes) writer.set(value, [...(writer.get(value) ?? []), i]);
   });
   const outputs = outputIndices(program);
-  const leaves = new Map<number, Value[]>();
-  for (const value of program.values) {
-    if (value.primitive !== 'leaf' || outputs.has(value)) continue;
-    const alike = leaves.get(bytesOf(value));
-    if (alike === undefined) leaves.set(bytesOf(value), [value]);
-    else alike.push(value);
+  const leaves = new Map<number, { readonly leaf: Value; readonly last: number }[]>();
+  for (const leaf of program.values) {
+    if (leaf.primitive !== 'leaf' || outputs.has(leaf)) continue;
+    const [bytes, one] = [bytesOf(leaf), { leaf, last: lastRead.get(leaf) ?? -1 }];
+    const alike = leaves.get(bytes);
+    if (alike === undefined) leaves.set(bytes, [one]);
+    else alike.push(one);
   }
   const takers = program.outputs.map((output, i) => {
     const [first, ...more] = writer.get(output) ?? [];
     if (first === undefined || outputs.get(output) !== i) return [];
-    const fits = (leaves.get(bytesOf(output)) ?? []).filter((leaf) => {
-      const last = lastRead.get(leaf) ?? -1;
+    const slots: number[] = [];
+    for (const { leaf, last } of leaves.get(bytesOf(output)) ?? []) {
       const isFree =
         last < first || (last === first && more.length === 0 && overwritesInPlace(tasks[first]?.kernel, leaf, output));
-      return isFree && suits(leaf, output);
-    });
-    return fits.map(({ slot }) => slot);
+      if (isFree && suits(leaf, output)) slots.push(leaf.slot);
+    }
+    return slots;
   });
   return new Reuse(takers);
 }
@@ -60,7 +61,9 @@ export class Reuse {
 
   constructor(takers: readonly (readonly number[])[]) {
     this.#takers = takers;
-    this.#slots = [...new Set(takers.flat())];
+    const slots = new Set<number>();
+    for (const choice of takers) for (const slot of choice) slots.add(slot);
+    this.#slots = [...slots];
   }
 
   /** Gives each output the buffer of a leaf that is given up, where there is one; each buffer once. */

@@ -1,9 +1,10 @@
 import type { Attributes } from '../primitives.ts';
 import { sizeOf } from '../shape.ts';
 import { chooseBuffers, isReduction, isStep, joinsMany } from './buffers.ts';
+import { chooseEpilogues, type Epilogue, noEpilogues } from './epilogues.ts';
 import { buildKernel, type Group, type Loops, loopsOf, lowerValue, type Space, spaceOf } from './group.ts';
 import type { LoopKernel } from './kernel.ts';
-import { type Likeness, likenesses, noLikeness } from './likeness.ts';
+import { type Extension, type Likeness, likenesses, noLikeness } from './likeness.ts';
 import { shapeLoops } from './loops.ts';
 import { type Lowering, lowering } from './lower.ts';
 import { type Position, samePosition } from './position.ts';
@@ -15,6 +16,8 @@ import { allParts, loadsOf } from './scalars.ts';
 export interface Step {
   readonly kind: 'step';
   readonly value: Value;
+  /** What a contraction stores in its place, as a map that loads it. */
+  readonly epilogue?: LoopKernel;
 }
 
 export interface Schedule {
@@ -29,11 +32,13 @@ export interface ScheduleOptions {
   readonly fuse?: boolean;
   /** Whether contractions in f32 read halves themselves, where they would read a copy of them in f32. */
   readonly widening?: boolean;
+  /** Whether contractions store what is made of their elements one by one. */
+  readonly epilogues?: boolean;
 }
 
 /** A group while values may still join it. */
 interface OpenGroup extends Group {
-  likeness: Likeness;
+  readonly likeness: Likeness;
   /** What its values are at the place where its loops are; made when it is not known whether another value may join. */
   walk?: Walk | undefined;
 }
@@ -56,15 +61,24 @@ const longRow = 16384;
 
 const product = sizeOf;
 
+/** Instead of the number of a group. */
+const none = -1;
+const several = -2;
+
 /** Orders a program into kernels and says what each computes. */
-export function schedule(program: Program, { mostLoads, fuse = true, widening = false }: ScheduleOptions): Schedule {
-  const buffers = fuse ? chooseBuffers(program, mostLoads, widening) : new Set(program.values);
+export function schedule(program: Program, options: ScheduleOptions): Schedule {
+  const { mostLoads, fuse = true, widening = false } = options;
+  const chosen = fuse ? chooseBuffers(program, mostLoads, widening) : new Set(program.values);
+  const { buffers, epilogues } =
+    fuse && options.epilogues ? chooseEpilogues(program, chosen, mostLoads) : noEpilogues(chosen);
   const needs = dependencies(program, buffers);
   const groups: OpenGroup[] = [];
   const extend = likenesses((value) => buffers.has(value));
   /** Whether groups of some likeness fit in one kernel, where that has been found out. */
   const fitting = new Map<number, boolean>();
-  const madeBy = new Map<Value, number>();
+  /** The group that makes each value, by the value's number. */
+  const madeBy = new Int32Array(program.values.length).fill(none);
+  const makerOf = ({ id }: Value): number => madeBy[id] as number;
 
   for (const value of program.values) {
     if (!buffers.has(value) || value.primitive === 'leaf' || sizeOf(value.shape) === 0) continue;
@@ -76,28 +90,30 @@ export function schedule(program: Program, { mostLoads, fuse = true, widening = 
         if (sizeOf(from.shape) > 0)
           groups.push({
             ...{ shape: from.shape, split: 0, values: [value], reads: new Set(), step: false, piece },
-            likeness: noLikeness,
+            likeness: noLikeness(),
           });
         start += from.shape[axis] as number;
       }
-      madeBy.set(value, groups.length - 1);
+      madeBy[value.id] = groups.length - 1;
       continue;
     }
-    const required = [...(needs.get(value) ?? [])];
-    const earliest = Math.max(-1, ...required.map((input) => madeBy.get(input) ?? -1));
-    const space = spaceOf(value);
+    const required = [...(needs[value.id] ?? [])];
+    const earliest = Math.max(none, ...required.map(makerOf));
+    const step = isStep(value) || epilogues.has(value);
+    const space = step ? undefined : spaceOf(value);
     let joined = -1;
+    let extension: Extension | undefined;
     for (let i = groups.length - 1; i >= Math.max(earliest, 0, groups.length - 12) && joined < 0; i--) {
       const group = groups[i] as OpenGroup;
       const related = i === earliest || required.some((input) => group.reads.has(input));
       if (!fuse || !related || space === undefined || group.step || group.piece !== undefined) continue;
-      const { number } = extend(group.likeness, value);
-      const known = fitting.get(number);
+      const candidate = extend(group.likeness, value);
+      const known = fitting.get(candidate.number);
       const walk = known === undefined ? joinedWalk(group, value, space, buffers, mostLoads, required) : undefined;
-      fitting.set(number, known ?? walk !== undefined);
+      fitting.set(candidate.number, known ?? walk !== undefined);
       if (walk === undefined && known !== true) continue;
       group.walk = walk;
-      joined = i;
+      [joined, extension] = [i, candidate];
     }
     if (joined < 0) {
       joined = groups.length;
@@ -106,23 +122,24 @@ export function schedule(program: Program, { mostLoads, fuse = true, widening = 
         split: space?.reduces ? space.split : 0,
         values: [],
         reads: new Set(),
-        step: isStep(value),
-        likeness: noLikeness,
+        step,
+        likeness: noLikeness(),
       });
     }
     const group = groups[joined] as OpenGroup;
-    const { number, added } = extend(group.likeness, value);
-    group.likeness = { number, names: new Map([...group.likeness.names, ...added]) };
+    const { number, added } = extension ?? extend(group.likeness, value);
+    group.likeness.number = number;
+    for (const [one, name] of added) group.likeness.names.set(one, name);
     if (space?.reduces && group.values.every((other) => !isReduction(other))) {
       group.shape = space.shape;
       group.split = space.split;
     }
     group.values.push(value);
-    for (const input of required) if (madeBy.get(input) !== joined) group.reads.add(input);
-    madeBy.set(value, joined);
+    for (const input of required) if (makerOf(input) !== joined) group.reads.add(input);
+    madeBy[value.id] = joined;
   }
 
-  return { buffers, kernels: kernelsOf(program, groups, buffers, needs, madeBy) };
+  return { buffers, kernels: kernelsOf(program, groups, buffers, epilogues, needs, madeBy) };
 }
 
 /** A kernel that others are like. */
@@ -136,24 +153,34 @@ function kernelsOf(
   program: Program,
   groups: readonly OpenGroup[],
   buffers: ReadonlySet<Value>,
-  needs: ReadonlyMap<Value, ReadonlySet<Value>>,
-  madeBy: ReadonlyMap<Value, number>,
+  epilogues: ReadonlyMap<Value, Epilogue>,
+  needs: readonly ReadonlySet<Value>[],
+  madeBy: Int32Array,
 ): (LoopKernel | Step)[] {
   const outputs = new Set(program.outputs);
-  const readers = new Map<Value, Set<number>>();
-  for (const value of program.values) {
-    if (!madeBy.has(value)) continue;
-    for (const input of needs.get(value) ?? []) {
-      const set = readers.get(input) ?? new Set<number>();
-      readers.set(input, set.add(madeBy.get(value) as number));
+  /** The one group that reads each value, by the value's number. */
+  const readers = new Int32Array(program.values.length).fill(none);
+  for (const { id } of program.values) {
+    const group = madeBy[id] as number;
+    if (group === none) continue;
+    for (const input of needs[id] ?? []) {
+      const other = readers[input.id];
+      readers[input.id] = other === none || other === group ? group : several;
     }
   }
-  const escapes = (value: Value, group: number): boolean =>
-    outputs.has(value) || [...(readers.get(value) ?? [])].some((reader) => reader !== group);
+  const escapes = (value: Value, group: number): boolean => {
+    const reader = readers[value.id];
+    return outputs.has(value) || (reader !== none && reader !== group);
+  };
   const patterns = new Map<string, Pattern>();
   return groups.map((group, i): LoopKernel | Step => {
     const [first] = group.values as [Value, ...Value[]];
-    if (group.step) return { kind: 'step', value: first };
+    if (group.step) {
+      const epilogue = epilogues.get(first);
+      return epilogue === undefined
+        ? { kind: 'step', value: first }
+        : { kind: 'step', value: epilogue.contraction, epilogue: epilogue.map };
+    }
     const stored = group.values.map((value) => escapes(value, i));
     const build = () =>
       shapeLoops(buildKernel(group, buffers, (value) => stored[group.values.indexOf(value)] === true));
@@ -167,22 +194,22 @@ function kernelsOf(
   });
 }
 
-/** For every value with a buffer, the values with buffers that it is computed from, or that a barrier puts before it. */
-function dependencies(program: Program, buffers: ReadonlySet<Value>): Map<Value, ReadonlySet<Value>> {
-  const below = new Map<Value, ReadonlySet<Value>>();
-  for (const value of program.values) {
-    const [only] = value.inputs;
-    const same = value.inputs.length === 1 && only !== undefined && !buffers.has(only) ? below.get(only) : undefined;
+/** For every value, by its number, those with buffers that it is computed from, or that a barrier puts before it. */
+function dependencies(program: Program, buffers: ReadonlySet<Value>): ReadonlySet<Value>[] {
+  const below: ReadonlySet<Value>[] = [];
+  for (const { id, inputs } of program.values) {
+    const [only] = inputs;
+    const same = inputs.length === 1 && only !== undefined && !buffers.has(only) ? below[only.id] : undefined;
     if (same !== undefined) {
-      below.set(value, same);
+      below[id] = same;
       continue;
     }
     const set = new Set<Value>();
-    for (const input of value.inputs) {
+    for (const input of inputs) {
       if (buffers.has(input)) set.add(input);
-      else for (const other of below.get(input) ?? []) set.add(other);
+      else for (const other of below[input.id] ?? []) set.add(other);
     }
-    below.set(value, set);
+    below[id] = set;
   }
   return below;
 }

@@ -78,7 +78,8 @@ export function draftPlan(program: Program, options: TaskOptions): Draft {
     program,
     tasks,
     placeBytes,
-    (leaf, output) => !meet(leaf, output) || (writer.get(output)?.isMap === true && leaf.dtype === output.dtype),
+    (leaf, output) =>
+      !meet(leaf, output) || (writer.get(output)?.mayOverwrite(leaf) === true && leaf.dtype === output.dtype),
   );
   const meeting = (taken: Taken): [Value, Value][] =>
     taken.flatMap((slot, i): [Value, Value][] => {

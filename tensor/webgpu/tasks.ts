@@ -18,8 +18,8 @@ export interface Task {
   readonly writes: readonly Value[];
   readonly kernel?: LoopKernel;
   readonly report: KernelReport;
-  /** Whether each element is made on its own, so that it can be written over one that is read there. */
-  readonly isMap: boolean;
+  /** Whether elements of a leaf are read only where results are stored, by what stores them, which may go in their place. */
+  mayOverwrite(leaf: Value): boolean;
   /** The kernels; `inPlace` has the leaves that they overwrite, with what is written there. */
   kernels(inPlace?: ReadonlyMap<Place, Place>): readonly Kernel[];
 }
@@ -61,52 +61,70 @@ function tasksWith(
   mostLoads: number,
 ): Task[] {
   const reportNumber = (value: Value): number => indexed.indexOf(value);
-  const { kernels, buffers } = schedule(program, { mostLoads, fuse, widening: true });
+  const { kernels, buffers } = schedule(program, { mostLoads, fuse, widening: true, epilogues: true });
   return kernels.map((one): Task => {
     if (one.kind === 'loops') {
       return loopTask(one, (inPlace) =>
         loopKernels(one, { software, traits, reportNumber, ...(inPlace && { inPlace }) }),
       );
     }
-    const { value } = one;
+    const { value, epilogue } = one;
     return isContraction(value)
-      ? stepTask(value, contractionReads(value, buffers), contractionFlops(value), () =>
-          contractionKernels(value, buffers, { software, traits }),
+      ? stepTask(value, contractionReads(value, buffers), contractionFlops(value), epilogue, (inPlace) =>
+          contractionKernels(value, buffers, { software, traits, epilogue, inPlace }),
         )
-      : stepTask(value, value.inputs, 0, () => stepKernels(value, { traits, reportNumber }));
+      : stepTask(value, value.inputs, 0, undefined, () => stepKernels(value, { traits, reportNumber }));
   });
 }
 
-const once = (make: () => readonly Kernel[]): (() => readonly Kernel[]) => {
-  let made: readonly Kernel[] | undefined;
-  return () => {
-    made ??= make();
-    return made;
+type MakeKernels = (inPlace?: ReadonlyMap<Place, Place>) => readonly Kernel[];
+
+/** Makes the kernels that overwrite nothing once. */
+const once = (make: MakeKernels): MakeKernels => {
+  let plain: readonly Kernel[] | undefined;
+  return (inPlace) => {
+    if (inPlace !== undefined) return make(inPlace);
+    plain ??= make();
+    return plain;
   };
 };
 
-function loopTask(kernel: LoopKernel, make: (inPlace?: ReadonlyMap<Place, Place>) => readonly Kernel[]): Task {
-  const { stages } = kernel;
-  const reads = new Set(stages.flatMap(({ scalar }) => loadsOf(scalar).map(({ from }) => from)));
-  const writes = stages.flatMap(({ store, value }) => (store === undefined ? [] : [value]));
-  const plain = once(make);
+/** What a kernel of the compiler loads, and what it stores. */
+const memoryOf = ({ stages }: LoopKernel) => ({
+  reads: stages.flatMap(({ scalar }) => loadsOf(scalar).map(({ from }) => from)),
+  writes: stages.flatMap(({ store, value }) => (store === undefined ? [] : [value])),
+});
+
+function loopTask(kernel: LoopKernel, make: MakeKernels): Task {
+  const { reads, writes } = memoryOf(kernel);
   return {
-    reads,
+    reads: new Set(reads),
     writes,
     kernel,
-    report: reportOf(describeLoops(kernel), reads, writes, loopFlops(kernel)),
-    isMap: isMap(kernel),
-    kernels: (inPlace) => (inPlace === undefined ? plain() : make(inPlace)),
+    report: reportOf(describeLoops(kernel), new Set(reads), writes, loopFlops(kernel)),
+    mayOverwrite: () => isMap(kernel),
+    kernels: once(make),
   };
 }
 
-function stepTask(value: Value, inputs: readonly Value[], flops: number, make: () => readonly Kernel[]): Task {
-  const reads = new Set(inputs);
+/** A step that reads `inputs`, and what its epilogue loads besides its result, if it has one. */
+function stepTask(
+  value: Value,
+  inputs: readonly Value[],
+  flops: number,
+  epilogue: LoopKernel | undefined,
+  make: MakeKernels,
+): Task {
+  const after = epilogue && memoryOf(epilogue);
+  const reads = new Set([...inputs, ...(after?.reads ?? []).filter((from) => from !== value)]);
+  const writes = after?.writes ?? [value];
+  const [description, more] = epilogue ? [` ${describeLoops(epilogue)}`, loopFlops(epilogue)] : ['', 0];
   return {
     reads,
-    writes: [value],
-    report: reportOf(value.primitive, reads, [value], flops),
-    isMap: false,
+    writes,
+    ...(epilogue && { kernel: epilogue }),
+    report: reportOf(`${value.primitive}${description}`, reads, writes, flops + more),
+    mayOverwrite: (leaf) => epilogue !== undefined && !inputs.includes(leaf),
     kernels: once(make),
   };
 }

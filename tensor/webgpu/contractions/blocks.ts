@@ -1,4 +1,5 @@
-import { type Kernel, Shader, type ShaderTraits, typeOf } from '../wgsl/shader.ts';
+import { type Kernel, typeOf } from '../wgsl/shader.ts';
+import { type ContractionOptions, ContractionShader } from './result.ts';
 import { batchOffsets, countOf, inVectors, type Product } from './view.ts';
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
@@ -7,9 +8,9 @@ const range = (count: number): number[] => Array.from({ length: count }, (_, i) 
 const groupSize = 4;
 
 /** Each invocation makes one element: for products too small to be worth more. */
-export function smallKernel(product: Product, traits: ShaderTraits): Kernel {
+export function smallKernel(product: Product, options: ContractionOptions): Kernel {
   const { label, out, rows, columns, depth, a, b, c, batch } = product;
-  const shader = new Shader(traits);
+  const shader = new ContractionShader(out, options);
   const units = rows * columns * countOf(batch);
   const body = `let unit = group * ${groupSize} + local;\nif (unit >= ${units}) { return; }
 let n = unit % ${columns};
@@ -19,7 +20,7 @@ ${batchOffsets(product)}var sum = ${typeOf(out.dtype)}(0);
 for (var k = 0; k < ${depth}; k++) {
 sum += ${shader.load(a.from, `aStart + m * ${a.row} + k * ${a.along}`)} * ${shader.load(b.from, `bStart + k * ${b.along} + n * ${b.column}`)};
 }
-${shader.store(out, `cStart + m * ${c.row} + n`, 'sum')}`;
+${shader.storeResult(`cStart + m * ${c.row} + n`, 'sum')}`;
   return shader.finish(label, groupSize, Math.ceil(units / groupSize), body);
 }
 
@@ -28,9 +29,9 @@ ${shader.store(out, `cStart + m * ${c.row} + n`, 'sum')}`;
  * are CPUs, where barriers are dear and every invocation is a lane. Vectors are loaded along whichever axis is
  * contiguous; beyond the edge, the last row or column is computed again and not stored.
  */
-export function blockKernel(product: Product, traits: ShaderTraits): Kernel {
+export function blockKernel(product: Product, options: ContractionOptions): Kernel {
   const { label, out, rows, columns, depth, a, b, c, batch } = product;
-  const shader = new Shader(traits);
+  const shader = new ContractionShader(out, options);
   const type = typeOf(out.dtype);
   const four = `vec4<${type}>`;
   const high = rows > 4 ? 8 : rows > 1 ? 4 : 1;
@@ -41,7 +42,7 @@ export function blockKernel(product: Product, traits: ShaderTraits): Kernel {
   const aAcross = !aAlong && high >= 4 && a.row === 1 && inVectors(a.from, rows, [...aSteps, a.along]);
   const bAcross = b.column === 1 && inVectors(b.from, columns, [...bSteps, b.along]);
   const bAlong = !bAcross && b.along === 1 && inVectors(b.from, depth, [...bSteps, b.column]);
-  const cFits = inVectors(out, columns, [c.row, ...batch.map((one) => one.c)]);
+  const cFits = shader.storesVectors && inVectors(out, columns, [c.row, ...batch.map((one) => one.c)]);
   const unroll = aAlong || bAlong ? 4 : 1;
   const aVector = (index: string): string => shader.buffer(a.from, 'read', four).read(`(${index}) >> 2u`);
   const bVector = (index: string): string => shader.buffer(b.from, 'read', four).read(`(${index}) >> 2u`);
@@ -99,9 +100,9 @@ export function blockKernel(product: Product, traits: ShaderTraits): Kernel {
     const stores = range(wide).map((j) => {
       const at = `cStart + (m0 + ${i}) * ${c.row} + n0 + ${4 * j}`;
       const inside = (v: number) => (columns % (4 * wide) === 0 ? '' : `if (n0 + ${4 * j + v} < ${columns}) `);
-      if (cFits) return `${inside(0)}{ ${shader.buffer(out, 'write', four).write(`(${at}) >> 2u`, `c${i}_${j}`)} }`;
+      if (cFits) return `${inside(0)}{ ${shader.storeResults(at, `c${i}_${j}`)} }`;
       return range(4)
-        .map((v) => `${inside(v)}{ ${shader.store(out, `${at} + ${v}`, `c${i}_${j}.${'xyzw'[v]}`)} }`)
+        .map((v) => `${inside(v)}{ ${shader.storeResult(`${at} + ${v}`, `c${i}_${j}.${'xyzw'[v]}`)} }`)
         .join('\n');
     });
     lines.push(`${guard}{\n${stores.join('\n')}\n}`);

@@ -1,7 +1,8 @@
 import type { Value } from '../../compiler/program.ts';
 import type { ConvAttributes } from '../../primitives.ts';
 import { sizeOf, stridesOf } from '../../shape.ts';
-import { type Kernel, Shader, type ShaderTraits, typeOf } from '../wgsl/shader.ts';
+import { type Kernel, typeOf } from '../wgsl/shader.ts';
+import { type ContractionOptions, ContractionShader } from './result.ts';
 import { tileKernel } from './tiles.ts';
 import { fewMultiplications, type Product, type View } from './view.ts';
 
@@ -106,10 +107,10 @@ export const isSmallConvolution = ({ out, inputs, taps }: Convolution): boolean 
   sizeOf(out.shape) * inputs * sizeOf(taps) < fewMultiplications;
 
 /** Each invocation makes up to eight channels at four neighbouring positions; see blocks.ts. Small ones, one element. */
-export function convBlocks(convolution: Convolution, traits: ShaderTraits): Kernel {
+export function convBlocks(convolution: Convolution, options: ContractionOptions): Kernel {
   const { out, x, w, attributes, axes, images, inputs, outputs, taps, positions } = convolution;
   const { groups } = attributes;
-  const shader = new Shader(traits);
+  const shader = new ContractionShader(out, options);
   const type = typeOf(out.dtype);
   const count = sizeOf(positions);
   const small = isSmallConvolution(convolution);
@@ -145,7 +146,7 @@ export function convBlocks(convolution: Convolution, traits: ShaderTraits): Kern
       const stores = range(high).map((i) => {
         const guard = outputs % high === 0 ? '' : `if (o + ${i} < ${outputs}) `;
         const place = `(((image${j} * ${groups} + part) * ${outputs}) + o + ${i}) * ${count} + n${j} % ${count}`;
-        return `${guard}{ ${shader.store(out, place, `c${i}${wide === 1 ? '' : `.${'xyzw'[j]}`}`)} }`;
+        return `${guard}{ ${shader.storeResult(place, `c${i}${wide === 1 ? '' : `.${'xyzw'[j]}`}`)} }`;
       });
       return `if (n + ${j} < ${count * images}) {\n${stores.join('\n')}\n}`;
     }),
@@ -154,9 +155,9 @@ export function convBlocks(convolution: Convolution, traits: ShaderTraits): Kern
 }
 
 /** An implicit product, tiled: channels are its rows, positions of all images its columns. */
-export function convTiles(convolution: Convolution, traits: ShaderTraits): Kernel {
+export function convTiles(convolution: Convolution, options: ContractionOptions): Kernel {
   const { out, x, w, attributes, axes, images, inputs, outputs, taps, positions } = convolution;
-  const shader = new Shader(traits);
+  const shader = new ContractionShader(out, options);
   const count = sizeOf(positions);
   const tapCount = sizeOf(taps);
   const tapStrides = stridesOf(taps);
@@ -183,8 +184,7 @@ export function convTiles(convolution: Convolution, traits: ShaderTraits): Kerne
       `${split(k)}\n${meetings(convolution, column, '')}\n${meet(convolution, '')}
 if (met) { element = ${shader.load(x.from, `xStart + place + channel * ${at(x.strides, 1)}`)}; }`,
     store: (row, column, element) =>
-      shader.store(
-        out,
+      shader.storeResult(
         `((${column} / ${count} * ${attributes.groups} + batch) * ${outputs} + ${row}) * ${count} + ${column} % ${count}`,
         element,
       ),

@@ -1,8 +1,9 @@
 import type { Value } from '../../compiler/program.ts';
 import { stridesOf } from '../../shape.ts';
-import { type Kernel, Shader, type ShaderTraits, typeOf } from '../wgsl/shader.ts';
+import { type Kernel, typeOf } from '../wgsl/shader.ts';
 import { blockKernel, smallKernel } from './blocks.ts';
 import { asProduct, convBlocks, convTiles, isSmallConvolution, readConvolution } from './conv.ts';
+import { type ContractionOptions, ContractionShader } from './result.ts';
 import { tileKernel } from './tiles.ts';
 import {
   batchOffsets,
@@ -15,12 +16,6 @@ import {
   withoutBroadcasts,
 } from './view.ts';
 
-export interface ContractionOptions {
-  /** Whether the adapter is a CPU. */
-  readonly software: boolean;
-  readonly traits: ShaderTraits;
-}
-
 /** What a matrix product or convolution reads. */
 export const contractionReads = (value: Value, buffers: ReadonlySet<Value>): Value[] =>
   value.inputs.map((input) => viewOf(input, buffers).from);
@@ -32,10 +27,8 @@ export function contractionKernels(value: Value, buffers: ReadonlySet<Value>, op
   const convolution = readConvolution(value, x, y);
   const product = asProduct(convolution);
   if (product !== undefined) return [productKernel(product, options)];
-  const { software, traits } = options;
-  return [
-    software || isSmallConvolution(convolution) ? convBlocks(convolution, traits) : convTiles(convolution, traits),
-  ];
+  const kernel = options.software || isSmallConvolution(convolution) ? convBlocks : convTiles;
+  return [kernel(convolution, options)];
 }
 
 function matrixProduct(out: Value, a: View, b: View): Product {
@@ -61,12 +54,12 @@ function matrixProduct(out: Value, a: View, b: View): Product {
 const isSmall = ({ rows, columns, depth, batch }: Product): boolean =>
   rows * columns * depth * countOf(batch) < fewMultiplications;
 
-function productKernel(given: Product, { software, traits }: ContractionOptions): Kernel {
+function productKernel(given: Product, options: ContractionOptions): Kernel {
   const product = withoutBroadcasts(given);
-  if (isSmall(product)) return smallKernel(product, traits);
-  if (software) return blockKernel(product, traits);
+  if (isSmall(product)) return smallKernel(product, options);
+  if (options.software) return blockKernel(product, options);
   const { label, out, rows, columns, depth, a, b, c, batch } = product;
-  const shader = new Shader(traits);
+  const shader = new ContractionShader(out, options);
   const four = `vec4<${typeOf(out.dtype)}>`;
   const vector = (from: Value, at: string): string => shader.buffer(from, 'read', four).read(`(${at}) >> 2u`);
   const aAt = (row: string, k: string): string => `aStart + ${row} * ${a.row} + ${k} * ${a.along}`;
@@ -88,6 +81,6 @@ function productKernel(given: Product, { software, traits }: ContractionOptions)
     ...(a.row === 1 && inVectors(a.from, rows, aSteps) && { aVector: (row, k) => vector(a.from, aAt(row, k)) }),
     ...(b.column === 1 &&
       inVectors(b.from, columns, bSteps) && { bVector: (k, column) => vector(b.from, bAt(k, column)) }),
-    store: (row, column, element) => shader.store(out, `cStart + ${row} * ${c.row} + ${column}`, element),
+    store: (row, column, element) => shader.storeResult(`cStart + ${row} * ${c.row} + ${column}`, element),
   });
 }

@@ -247,7 +247,8 @@ ${buffer.atomic('Or', word, `${narrow(dtype, element)} << ${shift}`)}`;
 
   /** The finished kernel; `body` is that of the main function. */
   finish(label: string, workgroupSize: number, workgroups: number, body: string): Kernel {
-    const withConstants = [...functionsFor(body), ...this.#declarations].join('\n');
+    const own = this.#declarations.join('\n');
+    const withConstants = [...functionsFor(`${own}\n${body}`), own].join('\n');
     const lane = this.#features.has('subgroups') ? ', @builtin(subgroup_invocation_id) lane: u32' : '';
     const code = `${withConstants}
 @compute @workgroup_size(${workgroupSize})

@@ -40,6 +40,20 @@ const contractions: Readonly<Record<string, () => t.Tensor>> = {
 };
 const conv1 = (x: t.Tensor, w: t.Tensor): t.Tensor => t.conv2d(x, w);
 
+/** The same, of which something else is stored. */
+const finished = Object.fromEntries(
+  Object.entries(contractions).map(([name, build]): [string, () => t.Tensor] => [
+    `${name}, with a bias, a residual and an activation`,
+    () => {
+      const made = build();
+      const [bias, residual] = [whole([made.shape.at(1) as number, 1], 5), whole([1, made.size], 6)];
+      const across = t.reshape(bias, [-1, ...Array.from({ length: made.rank - 2 }, () => 1)]);
+      const sum = t.add(t.add(made, across), t.reshape(residual, made.shape));
+      return t.where(t.isFinite(sum), t.maximum(sum, -3), 0);
+    },
+  ]),
+);
+
 /** Rows long and short, few and many. */
 const rows: Readonly<Record<string, () => t.Tensor>> = {
   'long rows': () => t.sum(whole([3, 5003], 1), 1),
@@ -158,7 +172,7 @@ if (adapter !== null) {
 describe.skipIf(adapter === null)('webgpu kernels', () => {
   for (const software of [true, false]) {
     const kind = software ? 'for CPUs' : 'for GPUs';
-    for (const [name, build] of Object.entries({ ...contractions, ...rows, ...neighbours })) {
+    for (const [name, build] of Object.entries({ ...contractions, ...finished, ...rows, ...neighbours })) {
       test(`${kind}: ${name}`, async () => {
         const device = await WebGpuDevice.open({ software });
         const [expected, actual] = [build(), build()];

@@ -110,3 +110,58 @@ test('neighbours are read and written as vectors where they are whole ones', () 
   expect(typesOf(t.cast(leaf(5, 6), 'bf16'))).toEqual(['u32', 'vec2<f32>']);
   expect(typesOf(t.sum(leaf(50, 64), 1))).toEqual(['f32', f32]);
 });
+
+describe('what a contraction stores', () => {
+  const kernelsOf = (...outputs: readonly t.Tensor[]): string[] =>
+    planOf(outputs).reports.map(({ description }) => description);
+  const x = leaf(6, 20);
+  const layer = (): t.Tensor => t.add(t.matmul(x, leaf(20, 30)), leaf(30));
+
+  test('is what is made of its elements one by one', () => {
+    expect(kernelsOf(t.silu(layer()))).toEqual(['matmul add sigmoid mul']);
+    expect(kernelsOf(t.add(t.reshape(layer(), [2, 3, 30]), leaf(2, 3, 30)))).toEqual(['matmul add add']);
+    const convolved = t.conv2d(leaf(2, 4, 5, 5), leaf(8, 4, 3, 3), { padding: 1 });
+    expect(kernelsOf(t.add(t.add(convolved, leaf(8, 1, 1)), leaf(2, 8, 5, 5)))).toEqual(['conv add add']);
+    expect(kernelsOf(t.matmul(t.silu(layer()), leaf(30, 4)))).toEqual(['matmul add sigmoid mul', 'matmul']);
+  });
+
+  test('is itself where several use it, and where one kernel would make the rest in passing', () => {
+    const product = t.matmul(x, leaf(20, 30));
+    expect(kernelsOf(t.neg(product), t.exp(product))).toEqual(['matmul', 'neg exp']);
+    expect(kernelsOf(t.sum(t.exp(t.matmul(x, leaf(20, 30))), 1))).toEqual(['matmul', 'exp sum']);
+    expect(kernelsOf(product, t.neg(product))).toEqual(['matmul', 'neg']);
+  });
+
+  test('is what several use, made once', () => {
+    const made = layer();
+    expect(kernelsOf(t.sum(made, 1), t.mul(made, 2))).toEqual(['matmul add', expect.any(String)]);
+  });
+
+  test('is no part of what lies elsewhere, or of halves', () => {
+    expect(kernelsOf(t.neg(t.transpose(t.matmul(x, leaf(20, 30)))))).toEqual(['matmul', 'neg']);
+    expect(kernelsOf(t.cast(t.neg(t.matmul(x, leaf(20, 30))), 'f16'))).toEqual(['matmul', 'neg cast']);
+  });
+
+  test('takes the place of what it was added to, unless that is one of its factors', () => {
+    const order = (output: t.Tensor) => ({ order: topologicalOrder([output], pendingInputs), outputs: [output] });
+    const takersOf = (output: t.Tensor) => {
+      const graph = order(output);
+      const program = readProgram(
+        graph.order.filter((tensor) => sourceOf(tensor).kind === 'pending'),
+        graph.outputs,
+        composites,
+      );
+      const draft = draftPlan(program, { software: true, traits: plainTraits, fuse: true });
+      const taken = draft.reuse.assign(() => true);
+      const [slot] = taken;
+      return slot === undefined ? undefined : { leaf: program.leaves[slot], bindings: draft.plan(taken).kernels };
+    };
+    const [w, slope] = [leaf(20, 30), leaf(6, 30)];
+    const updated = t.sub(w, t.mul(t.matmul(t.transpose(x), slope), 0.1));
+    const taken = takersOf(updated);
+    expect(taken?.leaf).toBe(w);
+    expect(taken?.bindings.map(({ kernel }) => kernel.bindings.length)).toEqual([3]);
+    const square = leaf(20, 20);
+    expect(takersOf(t.add(t.matmul(square, square), square))).toBeUndefined();
+  });
+});
