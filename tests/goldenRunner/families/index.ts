@@ -4,7 +4,8 @@ import { manifests } from './manifests.ts';
 import { modules } from './modules.ts';
 import { operators } from './operators.ts';
 import { schedulers } from './schedulers.ts';
+import { textEncoders } from './textEncoders.ts';
 import { unets } from './unets.ts';
 
 /** All kinds of golden data, in the order in which they may pick files. */
-export const families: readonly Family[] = [dpoFamily, operators, modules, schedulers, unets, manifests];
+export const families: readonly Family[] = [dpoFamily, operators, modules, schedulers, unets, textEncoders, manifests];
