@@ -34,6 +34,8 @@ export interface Device {
   readonly description: string;
   /** The dtypes that it can hold and compute with. */
   readonly dtypes: ReadonlySet<DType>;
+  /** What it offers beyond what all of its kind do, and its limits in bytes or numbers, where it tells. */
+  readonly abilities?: { readonly features: readonly string[]; readonly limits: Readonly<Record<string, number>> };
   /** Copies storage to the device. */
   upload(dtype: DType, storage: StorageArray): DeviceBuffer;
   /** Does what of a run can be done before its leaves are there; the run itself, of the same `order`, is then shorter. */

@@ -1,6 +1,6 @@
 import { mkdir, open, readdir, readFile, realpath, rename, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { attempt, syncFolder } from '../../tensor/index.node.ts';
+import { attempt, makeFolder, syncFolder } from '../../tensor/index.node.ts';
 import { FormatError, TensorError } from '../../tensor/index.ts';
 
 /**
@@ -37,7 +37,7 @@ export async function replaceFiles(
   write: (staging: string) => Promise<void>,
   isReplaced: (file: string) => boolean,
 ): Promise<void> {
-  const made = await attempt('write', folder, mkdir(folder, { recursive: true }));
+  const made = await attempt('write', folder, makeFolder(folder));
   const place = await attempt('write', folder, realpath(folder));
   if (busy.has(place)) throw new TensorError(`cannot write ${folder}: an earlier save into it is not done; await it`);
   busy.add(place);

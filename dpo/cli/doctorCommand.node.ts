@@ -19,6 +19,7 @@ interface Finding {
   readonly kind: DeviceKind;
   readonly description?: string;
   readonly dtypes?: readonly string[];
+  readonly abilities?: Device['abilities'];
   /** Of a matrix product of 512 × 512 × 512 in f32. */
   readonly gflops?: number;
   /** The largest difference of a gradient from the reference executor's, relative to the largest element. */
@@ -55,7 +56,15 @@ async function examine(kind: DeviceKind, expected: ArrayLike<number>): Promise<F
       0,
     );
     const speed = kind === 'reference' ? {} : { gflops: await gflopsOf(device) };
-    return { kind, description: device.description, dtypes: [...device.dtypes], ...speed, error: error / largest };
+    const { description, dtypes, abilities } = device;
+    return {
+      kind,
+      description,
+      dtypes: [...dtypes],
+      ...(abilities && { abilities }),
+      ...speed,
+      error: error / largest,
+    };
   } catch (error) {
     return { kind, problem: (error as Error).message };
   }
@@ -92,7 +101,7 @@ export function doctorCommand(): Command {
           `${machine.threads} threads, ${(machine.free / 2 ** 30).toFixed(1)} of ${(machine.memory / 2 ** 30).toFixed(1)} GiB of memory free`,
         );
         for (const finding of findings) {
-          const { kind, description, gflops, error, problem, dtypes } = finding;
+          const { kind, description, gflops, error, problem, dtypes, abilities } = finding;
           if (problem !== undefined) console.log(`${kind}: not here: ${problem}`);
           else {
             const speed = gflops === undefined ? '' : `, ${gflops.toFixed(1)} GFLOP/s`;
@@ -100,6 +109,10 @@ export function doctorCommand(): Command {
             console.log(
               `${kind}: ${description}${speed}; ${dtypes?.join(' ')}; ${verdict} (error ${error?.toExponential(1)})`,
             );
+            if (abilities !== undefined) {
+              const limits = Object.entries(abilities.limits).map(([name, limit]) => `${name} ${limit}`);
+              console.log(`  features: ${abilities.features.join(', ') || 'none'}; limits: ${limits.join(', ')}`);
+            }
           }
         }
         console.log(`auto takes ${machine.auto}`);

@@ -3,7 +3,15 @@ import { dirname, resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { parseObject } from '../../diffusion/index.ts';
 import { attempt } from '../../tensor/index.node.ts';
-import { defaultOf, type Keys, readSettings, type SettingsOf } from '../config/key.ts';
+import {
+  defaultOf,
+  describeKey,
+  expectedOf,
+  idleKeys,
+  type Keys,
+  readSettings,
+  type SettingsOf,
+} from '../config/key.ts';
 
 /** learningRate → learning-rate. */
 const flagOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
@@ -22,17 +30,17 @@ function valueOf(text: string | true): unknown {
 export function commandOf(name: string, about: string, keys: Keys): Command {
   const command = new Command(name).description(about);
   command.option('--config <file>', 'a JSON file with any of the keys below; flags count more');
-  for (const [key, { about: meaning, ...rest }] of Object.entries(keys)) {
-    const fallback = defaultOf({ about: meaning, ...rest });
-    const shown = fallback === undefined ? 'must be given' : `default ${fallback}`;
-    command.addOption(new Option(`--${flagOf(key)} [value]`, `${meaning} (${shown})`));
+  for (const [name, key] of Object.entries(keys)) {
+    const fallback = defaultOf(key);
+    const shown = `${expectedOf(key)}; ${fallback === undefined ? 'must be given' : `default ${fallback}`}`;
+    command.addOption(new Option(`--${flagOf(name)} [value]`, `${describeKey(key)} (${shown})`));
   }
   return command;
 }
 
 /**
  * The settings of a call: those of the configuration file, if one is given, and those of flags, which count more. Paths in a
- * file count from its folder, those of flags from where the command is run.
+ * file count from its folder, those of flags from where the command is run. Tells of those that have no effect.
  */
 export async function settingsOf<const K extends Keys>(
   command: string,
@@ -46,7 +54,10 @@ export async function settingsOf<const K extends Keys>(
       .filter(([name]) => Object.hasOwn(keys, name))
       .map(([name, text]) => [name, valueOf(text as string | true)]),
   );
-  return readSettings(typeof config === 'string' ? `${command}, ${config}` : command, { ...fromFile, ...given }, keys);
+  const all = { ...fromFile, ...given };
+  const settings = readSettings(typeof config === 'string' ? `${command}, ${config}` : command, all, keys);
+  for (const note of idleKeys(all, settings, keys)) console.error(`note: ${note}`);
+  return settings;
 }
 
 async function readConfigFile(path: string, keys: Keys): Promise<Record<string, unknown>> {

@@ -1,5 +1,5 @@
 import { evaluateKeys } from './evaluateKeys.ts';
-import { defaultOf, type Keys } from './key.ts';
+import { defaultOf, describeKey, expectedOf, type Keys } from './key.ts';
 import { pretrainKeys } from './pretrainKeys.ts';
 import { sampleKeys } from './sampleKeys.ts';
 import { trainKeys } from './trainKeys.ts';
@@ -16,10 +16,15 @@ export const commandKeys: Readonly<Record<string, Keys>> = {
 export function keysTable(keys: Keys): string {
   const rows = Object.entries(keys).map(([name, key]) => {
     const fallback = defaultOf(key);
-    const cells = [`\`${name}\``, fallback === undefined ? 'needed' : `\`${fallback}\``, key.about];
+    const cells = [
+      `\`${name}\``,
+      fallback === undefined ? 'needed' : `\`${fallback}\``,
+      expectedOf(key),
+      describeKey(key),
+    ];
     return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   });
-  return ['| key | default | what it says |', '| --- | --- | --- |', ...rows].join('\n');
+  return ['| key | default | a value is | what it says |', '| --- | --- | --- | --- |', ...rows].join('\n');
 }
 
 /** The page of the documentation that lists every key of every command. */

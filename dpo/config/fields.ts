@@ -30,8 +30,11 @@ export const wholeFrom =
 /** Another field, or null, which is the default. */
 export const optional =
   <T>(field: Field<T>): Field<T | null> =>
-  (value) =>
-    value === undefined || value === null ? { value: null } : field(value);
+  (value) => {
+    if (value === undefined || value === null) return { value: null };
+    const result = field(value);
+    return 'value' in result ? result : { problem: `${result.problem}, or null` };
+  };
 
 /** A text that must be given. */
 export const neededText: Field<string> = (value) =>
@@ -54,7 +57,7 @@ export const pictureSize: Field<number | readonly [number, number] | null> = (va
   if (isSide(value)) return { value: value as number };
   if (Array.isArray(value) && value.length === 2 && value.every(isSide))
     return { value: value as unknown as readonly [number, number] };
-  return { problem: 'must be a whole number above 0, or [height, width]' };
+  return { problem: 'must be a whole number above 0, [height, width], or null' };
 };
 
 /** A range of time steps, both ends within it. */
@@ -67,7 +70,7 @@ export const timestepRange: Field<readonly [number, number] | null> = (value) =>
     value[0] <= value[1];
   return isRange
     ? { value: value as unknown as readonly [number, number] }
-    : { problem: 'must be [first, last], whole numbers from 0' };
+    : { problem: 'must be [first, last], whole numbers from 0, or null' };
 };
 
 /** A JSON object that is read elsewhere. */

@@ -8,6 +8,8 @@ export interface Key<T> {
   readonly about: string;
   /** A path, or a list of them: in a configuration file it counts from the file's folder. */
   readonly isPath?: boolean;
+  /** Other keys, and values of theirs without which this one means nothing. */
+  readonly onlyWith?: Readonly<Record<string, readonly unknown[]>>;
 }
 
 export type Keys = Readonly<Record<string, Key<unknown>>>;
@@ -15,7 +17,11 @@ export type Keys = Readonly<Record<string, Key<unknown>>>;
 /** The values that keys give. */
 export type SettingsOf<K extends Keys> = ConfigOf<{ readonly [Name in keyof K]: K[Name]['field'] }>;
 
-export const key = <T>(field: Field<T>, about: string): Key<T> => ({ field, about });
+export const key = <T>(field: Field<T>, about: string, onlyWith: Key<T>['onlyWith'] = {}): Key<T> => ({
+  field,
+  about,
+  onlyWith,
+});
 export const pathKey = <T>(field: Field<T>, about: string): Key<T> => ({ field, about, isPath: true });
 
 /**
@@ -25,6 +31,34 @@ export const pathKey = <T>(field: Field<T>, about: string): Key<T> => ({ field, 
 export function readSettings<const K extends Keys>(command: string, json: unknown, keys: K): SettingsOf<K> {
   const fields = Object.fromEntries(Object.entries(keys).map(([name, { field }]) => [name, field]));
   return readConfig(command, json, fields) as SettingsOf<K>;
+}
+
+const listed = (values: readonly unknown[]): string => values.map((value) => JSON.stringify(value)).join(' or ');
+
+/** Keys that were given and mean nothing beside what others say, in words. */
+export function idleKeys(
+  given: Readonly<Record<string, unknown>>,
+  settings: Readonly<Record<string, unknown>>,
+  keys: Keys,
+): string[] {
+  return Object.keys(given).flatMap((name) =>
+    Object.entries(keys[name]?.onlyWith ?? {})
+      .filter(([other, values]) => !values.includes(settings[other]))
+      .map(
+        ([other, values]) =>
+          `${name} has no effect: ${other} is ${JSON.stringify(settings[other])}, not ${listed(values)}`,
+      ),
+  );
+}
+
+/** What a key means, and beside what. */
+export const describeKey = ({ about, onlyWith = {} }: Key<unknown>): string =>
+  [about, ...Object.entries(onlyWith).map(([other, values]) => `Only with ${other} ${listed(values)}.`)].join(' ');
+
+/** What a key's value may be, as messages about wrong ones say it. */
+export function expectedOf({ field }: Key<unknown>): string {
+  const result = field(Symbol('nothing that a key takes'));
+  return 'problem' in result ? result.problem.replace(/^must be /, '') : 'anything';
 }
 
 /** A key's default as JSON; undefined for one that must be given. */

@@ -22,14 +22,18 @@ export const trainKeys = {
   ),
   beta: key(
     positive(5000),
-    'Strength of the pull towards the reference, per mean squared error as in the published code; of ipo and mapo no part.',
+    'Strength of the pull towards the reference, per mean squared error as in the published code; of sft, ipo and mapo no part.',
   ),
-  sftWeight: key(positive(1), 'Weight of the second term of dpo+sft, α.'),
-  labelSmoothing: key(numberFrom(0.1, 0, 0.5), 'Share that labels are smoothed by in cdpo, e.'),
-  flipRate: key(numberFrom(0.1, 0, 0.499), 'Share of wrong labels that robust takes for granted.'),
-  mislabelled: key(numberFrom(0.1, 0.001, 0.499), 'a of dmpo: share of labels that are taken to be wrong.'),
-  ipoTau: key(positive(50), 'τ of ipo: its margin is 1/(2τ), of mean squared errors.'),
-  mapoWeight: key(positive(0.1), 'Weight of the comparison in mapo, b.'),
+  sftWeight: key(positive(1), 'Weight of the second term, α.', { objective: ['dpo+sft'] }),
+  labelSmoothing: key(numberFrom(0.1, 0, 0.5), 'Share that labels are smoothed by, e.', { objective: ['cdpo'] }),
+  flipRate: key(numberFrom(0.1, 0, 0.499), 'Share of wrong labels that is taken for granted.', {
+    objective: ['robust'],
+  }),
+  mislabelled: key(numberFrom(0.1, 0.001, 0.499), 'Share of labels that are taken to be wrong, a.', {
+    objective: ['dmpo'],
+  }),
+  ipoTau: key(positive(50), 'τ: the margin is 1/(2τ), of mean squared errors.', { objective: ['ipo'] }),
+  mapoWeight: key(positive(0.1), 'Weight of the comparison, b.', { objective: ['mapo'] }),
   safeguard: key(
     optional(numberFrom(0.9, 0, 1)),
     "μ: limits the loser's gradient where it would undo the winner's; null: no limit.",
@@ -38,11 +42,12 @@ export const trainKeys = {
     oneOf(...timestepWeightNames),
     'Weights of time steps: constant as in the paper and its code, elbo, score-consistent, or min-snr.',
   ),
-  dataVariance: key(
-    optional(positive(1)),
-    'Variance of the data in each dimension, for score-consistent weights; null: measured on the pairs.',
-  ),
-  snrGamma: key(positive(5), 'Signal-to-noise ratio above which min-snr weighs less, γ.'),
+  dataVariance: key(optional(positive(1)), 'Variance of the data in each dimension; null: measured on the pairs.', {
+    timestepWeight: ['score-consistent'],
+  }),
+  snrGamma: key(positive(5), 'Signal-to-noise ratio above which time steps weigh less, γ.', {
+    timestepWeight: ['min-snr'],
+  }),
   timesteps: key(oneOf('all', 'turbo', 'refiner'), 'Which time steps are trained at.'),
   timestepRange: key(
     timestepRange,
@@ -54,9 +59,13 @@ export const trainKeys = {
     oneOf('model', 'precomputed'),
     'A frozen model that is asked at every step, or its errors computed before the first: then one copy of the weights suffices. LoRA needs no copy anyway.',
   ),
-  loraRank: key(wholeFrom(8, 1), 'Rank of adapters, r.'),
-  loraAlpha: key(optional(positive(8)), 'Scale of adapters, alpha: their product counts alpha/r; null: r.'),
-  loraTargets: key(texts(attentionProjections), 'Which layers get adapters: patterns of their paths.'),
+  loraRank: key(wholeFrom(8, 1), 'Rank of adapters, r.', { method: ['lora'] }),
+  loraAlpha: key(optional(positive(8)), 'Scale of adapters, alpha: their product counts alpha/r; null: r.', {
+    method: ['lora'],
+  }),
+  loraTargets: key(texts(attentionProjections), 'Which layers get adapters: patterns of their paths.', {
+    method: ['lora'],
+  }),
   storage: key(
     oneOf('f32', 'bf16', 'f16'),
     'How weights are stored. Halves are trained by way of copies in f32, and computed with in f32.',
@@ -83,7 +92,7 @@ export const trainKeys = {
   buckets: key(wholeFrom(10, 1), 'Parts that the time steps are cut into in metrics.'),
   tensorboard: key(boolean(true), 'Also write event files for TensorBoard.'),
   ...runKeys,
-  saveDtype: key(oneOf('f32', 'f16', 'bf16'), 'How the tuned model is saved.'),
+  saveDtype: key(oneOf('f32', 'f16', 'bf16'), 'How the tuned model is saved.', { method: ['full'] }),
 } as const;
 
 export type TrainSettings = SettingsOf<typeof trainKeys>;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { attempt, replaceFile } from '../../tensor/index.node.ts';
+import { attempt, makeFolder, replaceFile } from '../../tensor/index.node.ts';
 import { formatShape, TensorError } from '../../tensor/index.ts';
 import { mapConcurrently } from './mapConcurrently.ts';
 import type { PairBatch } from './pairBatches.ts';
@@ -108,6 +108,6 @@ async function readEncoding(path: string, options: EncodingOptions): Promise<Flo
 }
 
 async function writeEncoding(path: string, values: Float32Array): Promise<void> {
-  await attempt('write', path, mkdir(dirname(path), { recursive: true }));
+  await attempt('write', path, makeFolder(dirname(path)));
   await replaceFile(path, (write) => write(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)));
 }

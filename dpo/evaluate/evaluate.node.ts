@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   clipTokenizer,
@@ -7,7 +7,7 @@ import {
   scheduleFromConfig,
   tokenIds,
 } from '../../diffusion/index.ts';
-import { attempt, replaceText } from '../../tensor/index.node.ts';
+import { attempt, makeFolder, replaceText } from '../../tensor/index.node.ts';
 import { dispose, key, openDevice, random, realize, setDefaultDevice, type Tensor } from '../../tensor/index.ts';
 import type { EvaluateSettings } from '../config/evaluateKeys.ts';
 import { openPairs } from '../data/openSources.node.ts';
@@ -154,7 +154,7 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
     device: device.description,
     versions: await versions(),
   };
-  await attempt('write', settings.output, mkdir(settings.output, { recursive: true }));
+  await attempt('write', settings.output, makeFolder(settings.output));
   await replaceText(join(settings.output, 'summary.json'), `${JSON.stringify(summary, null, 2)}\n`);
   await writeReport(
     join(settings.output, 'report.html'),

@@ -1,7 +1,7 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadParameters, parseObject } from '../../diffusion/index.ts';
-import { attempt, openSafetensorsFile, replaceText, saveSafetensors } from '../../tensor/index.node.ts';
+import { attempt, makeFolder, openSafetensorsFile, replaceText, saveSafetensors } from '../../tensor/index.node.ts';
 import { FormatError, flattenTree, key, type Tensor } from '../../tensor/index.ts';
 import type { Classifier } from './classifier.ts';
 import { convClassifier } from './convClassifier.ts';
@@ -16,7 +16,7 @@ const tensorsOf = ({ params, statistics }: Pick<Classifier, 'params' | 'statisti
 
 /** Writes judges into a folder: `judges.json`, and the tensors of each network. */
 export async function saveJudges(folder: string, judges: Judges): Promise<void> {
-  await attempt('write', folder, mkdir(folder, { recursive: true }));
+  await attempt('write', folder, makeFolder(folder));
   const record: Record<string, unknown> = { accuracy: judges.accuracy };
   for (const name of names) {
     const { classes, channels, widths } = judges[name];

@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeText } from '../../diffusion/index.node.ts';
 import { loadParameters, parseObject } from '../../diffusion/index.ts';
-import { attempt, openSafetensorsFile, saveSafetensors, syncFolder } from '../../tensor/index.node.ts';
+import { attempt, makeFolder, openSafetensorsFile, saveSafetensors, syncFolder } from '../../tensor/index.node.ts';
 import { type Device, FormatError, flattenTree, Tensor } from '../../tensor/index.ts';
 
 const [stateName, recordName] = ['state.safetensors', 'checkpoint.json'];
@@ -29,7 +29,7 @@ export async function saveCheckpoint(
 ): Promise<string> {
   const target = join(folder, folderName(step));
   const staging = `${target}.tmp`;
-  await attempt('write', folder, mkdir(folder, { recursive: true }));
+  await attempt('write', folder, makeFolder(folder));
   try {
     await attempt('write', staging, rm(staging, { recursive: true, force: true }));
     await attempt('write', staging, mkdir(staging));

@@ -1,6 +1,6 @@
-import { appendFile, mkdir, readFile } from 'node:fs/promises';
+import { appendFile, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { attempt, replaceText } from '../../tensor/index.node.ts';
+import { attempt, makeFolder, replaceText } from '../../tensor/index.node.ts';
 import { parseJson } from '../../tensor/index.ts';
 
 /** A file with a row of JSON for each entry, which grows. */
@@ -15,7 +15,7 @@ export async function openRowLog<Row extends { readonly step: number }>(
   path: string,
   from: number,
 ): Promise<RowLog<Row>> {
-  await attempt('write', path, mkdir(dirname(path), { recursive: true }));
+  await attempt('write', path, makeFolder(dirname(path)));
   const rows = (await readRows<Row>(path)).filter(({ step }) => step <= from);
   const text = rows.map((row) => `${JSON.stringify(row)}\n`).join('');
   await replaceText(path, text);

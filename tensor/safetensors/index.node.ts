@@ -6,5 +6,6 @@ export {
   openSafetensorsPath,
   saveSafetensors,
 } from './file.node.ts';
+export { makeFolder } from './makeFolder.node.ts';
 export { replaceFile, replaceText, syncFolder } from './replaceFile.node.ts';
 export { attempt } from './systemError.node.ts';

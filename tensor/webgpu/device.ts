@@ -8,7 +8,7 @@ import type { Attributes } from '../primitives.ts';
 import { formatShape } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 import { ours, own, placedBuffer, WebGpuBuffer } from './buffer.ts';
-import { findAdapter, isSoftware, mapForRead, openAdapter, usage } from './gpu.ts';
+import { abilitiesOf, findAdapter, isSoftware, mapForRead, openAdapter, usage } from './gpu.ts';
 import { composites, numbersOf, type Taken } from './plan.ts';
 import { Plans } from './plans.ts';
 import { BufferPool } from './pool.ts';
@@ -35,6 +35,7 @@ export class WebGpuDevice implements Device {
   readonly name = 'webgpu';
   readonly description: string;
   readonly dtypes: ReadonlySet<DType> = new Set<DType>(['f32', 'f16', 'bf16', 'i32', 'u32', 'bool']);
+  readonly abilities: NonNullable<Device['abilities']>;
   readonly #device: GPUDevice;
   /** What shaders rely on here. */
   readonly traits: ShaderTraits;
@@ -54,6 +55,7 @@ export class WebGpuDevice implements Device {
     const { software = isSoftware(adapter), fuse = true, plans = 256 } = options;
     this.#device = device;
     this.traits = traits;
+    this.abilities = abilitiesOf(device);
     this.#pool = new BufferPool(device, usage.storage | usage.copySource | usage.copyTarget);
     this.#readable = new BufferPool(device, usage.mapRead | usage.copyTarget);
     this.#plans = new Plans(device, { software, traits, fuse, most: plans });

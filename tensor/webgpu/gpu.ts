@@ -70,3 +70,9 @@ export async function openAdapter(adapter: GPUAdapter): Promise<GPUDevice> {
   const requiredLimits = Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]]));
   return adapter.requestDevice({ requiredFeatures, requiredLimits });
 }
+
+/** Which of these a device has, and how far they go. */
+export const abilitiesOf = (device: GPUDevice): { features: string[]; limits: Record<string, number> } => ({
+  features: wantedFeatures.filter((name) => device.features.has(name)),
+  limits: Object.fromEntries(wantedLimits.map((name) => [name, device.limits[name]])),
+});

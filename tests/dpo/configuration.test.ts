@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { configurationPage, evaluateKeys, pretrainKeys, readSettings, sampleKeys, trainKeys } from 'diffusion-dpo/dpo';
 import { describe, expect, test } from 'vitest';
+import { describeKey, expectedOf, idleKeys } from '../../dpo/config/key.ts';
 
 const page = new URL('../../docs/configuration.md', import.meta.url);
 const needed = { model: 'base', pairs: 'pairs.parquet', output: 'out' };
@@ -27,11 +28,11 @@ describe('settings of train', () => {
     [{ steps: 1.5 }, /steps: must be a whole number from 1/],
     [{ objective: 'ppo' }, /objective: must be one of "dpo", "sft"/],
     [{ captionDropout: 1.5 }, /captionDropout: must be a number from 0 to 1/],
-    [{ size: [16] }, /size: must be a whole number above 0, or \[height, width\]/],
+    [{ size: [16] }, /size: must be a whole number above 0, \[height, width\], or null/],
     [{ loraTargets: 'to_q' }, /loraTargets: must be a list of texts/],
     [{ flip: 'yes' }, /flip: must be true or false/],
     [{ seed: -1 }, /seed: must be a whole number from 0/],
-    [{ maxGradientNorm: -1 }, /maxGradientNorm: must be a number above 0/],
+    [{ maxGradientNorm: -1 }, /maxGradientNorm: must be a number above 0, or null/],
   ])('%j is refused', (change, message) => {
     expect(() => readSettings('train', { ...needed, ...change }, trainKeys)).toThrow(message);
   });
@@ -41,6 +42,22 @@ describe('settings of train', () => {
       /model: must be given[\s\S]*pairs: must be given[\s\S]*output: must be given[\s\S]*beta: [\s\S]*steps: /,
     );
   });
+});
+
+test('keys that mean nothing beside what others say are told', () => {
+  const given = { ...needed, loraRank: 4, sftWeight: 2, steps: 3 };
+  expect(idleKeys(given, readSettings('train', given, trainKeys), trainKeys)).toEqual([
+    'loraRank has no effect: method is "full", not "lora"',
+    'sftWeight has no effect: objective is "dpo", not "dpo+sft"',
+  ]);
+  const fitting = { ...given, method: 'lora', objective: 'dpo+sft' };
+  expect(idleKeys(fitting, readSettings('train', fitting, trainKeys), trainKeys)).toEqual([]);
+});
+
+test('what a key takes is told as in messages about what it does not', () => {
+  expect(expectedOf(trainKeys.objective)).toMatch(/^one of "dpo", "sft", "dpo\+sft", /);
+  expect(expectedOf(trainKeys.maxGradientNorm)).toBe('a number above 0, or null');
+  expect(describeKey(trainKeys.loraRank)).toBe('Rank of adapters, r. Only with method "lora".');
 });
 
 /** A value of the wrong kind for any key. */

@@ -1,7 +1,7 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
-import { attempt, replaceText } from '../../../tensor/index.node.ts';
+import { attempt, makeFolder, replaceText } from '../../../tensor/index.node.ts';
 import type { Report } from './report.ts';
 import { type PlottingLibrary, reportHtml } from './reportHtml.ts';
 
@@ -16,6 +16,6 @@ export async function plottingLibrary(): Promise<PlottingLibrary> {
 /** Writes a report as one HTML file; a file that is there is replaced as a whole. */
 export async function writeReport(path: string, report: Report): Promise<void> {
   const page = reportHtml(report, await plottingLibrary());
-  await attempt('write', path, mkdir(dirname(path), { recursive: true }));
+  await attempt('write', path, makeFolder(dirname(path)));
   await replaceText(path, page);
 }

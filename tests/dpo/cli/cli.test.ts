@@ -122,9 +122,10 @@ test('a configuration file is read, its paths count from its folder, and flags c
     steps: 9,
     logEvery: 1,
   };
-  await writeFile(file, JSON.stringify({ ...settings, batchSize: 2 }));
-  const { code, out } = await run(['train', '--config', file, '--steps', '1', '--json']);
+  await writeFile(file, JSON.stringify({ ...settings, batchSize: 2, loraRank: 2 }));
+  const { code, out, err } = await run(['train', '--config', file, '--steps', '1', '--json']);
   expect(code).toBe(0);
+  expect(err).toContain('note: loraRank has no effect: method is "full", not "lora"');
   expect(JSON.parse(out)).toMatchObject({ steps: 1, stopped: false, model: join(folder, 'from-file', 'model') });
   await writeFile(file, '{"model": "base",}');
   expect((await run(['train', '--config', file])).err).toMatch(/train\.json is not valid JSON.*line 1, column 18/);
@@ -212,10 +213,14 @@ test('data inspect summarises pairs and draws them', async () => {
 
 test('doctor tests what there is', async () => {
   const { out, code } = await run(['doctor', '--json']);
-  const found = JSON.parse(out) as { devices: { kind: string; error?: number; problem?: string }[] };
+  const found = JSON.parse(out) as {
+    devices: { kind: string; error?: number; problem?: string; abilities?: { limits: Record<string, number> } }[];
+  };
   expect(found.devices.map(({ kind }) => kind)).toEqual(['webgpu', 'wasm', 'reference']);
   for (const { kind, error, problem } of found.devices)
     if (problem === undefined) expect(error, kind).toBeLessThan(1e-4);
+  const [webgpu] = found.devices;
+  if (webgpu?.problem === undefined) expect(webgpu?.abilities?.limits.maxBufferSize).toBeGreaterThan(2 ** 27);
   expect(code).toBe(0);
 });
 
