@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { replaceFile } from '../../tensor/index.node.ts';
 import { TensorError } from '../../tensor/index.ts';
+import { counted } from '../counted.ts';
 import { contactSheet } from '../data/contactSheet.ts';
 import { describePairs, inspectPairs } from '../data/inspectPairs.ts';
 import { openPairs } from '../data/openSources.node.ts';
@@ -40,7 +41,7 @@ export function dataCommand(): Command {
         );
       }
       await replaceFile(sheet, (write) => write(contactSheet(pairs)));
-      console.error(`${pairs.length} pairs drawn into ${sheet}`);
+      console.error(`${counted(pairs.length, 'pair')} drawn into ${sheet}`);
     });
   return new Command('data').description('Look at preference data.').addCommand(inspect);
 }

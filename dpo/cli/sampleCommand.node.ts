@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { replaceFile } from '../../tensor/index.node.ts';
 import { openDevice, setDefaultDevice } from '../../tensor/index.ts';
 import { sampleKeys } from '../config/sampleKeys.ts';
+import { counted } from '../counted.ts';
 import { gridPng } from '../data/pictureGrid.ts';
 import { loadTuned } from '../train/loadTuned.node.ts';
 import { pictureSizeOf } from '../train/runPlan.ts';
@@ -27,7 +28,7 @@ export function sampleCommand(): Command {
       }).finally(() => bar.stop());
       const { columns, zoom } = settings;
       await replaceFile(settings.output, (write) => write(gridPng(drawn, { size, columns, zoom })));
-      console.error(`${captions.length} pictures in ${settings.output}`);
+      console.error(`${counted(captions.length, 'picture')} in ${settings.output}`);
     },
   );
 }

@@ -1,4 +1,5 @@
 import { TensorError } from '../../tensor/index.ts';
+import { counted } from '../counted.ts';
 import { foldKey } from './draws.ts';
 import { mapConcurrently } from './mapConcurrently.ts';
 import { advance, type DataPosition, epochKey, shuffledOrder } from './order.ts';
@@ -106,8 +107,12 @@ export async function* pairBatches(source: PairSource, options: PairBatchOptions
       if (broken.size > maxSkipped) break;
     }
     const messages = [...broken.values()];
+    const how =
+      messages.length > maxSkipped
+        ? `${counted(messages.length, 'row')} could not be read, and at most ${maxSkipped} may be skipped (maxSkipped)`
+        : `none of ${counted(source.count, 'row')} can be read`;
     throw new TensorError(
-      `${source.name}: ${messages.length} rows could not be read, and at most ${maxSkipped} may be skipped (maxSkipped):\n` +
+      `${source.name}: ${how}:\n` +
         messages
           .slice(0, 10)
           .map((message) => `  ${message}`)

@@ -9,6 +9,7 @@ import {
 } from '../../diffusion/index.ts';
 import { TensorError } from '../../tensor/index.ts';
 import type { TrainSettings } from '../config/trainKeys.ts';
+import { counted } from '../counted.ts';
 import type { PairBatchOptions } from '../data/pairBatches.ts';
 import { targetSize } from '../data/preprocess.ts';
 import type { PairSource } from '../data/sources.ts';
@@ -102,7 +103,7 @@ export function describeRun(
   const weighted = timestepWeight === 'constant' ? '' : `; time steps weighted: ${timestepWeight}`;
   const measured = dataVariance === undefined ? '' : `, variance of the data ${dataVariance.toPrecision(3)}`;
   return [
-    `${pairs.count} pairs of 3 × ${height} × ${width}${ties}${heldOut}`,
+    `${counted(pairs.count, 'pair')} of 3 × ${height} × ${width}${ties}${heldOut}`,
     `${settings.method === 'lora' ? 'LoRA, ' : ''}${trained.toLocaleString('en')} parameters to train, ${settings.optimiser}, learning rate ${settings.learningRate}`,
     `${objective}, β = ${beta} per mean squared error, β·W_t = ${perSum.toPrecision(3)} per summed one (W_t = ½)${weighted}${measured}`,
   ];
