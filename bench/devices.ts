@@ -1,4 +1,12 @@
-import { type Device, type DeviceKind, flattenTree, openDevice, read, realize } from 'diffusion-dpo/tensor';
+import {
+  type Device,
+  type DeviceKind,
+  flattenTree,
+  openDevice,
+  type RealizeOptions,
+  read,
+  realize,
+} from 'diffusion-dpo/tensor';
 
 /** Opens a device by the name that benchmarks give it: its kind, for WebAssembly with a number of threads, such as `wasm2`. */
 export function openNamed(name: string): Promise<Device> {
@@ -7,8 +15,8 @@ export function openNamed(name: string): Promise<Device> {
 }
 
 /** Realizes a tree and waits until it is computed: a GPU may be at it when `realize` is done, so the smallest tensor is read. */
-export async function finish<T>(tree: T): Promise<T> {
-  const realized = await realize(tree);
+export async function finish<T>(tree: T, options: RealizeOptions = {}): Promise<T> {
+  const realized = await realize(tree, options);
   const [smallest] = flattenTree(realized).toSorted((a, b) => a.tensor.size - b.tensor.size);
   if (smallest !== undefined) await read(smallest.tensor);
   return realized;

@@ -17,6 +17,7 @@ import {
   tanh,
   zeros,
 } from 'diffusion-dpo/tensor';
+import { finish } from './devices.ts';
 import type { limits } from './limits.ts';
 import { blockFlop, type MlpSizes, mlpFlop, mlpTraining, residualBlock } from './training.ts';
 
@@ -40,7 +41,7 @@ const normals = (...shapes: readonly (readonly number[])[]): Promise<Tensor[]> =
   Promise.all(shapes.map((shape) => normal(...shape)));
 
 /** Builds and runs a graph, and frees what it made. */
-const running = (build: () => unknown) => async (): Promise<void> => dispose(await realize(build()));
+const running = (build: () => unknown) => async (): Promise<void> => dispose(await finish(build()));
 
 /** A calculation on tensors of these shapes. */
 const prepared =

@@ -15,6 +15,7 @@ import {
   zeros,
   zipTrees,
 } from 'diffusion-dpo/tensor';
+import { finish } from './devices.ts';
 
 const drawn = (index: number, shape: readonly number[], scale = 1): Tensor =>
   random.normal(key(index), shape).mul(scale);
@@ -68,7 +69,7 @@ export async function mlpTraining(sizes: MlpSizes, optimizer: 'sgd' | 'adam'): P
   };
   let state: TrainingState = await realize({ params, first: nothing(), second: nothing(), steps: 0 });
   return async () => {
-    state = await realize(step(state), { donate: state });
+    state = await finish(step(state), { donate: state });
   };
 }
 

@@ -1,6 +1,6 @@
 import type { DType, StorageArray } from './dtype.ts';
 import { TensorError } from './errors.ts';
-import type { PlanReport } from './explain.ts';
+import type { DevicePlanReport } from './explain.ts';
 import { ReferenceDevice } from './reference/device.ts';
 import type { Tensor } from './tensor.ts';
 
@@ -43,7 +43,7 @@ export interface Device {
   /** Computes; a buffer for each output, in order. When it rejects, donated buffers may be lost, others not. */
   run(run: Run): Promise<readonly DeviceBuffer[]>;
   /** The kernels of a run; with `timed`, runs it and throws the results away. Devices without plans have none. */
-  plan?(run: Run, timed: boolean): Promise<PlanReport>;
+  plan?(run: Run, timed: boolean): Promise<DevicePlanReport>;
   /** A copy of what the buffer holds. */
   download(buffer: DeviceBuffer): Promise<StorageArray>;
   /** The buffer's elements, where they can be seen at once without waiting; for printing. */
@@ -52,6 +52,8 @@ export interface Device {
   memory(): MemoryUse;
   /** Makes the present use the peak. */
   resetPeak(): void;
+  /** Gives everything back at once: threads, or a GPU's memory. Computing here is an error from then on. */
+  close?(): void;
 }
 
 /** `auto` is the fastest that can be had here. */
@@ -60,6 +62,8 @@ export type DeviceKind = 'auto' | 'wasm' | 'webgpu' | 'reference';
 export interface DeviceOptions {
   /** Threads of the WebAssembly executor. Default: `DIFFUSION_DPO_THREADS`, else one for each core. */
   readonly threads?: number;
+  /** How many compiled plans WebAssembly and WebGPU keep, those used last; default 256. */
+  readonly plans?: number;
 }
 
 /** Opens a device of the given kind. */
@@ -68,9 +72,9 @@ export async function openDevice(kind: DeviceKind, options: DeviceOptions = {}):
     case 'reference':
       return new ReferenceDevice();
     case 'webgpu':
-      return (await import('./webgpu/device.ts')).WebGpuDevice.open();
+      return (await import('./webgpu/device.ts')).WebGpuDevice.open(options);
     case 'auto':
-      return (await (await import('./webgpu/auto.ts')).openTestedGpu()) ?? openDevice('wasm', options);
+      return (await (await import('./webgpu/auto.ts')).openTestedGpu(options)) ?? openDevice('wasm', options);
     case 'wasm':
       // Loaded only where it is used: the compiler is most of the library.
       return (await import('./wasm/device.ts')).WasmDevice.open(options);

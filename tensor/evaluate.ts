@@ -2,7 +2,7 @@ import { type Device, type DeviceBuffer, defaultDevice, type Run } from './devic
 import { type StorageArray, toValues, type ValueArray } from './dtype.ts';
 import { TensorError } from './errors.ts';
 import { computedOn, giveUp, leaf, place, whileComputing } from './placement.ts';
-import { checkUsable, describe, type Source, sourceOf, type Tensor, typeOf } from './tensor.ts';
+import { checkUsable, describe, inputsOf, type Source, sourceOf, type Tensor, typeOf } from './tensor.ts';
 import { flattenTree, mapTree } from './tree.ts';
 
 export interface RealizeOptions {
@@ -17,11 +17,6 @@ export interface RealizeOptions {
 
 /** Whether a tensor is to be computed still; one that is being computed is a leaf. */
 const isPending = (tensor: Tensor): boolean => sourceOf(tensor).kind === 'pending' && computedOn(tensor) === undefined;
-
-const inputsOf = (tensor: Tensor): readonly Tensor[] => {
-  const source = sourceOf(tensor);
-  return source.kind === 'pending' ? source.node.inputs : [];
-};
 
 /** What tensors are computed from, and from what in the end. */
 interface Graph {

@@ -1,6 +1,8 @@
 import type { Device } from './device.ts';
+import { byteSize } from './dtype.ts';
 import { TensorError } from './errors.ts';
 import { withRun } from './evaluate.ts';
+import { inputsOf, type Tensor } from './tensor.ts';
 
 /** One kernel of a plan. */
 export interface KernelReport {
@@ -22,7 +24,12 @@ export interface PlanReport {
   readonly kernels: readonly KernelReport[];
   /** Memory for intermediate values. Leaves and results come on top. */
   readonly workingBytes: number;
+  /** The most that is held at once: leaves, results and intermediate values, if no leaf is given up. */
+  readonly peakBytes: number;
 }
+
+/** What a device tells of a run; what it starts from and ends with is counted for it. */
+export type DevicePlanReport = Omit<PlanReport, 'peakBytes'>;
 
 const engineering = (value: number, unit: string): string => {
   const scales = [
@@ -35,7 +42,7 @@ const engineering = (value: number, unit: string): string => {
 };
 
 /** A plan as a table for people. */
-export function formatPlan({ device, kernels, workingBytes }: PlanReport): string {
+export function formatPlan({ device, kernels, workingBytes, peakBytes }: PlanReport): string {
   const sum = (value: (kernel: KernelReport) => number): number =>
     kernels.reduce((total, kernel) => total + value(kernel), 0);
   const cells = (
@@ -60,7 +67,7 @@ export function formatPlan({ device, kernels, workingBytes }: PlanReport): strin
   const total = timed ? sum(({ milliseconds = 0 }) => milliseconds) : undefined;
   rows.push(
     cells(
-      `${kernels.length} kernels, ${engineering(workingBytes, 'B')} for intermediate values`,
+      `${kernels.length} kernels, ${engineering(workingBytes, 'B')} for intermediate values, peak ${engineering(peakBytes, 'B')}`,
       'total',
       sum(({ bytes }) => bytes),
       sum(({ flops }) => flops),
@@ -101,11 +108,20 @@ const report = (tree: unknown, asked: Device | undefined, timed: boolean): Promi
   withRun(tree, asked, async (device, run) => {
     if (device.plan === undefined) {
       throw new TensorError(
-        `explain: the device '${device.name}' evaluates node by node and has no plan; use another device`,
+        `${timed ? 'profile' : 'explain'}: the device '${device.name}' evaluates node by node and has no plan; use another device`,
       );
     }
-    return device.plan(run, timed);
+    const plan = await device.plan(run, timed);
+    const pending = new Set(run.order);
+    const leaves = new Set(run.order.flatMap(inputsOf).filter((tensor) => !pending.has(tensor)));
+    return { ...plan, peakBytes: plan.workingBytes + bytesOf(leaves) + bytesOf(run.outputs) };
   });
+
+const bytesOf = (tensors: Iterable<Tensor>): number => {
+  let sum = 0;
+  for (const { dtype, size } of tensors) sum += size * byteSize[dtype];
+  return sum;
+};
 
 /**
  * How a device would compute a tree: its kernels, what they move and compute, and the memory between them. Runs nothing.

@@ -26,6 +26,7 @@ export {
   type Device,
   type DeviceBuffer,
   type DeviceKind,
+  type DeviceOptions,
   defaultDevice,
   type MemoryUse,
   openDevice,

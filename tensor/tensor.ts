@@ -58,6 +58,12 @@ export class Tensor {
 
 export const { sourceOf, settle } = Tensor;
 
+/** What a pending tensor is computed from; nothing of any other. */
+export const inputsOf = (tensor: Tensor): readonly Tensor[] => {
+  const source = sourceOf(tensor);
+  return source.kind === 'pending' ? source.node.inputs : [];
+};
+
 /** `f32[2, 3]`. */
 export const typeOf = (tensor: Tensor): string => `${tensor.dtype}${formatShape(tensor.shape)}`;
 

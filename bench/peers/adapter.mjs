@@ -32,9 +32,18 @@ const place = (inputs) => realize(mapInputs(inputs));
 const mapInputs = (inputs) =>
   Object.fromEntries(Object.entries(inputs).map(([name, { shape, data }]) => [name, tensor(data, { shape })]));
 
+/** Resolves when everything that was asked for before is computed: a GPU may still be at it when `realize` is done. */
+async function syncing() {
+  const mark = await realize(zeros([1]));
+  return async () => {
+    await read(mark);
+  };
+}
+
 /** A job that computes `f` of the inputs in each step. */
 async function forward(inputs, f) {
   const placed = await place(inputs);
+  const sync = await syncing();
   let last;
   return {
     async step() {
@@ -42,6 +51,7 @@ async function forward(inputs, f) {
       dispose(last);
       last = next;
     },
+    sync,
     check: () => read(f(placed)),
     dispose: () => dispose([placed, last]),
   };
@@ -80,10 +90,12 @@ async function mlp({ opt }, { x: images, ...weights }) {
   };
   const run = (state) => realize(updates[opt](state, x, target), { donate: state });
   let state = await fresh();
+  const sync = await syncing();
   return {
     async step() {
       state = await run(state);
     },
+    sync,
     async check() {
       let other = await fresh();
       const losses = [];
@@ -111,12 +123,14 @@ async function resblock(_, inputs) {
   const placed = await place(inputs);
   const run = () => realize(valueAndGrad(blockLoss)(placed));
   let last;
+  const sync = await syncing();
   return {
     async step() {
       const next = await run();
       dispose(last);
       last = next;
     },
+    sync,
     async check() {
       const result = await run();
       const [loss, gradients] = result;

@@ -64,6 +64,9 @@ const factorOf = (position: Position, loop: Variable): number =>
 const isInsideAtom = (position: Position, loop: Variable): boolean =>
   position.terms.some(({ atom }) => atom.kind !== 'variable' && variablesOf(atom.of).has(loop));
 
+/** Loops are counted in 32 bits. */
+const mostPlaces = 2 ** 31 - 1;
+
 /** Merges neighbouring loops that every position walks as one, and drops loops of size 1. */
 export function mergeLoops(kernel: LoopKernel): LoopKernel {
   let current: LoopKernel = {
@@ -73,7 +76,7 @@ export function mergeLoops(kernel: LoopKernel): LoopKernel {
   };
   const merge = (list: readonly Variable[], index: number): boolean => {
     const [high, low] = [list[index], list[index + 1]];
-    if (high === undefined || low === undefined) return false;
+    if (high === undefined || low === undefined || high.size * low.size > mostPlaces) return false;
     const fits = positionsIn(current).every(
       (position) =>
         factorOf(position, high) === factorOf(position, low) * low.size &&

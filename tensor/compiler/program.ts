@@ -6,7 +6,7 @@ import { sourceOf, type Tensor } from '../tensor.ts';
 import { type Composite, compositionOf } from './compositions.ts';
 import { addAll, addFloat, type Row, Rows } from './rows.ts';
 
-/** A node of a program: like a pending tensor, but without identities, and equal nodes are one node. */
+/** A node of a program: like a pending tensor, but without identities, and equal nodes are one node; numbers never are. */
 export interface Value {
   readonly id: number;
   readonly primitive: Exclude<Primitive, 'variable' | 'custom'> | 'leaf';

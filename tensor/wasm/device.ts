@@ -4,7 +4,7 @@ import { ProgramReader } from '../compiler/reader.ts';
 import type { Device, DeviceBuffer, MemoryUse, Run } from '../device.ts';
 import { allocate, byteSize, type DType, dtypes, roundTo, type StorageArray } from '../dtype.ts';
 import { TensorError } from '../errors.ts';
-import type { PlanReport } from '../explain.ts';
+import type { DevicePlanReport } from '../explain.ts';
 import type { Attributes } from '../primitives.ts';
 import { formatShape } from '../shape.ts';
 import { sourceOf, type Tensor } from '../tensor.ts';
@@ -14,7 +14,7 @@ import { laneDType } from './lanes.ts';
 import type { MemoryImport } from './module.ts';
 import { type Base, compilePlan, type Plan } from './plan.ts';
 import { hasRelaxedSimd } from './relaxed.ts';
-import { CallingThread, canShareMemory, defaultThreadCount, type Threads } from './threads.ts';
+import { CallingThread, canShareMemory, checkThreads, defaultThreadCount, type Threads } from './threads.ts';
 import { WorkerThreads } from './workerThreads.ts';
 
 class WasmBuffer implements DeviceBuffer {
@@ -37,6 +37,16 @@ const smallPhase = 6_000;
 interface ReadyPlan {
   readonly id: number;
   readonly plan: Plan;
+}
+
+/** Memory for a run. */
+interface Places {
+  readonly results: readonly WasmBuffer[];
+  /** Those of the results that are new, */
+  readonly made: readonly WasmBuffer[];
+  /** and the leaves whose memory the others take, once the run has succeeded. */
+  readonly taken: readonly WasmBuffer[];
+  readonly addresses: readonly number[];
 }
 
 export interface WasmOptions {
@@ -82,6 +92,7 @@ export class WasmDevice implements Device {
   /** Opens a device with that many threads. Without shared memory there is one, the caller's. */
   static async open(options: WasmOptions = {}): Promise<WasmDevice> {
     const { threads = defaultThreadCount() } = options;
+    checkThreads('threads', threads);
     const shared = canShareMemory();
     const limits: MemoryImport = { initial: 16, maximum: mostPages, shared };
     const heap = new Heap(new WebAssembly.Memory({ initial: 16, maximum: mostPages, shared }));
@@ -102,6 +113,10 @@ export class WasmDevice implements Device {
     return this.#compiled;
   }
 
+  close(): void {
+    this.#threads.close();
+  }
+
   upload(dtype: DType, storage: StorageArray): DeviceBuffer {
     const buffer = this.#hold(dtype, storage.byteLength);
     this.#bytes(buffer).set(new Uint8Array(storage.buffer, storage.byteOffset, storage.byteLength));
@@ -116,7 +131,7 @@ export class WasmDevice implements Device {
     return (await this.#execute(run)).results;
   }
 
-  async plan(run: Run, timed: boolean): Promise<PlanReport> {
+  async plan(run: Run, timed: boolean): Promise<DevicePlanReport> {
     const { plan } = await this.#planFor(this.#programs.of(run));
     const reports = plan.tasks.map(({ report }) => report);
     const summary = { device: this.description, workingBytes: plan.arenaBytes };
@@ -137,10 +152,9 @@ export class WasmDevice implements Device {
     const program = this.#programs.of(run);
     const { id, plan } = await this.#planFor(program);
     const leaves = program.leaves.map((tensor) => own(placedBuffer(tensor)));
-    const results = this.#place(plan, outputs, leaves, donated);
     const scratchBytes = aligned(plan.threadScratchBytes);
     const pieces = [plan.table.bytes, plan.arenaBytes, scratchBytes * this.#threads.count];
-    const addresses = pieces.map((bytes) => this.#heap.allocate(bytes));
+    const { results, made, taken, addresses } = this.#place(plan, outputs, leaves, donated, pieces);
     const [table, arena, scratch] = addresses as [number, number, number];
     const working = pieces.reduce((sum, bytes) => sum + bytes, 0);
     this.#count(working, 0);
@@ -148,6 +162,7 @@ export class WasmDevice implements Device {
       this.#fillTable(program, plan, { table, arena, leaves, results });
       const times = await this.#threads.run(id, table, scratch, scratchBytes);
       this.#checkIndices(plan, table);
+      for (const leaf of taken) leaf.freed = true;
       // What is a leaf, or an output twice, has no kernel to write it.
       program.outputs.forEach((value, i) => {
         const source = value.primitive === 'leaf' ? leaves[value.slot] : results[program.outputs.indexOf(value)];
@@ -156,7 +171,7 @@ export class WasmDevice implements Device {
       });
       return { results, times };
     } catch (error) {
-      for (const buffer of results) this.free(buffer);
+      for (const buffer of made) this.free(buffer);
       throw error;
     } finally {
       addresses.forEach((address, i) => {
@@ -166,25 +181,41 @@ export class WasmDevice implements Device {
     }
   }
 
-  /** Buffers for the outputs: those of leaves that are given up where they fit, else new ones. */
+  /**
+   * Buffers for the outputs: those of leaves that are given up where they fit, else new ones; and addresses of further
+   * pieces. Where there is no room, everything is as before.
+   */
   #place(
     plan: Plan,
     outputs: readonly Tensor[],
     leaves: readonly WasmBuffer[],
     donated: ReadonlySet<DeviceBuffer>,
-  ): WasmBuffer[] {
-    const bytes = outputs.map(({ dtype, size }) => size * byteSize[dtype]);
+    pieces: readonly number[],
+  ): Places {
     const leaf = (slot: number): WasmBuffer => leaves[slot] as WasmBuffer;
-    // A run that may still be refused, for an index out of range, leaves what it was given untouched.
-    const mayTake = (slot: number): boolean => plan.indexed.length === 0 && donated.has(leaf(slot));
-    const slots = plan.reuse.assign(mayTake);
-    return outputs.map(({ dtype }, i) => {
-      const slot = slots[i];
-      if (slot === undefined) return this.#hold(dtype, bytes[i] as number);
-      const { address, byteLength } = leaf(slot);
-      leaf(slot).freed = true;
-      return new WasmBuffer(dtype, address, byteLength);
-    });
+    const slots = plan.reuse.assign((slot) => donated.has(leaf(slot)));
+    const [made, taken]: [WasmBuffer[], WasmBuffer[]] = [[], []];
+    const addresses: number[] = [];
+    const place = (dtype: DType, bytes: number, slot: number | undefined): WasmBuffer => {
+      if (slot === undefined) {
+        const buffer = this.#hold(dtype, bytes);
+        made.push(buffer);
+        return buffer;
+      }
+      taken.push(leaf(slot));
+      return new WasmBuffer(dtype, leaf(slot).address, bytes);
+    };
+    try {
+      const results = outputs.map(({ dtype, size }, i) => place(dtype, size * byteSize[dtype], slots[i]));
+      for (const bytes of pieces) addresses.push(this.#heap.allocate(bytes));
+      return { results, made, taken, addresses };
+    } catch (error) {
+      for (const buffer of made) this.free(buffer);
+      addresses.forEach((address, i) => {
+        this.#heap.free(address, pieces[i] as number);
+      });
+      throw error;
+    }
   }
 
   async download(buffer: DeviceBuffer): Promise<StorageArray> {
@@ -228,7 +259,7 @@ export class WasmDevice implements Device {
     const module = await WebAssembly.compile(plan.module);
     const { phases, table } = plan;
     const small = plan.nanoseconds < smallRun + smallPhase * phases.length;
-    this.#threads.load({ id: ready.id, module, phases, counters: table.counters, small });
+    this.#threads.load({ id: ready.id, module, phases, counters: table.counters, report: table.report, small });
     this.#plans.set(program.key, ready);
     for (const [key, { id }] of this.#plans) {
       if (this.#plans.size <= this.#mostPlans) break;

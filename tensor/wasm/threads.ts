@@ -1,3 +1,5 @@
+import { TensorError } from '../errors.ts';
+
 /** What is called for every unit of a phase: a kernel of the plan, or a routine of the contraction runtime. */
 export interface PhaseStep {
   readonly kind: 'kernel' | 'contraction';
@@ -17,6 +19,8 @@ export interface ThreadPlan {
   readonly phases: readonly Phase[];
   /** Offset in the run's table of words, one for each step and each phase, that are 0 when a run begins. */
   readonly counters: number;
+  /** Offset in the run's table of a word that is 0 as long as every index was within range; no phase begins after. */
+  readonly report: number;
   /** Whether it is done sooner than another thread would have heard of it. */
   readonly small: boolean;
 }
@@ -31,7 +35,13 @@ export interface Threads {
    * thread. One run at a time.
    */
   run(id: number, table: number, scratch: number, scratchBytes: number): Promise<readonly number[]>;
+  /** Ends the threads; a later run is refused. */
+  close(): void;
 }
+
+/** What a run on a closed device is told. */
+export const closed = (): TensorError =>
+  new TensorError("wasm: the device was closed; open a new one with openDevice('wasm')");
 
 type Exports = Readonly<Record<string, (...values: number[]) => void>>;
 
@@ -40,7 +50,8 @@ export class CallingThread implements Threads {
   readonly count = 1;
   readonly #memory: WebAssembly.Memory;
   readonly #contractions: Exports;
-  readonly #plans = new Map<number, { phases: readonly Phase[]; kernels: Exports }>();
+  readonly #plans = new Map<number, { phases: readonly Phase[]; report: number; kernels: Exports }>();
+  #isClosed = false;
 
   constructor(memory: WebAssembly.Memory, contractions: WebAssembly.Module) {
     this.#memory = memory;
@@ -51,8 +62,8 @@ export class CallingThread implements Threads {
     return this.#plans.has(id);
   }
 
-  load({ id, module, phases }: ThreadPlan): void {
-    this.#plans.set(id, { phases, kernels: instantiate(module, this.#memory) });
+  load({ id, module, phases, report }: ThreadPlan): void {
+    this.#plans.set(id, { phases, report, kernels: instantiate(module, this.#memory) });
   }
 
   unload(id: number): void {
@@ -60,11 +71,15 @@ export class CallingThread implements Threads {
   }
 
   async run(id: number, table: number, scratch: number): Promise<readonly number[]> {
+    if (this.#isClosed) throw closed();
     const plan = this.#plans.get(id);
-    return (plan?.phases ?? []).map((steps) => {
+    if (plan === undefined) return [];
+    const reported = new Int32Array(this.#memory.buffer, table + plan.report, 1);
+    return plan.phases.map((steps) => {
+      if (reported[0] !== 0) return 0;
       const start = performance.now();
       for (const step of steps) {
-        if (step.kind === 'kernel') plan?.kernels[step.name]?.(table + step.parameters, 0, step.units);
+        if (step.kind === 'kernel') plan.kernels[step.name]?.(table + step.parameters, 0, step.units);
         else {
           for (let unit = 0; unit < step.units; unit++) {
             this.#contractions[step.name]?.(table + step.parameters, unit, scratch);
@@ -74,15 +89,29 @@ export class CallingThread implements Threads {
       return performance.now() - start;
     });
   }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#plans.clear();
+  }
 }
 
 const instantiate = (module: WebAssembly.Module, memory: WebAssembly.Memory): Exports =>
   new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
 
+/** Throws for what is no number of threads. */
+export function checkThreads(what: string, count: unknown): void {
+  if (!Number.isSafeInteger(count) || (count as number) < 1)
+    throw new TensorError(`wasm: ${what} must be a whole number from 1, got ${String(count)}`);
+}
+
 /** Threads asked for: `DIFFUSION_DPO_THREADS` where it is set, else one for each core. */
 export function defaultThreadCount(): number {
-  const asked = Number(globalThis.process?.env?.DIFFUSION_DPO_THREADS);
-  if (Number.isInteger(asked) && asked > 0) return asked;
+  const asked = globalThis.process?.env?.DIFFUSION_DPO_THREADS;
+  if (asked !== undefined && asked !== '') {
+    checkThreads('DIFFUSION_DPO_THREADS', /^\d+$/.test(asked) ? Number(asked) : asked);
+    return Number(asked);
+  }
   return (
     globalThis.process?.getBuiltinModule?.('os')?.availableParallelism() ??
     globalThis.navigator?.hardwareConcurrency ??

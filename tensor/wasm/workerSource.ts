@@ -22,6 +22,9 @@ export type Answer =
   | { readonly kind: 'done'; readonly times: readonly number[] }
   | { readonly kind: 'failed'; readonly error: string };
 
+/** What a word at which threads meet holds when all are there: above any number of threads. */
+const signal = { goOn: 0x20000000, stop: 0x3fffffff } as const;
+
 /** Milliseconds that a thread that waits stays awake: waking takes longer, but who is waited for may need its core. */
 const awake = 0.02;
 
@@ -33,7 +36,7 @@ const awake = 0.02;
  * time than sending it a message; messages bring plans, and come through the event loop, so the watch ends for them.
  *
  * Units are claimed from counters in shared memory, in ever smaller pieces, and a phase ends when every thread has arrived.
- * After the last phase nobody waits: whoever is last reports.
+ * Once an index was out of range, none begins. After the last phase nobody waits: whoever is last reports.
  */
 export const workerSource = `
 const word = ${JSON.stringify(controlWord)};
@@ -62,13 +65,14 @@ const claim = (words, at, units) => {
     if (Atomics.compareExchange(words, at, from, to) === from) return [from, to];
   }
 };
-const runPlan = ({ phases, kernels, counters, failure }, table, scratch) => {
+const runPlan = ({ phases, kernels, counters, report, failure }, table, scratch) => {
   if (failure) throw failure;
   const words = new Int32Array(memory.buffer, table + counters, phases.reduce((sum, steps) => sum + steps.length + 1, 0));
+  const reported = new Int32Array(memory.buffer, table + report, 1);
   let at = 0;
   const times = [];
   try {
-    phases.forEach((steps, phase) => {
+    for (const [phase, steps] of phases.entries()) {
       const begin = performance.now();
       for (const { kind, name, units, parameters } of steps) {
         for (;;) {
@@ -80,21 +84,25 @@ const runPlan = ({ phases, kernels, counters, failure }, table, scratch) => {
         at++;
       }
       if (phase < phases.length - 1) {
-        if (Atomics.add(words, at, 1) + 1 >= count) Atomics.notify(words, at);
-        else for (let n; (n = Atomics.load(words, at)) < count; ) sleep(words, at, n);
+        // Whoever comes last decides for all of them.
+        if (Atomics.add(words, at, 1) + 1 === count) {
+          Atomics.store(words, at, Atomics.load(reported, 0) === 0 ? ${signal.goOn} : ${signal.stop});
+          Atomics.notify(words, at);
+        } else for (let n; (n = Atomics.load(words, at)) < ${signal.goOn}; ) sleep(words, at, n);
       }
-      at++;
       times.push(performance.now() - begin);
-    });
+      if (Atomics.load(words, at++) === ${signal.stop}) break;
+    }
   } catch (error) {
-    // Lets the others through, so that they end too.
-    for (let i = 0; i < words.length; i++) { Atomics.store(words, i, 0x3fffffff); Atomics.notify(words, i); }
+    // Stops the others too.
+    for (let i = 0; i < words.length; i++) { Atomics.store(words, i, ${signal.stop}); Atomics.notify(words, i); }
     throw error;
   }
   return times;
 };
 const run = () => {
-  const [plan, table, scratch, scratchBytes] = control.subarray(word.plan, word.scratchBytes + 1);
+  // Addresses reach beyond what a signed word holds.
+  const [plan, table, scratch, scratchBytes] = Array.from(control.subarray(word.plan, word.scratchBytes + 1), (x) => x >>> 0);
   let times = [];
   try {
     times = runPlan(plans.get(plan), table, scratch + index * scratchBytes);

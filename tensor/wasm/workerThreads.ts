@@ -1,8 +1,9 @@
-import { CallingThread, type ThreadPlan, type Threads } from './threads.ts';
+import { CallingThread, closed, type ThreadPlan, type Threads } from './threads.ts';
 import { type Answer, controlBytes, controlWord, workerSource } from './workerSource.ts';
 
 interface WorkerLike {
   post(message: unknown): void;
+  end(): void;
   /** Whether the process should stay alive for this worker. */
   hold(held: boolean): void;
 }
@@ -17,13 +18,14 @@ function startWorker(receive: (message: Answer) => void, fail: (error: unknown) 
     worker.unref();
     return {
       post: (message) => worker.postMessage(message),
+      end: () => void worker.terminate(),
       hold: (held) => (held ? worker.ref() : worker.unref()),
     };
   }
   const worker = new Worker(URL.createObjectURL(new Blob([workerSource], { type: 'text/javascript' })));
   worker.onmessage = ({ data }) => receive(data as Answer);
   worker.onerror = fail;
-  return { post: (message) => worker.postMessage(message), hold: () => undefined };
+  return { post: (message) => worker.postMessage(message), end: () => worker.terminate(), hold: () => undefined };
 }
 
 /** A run that has been asked for. */
@@ -82,6 +84,13 @@ export class WorkerThreads implements Threads {
       this.#waiting = undefined;
       this.#workers[0]?.hold(false);
     }
+  }
+
+  close(): void {
+    this.#caller.close();
+    this.#broken = closed();
+    this.#waiting?.reject(this.#broken);
+    for (const worker of this.#workers) worker.end();
   }
 
   #post(message: unknown): void {

@@ -1,4 +1,4 @@
-import { WebGpuDevice } from './device.ts';
+import { WebGpuDevice, type WebGpuOptions } from './device.ts';
 import { findGpu, isSoftware } from './gpu.ts';
 import { selfTest } from './selfTest.ts';
 
@@ -16,14 +16,14 @@ function mayHaveGpu(): boolean {
  * Opens a GPU that computes rightly: `undefined` where there is none, or only a CPU that stands in for one. One that
  * fails a small test is passed over with a warning.
  */
-export async function openTestedGpu(given?: GPU): Promise<WebGpuDevice | undefined> {
-  if (given === undefined && !mayHaveGpu()) return undefined;
-  const adapter = await (given ?? (await findGpu()))?.requestAdapter({ powerPreference: 'high-performance' });
+export async function openTestedGpu({ gpu, ...options }: WebGpuOptions = {}): Promise<WebGpuDevice | undefined> {
+  if (gpu === undefined && !mayHaveGpu()) return undefined;
+  const adapter = await (gpu ?? (await findGpu()))?.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter || isSoftware(adapter)) return undefined;
   let device: WebGpuDevice | undefined;
   let wrong: string | undefined;
   try {
-    device = await WebGpuDevice.open({ adapter });
+    device = await WebGpuDevice.open({ ...options, adapter });
     wrong = await selfTest(device);
   } catch (error) {
     wrong = error instanceof Error ? error.message : String(error);

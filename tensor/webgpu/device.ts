@@ -3,7 +3,7 @@ import { ProgramReader } from '../compiler/reader.ts';
 import type { Device, DeviceBuffer, MemoryUse, Run } from '../device.ts';
 import type { DType, StorageArray } from '../dtype.ts';
 import { TensorError } from '../errors.ts';
-import type { PlanReport } from '../explain.ts';
+import type { DevicePlanReport } from '../explain.ts';
 import type { Attributes } from '../primitives.ts';
 import { formatShape } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
@@ -108,7 +108,7 @@ export class WebGpuDevice implements Device {
     return (await this.#execute(run, submitRun)).results;
   }
 
-  async plan(run: Run, timed: boolean): Promise<PlanReport> {
+  async plan(run: Run, timed: boolean): Promise<DevicePlanReport> {
     const program = this.#programs.of(run);
     const plan = this.#plans.compiledFor(program).draft.plan([]);
     const workingBytes = plan.slots.reduce((sum, { bytes }) => sum + bytes, 0);

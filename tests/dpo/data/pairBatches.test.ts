@@ -197,7 +197,9 @@ describe('rows that cannot be read', () => {
     );
     expect(await take(pairBatches(source, { ...options, maxSkipped: 2 }), 40)).toHaveLength(40);
     const none = pairsInMemory(3, 3, new Set([0, 1, 2]), FormatError);
-    await expect(take(pairBatches(none, { ...options, maxSkipped: 100 }), 1)).rejects.toThrow('none of 3 rows can be read');
+    await expect(take(pairBatches(none, { ...options, maxSkipped: 100 }), 1)).rejects.toThrow(
+      'none of 3 rows can be read',
+    );
   });
 
   test('are not confused with errors of the program', async () => {

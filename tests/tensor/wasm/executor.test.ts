@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { freemem } from 'node:os';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
@@ -134,6 +135,104 @@ describe('memory', () => {
     const huge = t.ones([1 << 16, 1 << 15]);
     await expect(t.realize(huge, { device })).rejects.toThrow(/wasm: no room for 8192 MiB.*4096 MiB/);
     expect(await t.read(await t.realize(t.ones([2]), { device }))).toEqual(Float32Array.of(1, 1));
+  });
+
+  test('so does one that looks rows up, unless an index is out of range', async () => {
+    for (const threads of [1, 2]) {
+      const device = await WasmDevice.open({ threads });
+      const x = await t.realize(t.random.normal(t.key(1), [200, 64]), { device });
+      const loss = (w: t.Tensor, rows: t.Tensor): t.Tensor =>
+        t.matmul(t.take(x, rows), t.take(w, rows)).square().mean();
+      const step = (w: t.Tensor, rows: t.Tensor): t.Tensor => w.sub(grad(loss)(w, rows).mul(0.1));
+      const rows = (last: number) => t.tensor(Int32Array.from({ length: 64 }, (_, i) => (i === 63 ? last : i)));
+      let w = await t.realize(t.ones([5000, 64]), { device });
+      const other = await t.realize(step(w, rows(5)));
+      w = await t.realize(step(w, rows(5)), { donate: w });
+      expect(await t.read(w)).toEqual(await t.read(other));
+      t.dispose(other);
+
+      const { bytes } = device.memory();
+      device.resetPeak();
+      w = await t.realize(step(w, rows(7)), { donate: w });
+      expect(device.memory().bytes).toBe(bytes + 4 * 64);
+      // The gradient, with the base that it is added to; not the new state too.
+      const donating = device.memory().peakBytes - bytes;
+      device.resetPeak();
+      const next = await t.realize(step(w, rows(7)));
+      expect(device.memory().peakBytes - bytes).toBeGreaterThan(donating + 0.9 * w.size * 4);
+
+      const before = await t.read(w);
+      for (const wrong of [-1, 200]) {
+        const refused = t.realize(step(w, rows(wrong)), { donate: w });
+        await expect(refused).rejects.toThrow(`index ${wrong} is outside axis 0 of f32[200, 64]`);
+        expect(await t.read(w)).toEqual(before);
+      }
+      t.dispose(next);
+      expect(await t.read(await t.realize(step(w, rows(7))))).not.toEqual(before);
+      device.close();
+    }
+  });
+
+  test('what is refused leaves nothing behind, and gives nothing up', async () => {
+    const device = await WasmDevice.open({ threads: 1 });
+    const w = await t.realize(t.ones([1 << 20]), { device });
+    const before = device.memory();
+    const large = Array.from({ length: 5 }, (_, i) => t.full([1 << 28], i));
+    await expect(t.realize([w.mul(2), ...large], { device, donate: w })).rejects.toThrow('wasm: no room for 1024 MiB');
+    expect(device.memory()).toMatchObject({ bytes: before.bytes, buffers: before.buffers });
+    expect(await t.item(w.sum())).toBe(1 << 20);
+    device.close();
+  });
+
+  const roomy = freemem() > 6 * 2 ** 30;
+  if (!roomy) console.warn('WebAssembly: memory beyond 2 GiB was NOT tested: less than 6 GiB are free');
+  test.skipIf(!roomy)('beyond 2 GiB is as good as below', async () => {
+    const device = await WasmDevice.open({ threads: 2 });
+    const held = await t.realize([t.ones([1 << 28]), t.ones([1 << 28]), t.ones([1 << 26])], { device });
+    const x = await t.realize(t.iota([600, 700], 1, 'f32').mul(1 / 1024), { device });
+    const results = [t.softmax(x, 1).sum(1), t.matmul(x, t.transpose(x)), t.take(x, t.tensor(Int32Array.of(5, 599)))];
+    const [rows, products, taken] = await t.realize(results as [t.Tensor, t.Tensor, t.Tensor]);
+    for (const sum of await t.read(rows)) expect(sum).toBeCloseTo(1, 5);
+    const expected = Array.from({ length: 700 }, (_, i) => (i / 1024) ** 2).reduce((a, b) => a + b);
+    for (const product of await t.read(products)) expect(product / expected).toBeCloseTo(1, 5);
+    expect(Array.from((await t.read(taken)).slice(700, 703))).toEqual([0, 1 / 1024, 2 / 1024]);
+    t.dispose(held);
+    device.close();
+  });
+});
+
+test('reductions of more elements than 32 bits count', async () => {
+  const device = await WasmDevice.open({ threads: 2 });
+  expect(await t.item(await t.realize(t.ones([1 << 16, 1 << 15]).sum(), { device }))).toBe(2 ** 31);
+  device.close();
+});
+
+describe('opening and closing', () => {
+  test.each([0, -1, 1.5, Number.NaN])('%s is no number of threads', async (threads) => {
+    await expect(t.openDevice('wasm', { threads })).rejects.toThrow(
+      `wasm: threads must be a whole number from 1, got ${threads}`,
+    );
+  });
+
+  test.each(['0', 'abc', '-3', '1.5'])('nor is %s in DIFFUSION_DPO_THREADS', async (asked) => {
+    vi.stubEnv('DIFFUSION_DPO_THREADS', asked);
+    await expect(t.openDevice('wasm')).rejects.toThrow(/DIFFUSION_DPO_THREADS must be a whole number from 1, got/);
+    vi.stubEnv('DIFFUSION_DPO_THREADS', '3');
+    expect((await t.openDevice('wasm')).description).toMatch('3 threads');
+    vi.unstubAllEnvs();
+  });
+
+  test('a device that was closed refuses to compute', async () => {
+    for (const threads of [1, 2]) {
+      const device = await t.openDevice('wasm', { threads, plans: 2 });
+      const x = await t.realize(t.ones([300, 300]), { device });
+      device.close?.();
+      for (const graph of [x.add(1), t.matmul(x, x)])
+        await expect(t.realize(graph)).rejects.toThrow(
+          "wasm: the device was closed; open a new one with openDevice('wasm')",
+        );
+      device.close?.();
+    }
   });
 });
 

@@ -37,7 +37,7 @@ function open(count: number) {
     return threads.run(id, table, 0, 0);
   };
   const load = (id: number, phases: readonly Phase[], small = false) =>
-    threads.load({ id, module, phases, counters, small });
+    threads.load({ id, module, phases, counters, report: 0, small });
   const marks = (units: number): number[] => Array.from(words.subarray(data / 4, data / 4 + units));
   return { threads, load, run, marks };
 }

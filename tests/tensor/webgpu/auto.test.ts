@@ -17,7 +17,7 @@ describe.skipIf(adapter === null)('a device that is chosen by itself', () => {
 
   test('is a GPU that computes rightly', async () => {
     const warn = vi.spyOn(console, 'warn').mockImplementation(() => {});
-    const device = await openTestedGpu(gpuWith(asGpu(adapterWith(() => ({})))));
+    const device = await openTestedGpu({ gpu: gpuWith(asGpu(adapterWith(() => ({})))) });
     expect(device?.description).toBe('webgpu: a card, x');
     expect(await t.read(t.neg(t.tensor([1, 2], { device: device as t.Device })))).toEqual(Float32Array.of(-1, -2));
     expect(device?.memory().buffers).toBe(1);
@@ -33,27 +33,27 @@ describe.skipIf(adapter === null)('a device that is chosen by itself', () => {
           device.createShaderModule({ ...descriptor, code: change(descriptor.code) }),
       }));
     const wrong = withShaders((code) => code.replace(/\bk\+\+/g, 'k += 2').replace(/\bk \+= 4\b/g, 'k += 8'));
-    expect(await openTestedGpu(gpuWith(asGpu(wrong)))).toBeUndefined();
+    expect(await openTestedGpu({ gpu: gpuWith(asGpu(wrong)) })).toBeUndefined();
     expect(warn).toHaveBeenLastCalledWith(
       expect.stringMatching(/^webgpu: a card is not used, because it failed a test: .* instead of /),
     );
     const broken = withShaders((code) => `${code}\nnonsense`);
-    expect(await openTestedGpu(gpuWith(asGpu(broken)))).toBeUndefined();
+    expect(await openTestedGpu({ gpu: gpuWith(asGpu(broken)) })).toBeUndefined();
     expect(warn).toHaveBeenLastCalledWith(expect.stringMatching(/cannot be compiled/));
     const closed = wrapped(adapter as GPUAdapter, {
       requestDevice: () => Promise.reject(new Error('no device to be had')),
     });
-    expect(await openTestedGpu(gpuWith(asGpu(closed)))).toBeUndefined();
+    expect(await openTestedGpu({ gpu: gpuWith(asGpu(closed)) })).toBeUndefined();
     expect(warn).toHaveBeenLastCalledWith(expect.stringMatching(/no device to be had$/));
   });
 
   test('is none where there is no adapter, or one that is a CPU', async () => {
     const warn = vi.spyOn(console, 'warn').mockImplementation(() => {});
-    expect(await openTestedGpu(gpuWith(null))).toBeUndefined();
+    expect(await openTestedGpu({ gpu: gpuWith(null) })).toBeUndefined();
     const software = wrapped(asGpu(adapterWith(() => ({}))), {
       info: { description: 'llvmpipe', isFallbackAdapter: false },
     });
-    expect(await openTestedGpu(gpuWith(software))).toBeUndefined();
+    expect(await openTestedGpu({ gpu: gpuWith(software) })).toBeUndefined();
     expect(warn).not.toHaveBeenCalled();
   });
 });
