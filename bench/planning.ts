@@ -10,6 +10,7 @@ import { grad } from 'diffusion-dpo/autograd';
 import {
   explain,
   flattenTree,
+  inputsOf,
   key,
   layerNorm,
   matmul,
@@ -17,7 +18,6 @@ import {
   random,
   realize,
   silu,
-  sourceOf,
   type Tensor,
   topologicalOrder,
 } from 'diffusion-dpo/tensor';
@@ -44,10 +44,6 @@ function step(trained = layers): Tensor[] {
   return weights.slice(0, trained).map((w, i) => w.sub((slopes[i] as Tensor).mul(1e-3)));
 }
 
-const inputsOf = (tensor: Tensor): readonly Tensor[] => {
-  const source = sourceOf(tensor);
-  return source.kind === 'pending' ? source.node.inputs : [];
-};
 const nodes = topologicalOrder(
   flattenTree(step()).map(({ tensor }) => tensor),
   inputsOf,

@@ -93,5 +93,5 @@ export { key } from './random.ts';
 export { threefry } from './reference/threefry.ts';
 export * from './safetensors/index.ts';
 export { broadcastShapes, formatShape, type Shape, sameShape, sizeOf } from './shape.ts';
-export { describe, makeNode, nextTensorId, sourceOf, Tensor, typeOf } from './tensor.ts';
+export { describe, inputsOf, makeNode, nextTensorId, sourceOf, Tensor, typeOf } from './tensor.ts';
 export { flattenTree, mapTree, replaceLeaves, treeLeaves, zipTrees } from './tree.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { rules } from '../../autograd/rules.ts';
-import { sourceOf, type Tensor, topologicalOrder, treeLeaves } from '../../tensor/index.ts';
+import { inputsOf, sourceOf, type Tensor, topologicalOrder, treeLeaves } from '../../tensor/index.ts';
 import * as activations from '../../tensor/ops/activations.ts';
 import * as attention from '../../tensor/ops/attention.ts';
 import * as conv from '../../tensor/ops/conv.ts';
@@ -57,11 +57,6 @@ const exemptOperators: Readonly<Record<string, string>> = {
       'does not make tensors',
     ]),
   ),
-};
-
-const inputsOf = (x: Tensor): readonly Tensor[] => {
-  const source = sourceOf(x);
-  return source.kind === 'pending' ? source.node.inputs : [];
 };
 
 /** The primitives in the graphs of the cases. */

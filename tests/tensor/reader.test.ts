@@ -12,11 +12,7 @@ const isPending = (tensor: t.Tensor): boolean => t.sourceOf(tensor).kind === 'pe
 
 /** A run as `realize` has it. */
 function runOf(roots: readonly t.Tensor[]) {
-  const inputsOf = (tensor: t.Tensor): readonly t.Tensor[] => {
-    const source = t.sourceOf(tensor);
-    return source.kind === 'pending' ? source.node.inputs : [];
-  };
-  const order = topologicalOrder(roots, inputsOf).filter(isPending);
+  const order = topologicalOrder(roots, t.inputsOf).filter(isPending);
   return { order: order.toSorted((a, b) => a.id - b.id), outputs: [...new Set(roots)].filter(isPending) };
 }
 

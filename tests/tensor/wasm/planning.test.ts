@@ -23,11 +23,6 @@ interface Size {
   readonly bytes: number;
 }
 
-const inputsOf = (tensor: t.Tensor): readonly t.Tensor[] => {
-  const source = t.sourceOf(tensor);
-  return source.kind === 'pending' ? source.node.inputs : [];
-};
-
 /** Processor time in milliseconds, which other work on the machine changes less than the clock's. */
 async function spent(f: () => Promise<unknown>): Promise<number> {
   const before = process.cpuUsage();
@@ -56,7 +51,7 @@ describe('planning', () => {
   test('kernels that differ only in what they work on share their code', () => {
     const [few, many] = [4, 12].map((layers) => {
       const outputs = step(layers);
-      const order = t.topologicalOrder(outputs, inputsOf).filter((tensor) => t.sourceOf(tensor).kind === 'pending');
+      const order = t.topologicalOrder(outputs, t.inputsOf).filter((tensor) => t.sourceOf(tensor).kind === 'pending');
       const { module, tasks } = compilePlan(readProgram(order, outputs), { initial: 1 }, true);
       return { kernels: tasks.length, bytes: module.length };
     }) as [Size, Size];

@@ -9,13 +9,8 @@ import { sourceOf } from '../../../tensor/tensor.ts';
 import { composites, draftPlan } from '../../../tensor/webgpu/plan.ts';
 import { plainTraits, type ShaderTraits } from '../../../tensor/webgpu/wgsl/shader.ts';
 
-const pendingInputs = (tensor: t.Tensor): readonly t.Tensor[] => {
-  const source = sourceOf(tensor);
-  return source.kind === 'pending' ? source.node.inputs : [];
-};
-
 const planOf = (outputs: readonly t.Tensor[], options: { fuse?: boolean; traits?: ShaderTraits } = {}) => {
-  const order = topologicalOrder(outputs, pendingInputs).filter((tensor) => sourceOf(tensor).kind === 'pending');
+  const order = topologicalOrder(outputs, t.inputsOf).filter((tensor) => sourceOf(tensor).kind === 'pending');
   return draftPlan(readProgram(order, outputs, composites), {
     software: true,
     traits: plainTraits,
@@ -143,7 +138,7 @@ describe('what a contraction stores', () => {
   });
 
   test('takes the place of what it was added to, unless that is one of its factors', () => {
-    const order = (output: t.Tensor) => ({ order: topologicalOrder([output], pendingInputs), outputs: [output] });
+    const order = (output: t.Tensor) => ({ order: topologicalOrder([output], t.inputsOf), outputs: [output] });
     const takersOf = (output: t.Tensor) => {
       const graph = order(output);
       const program = readProgram(
