@@ -15,7 +15,9 @@ interface InspectFlags {
 
 export function dataCommand(): Command {
   const inspect = new Command('inspect')
-    .description('Summarise preference pairs, and draw some of them: preferred pictures above, the others below.')
+    .description(
+      'Summarise preference pairs, and draw some of them: preferred pictures on the left, the others on the right.',
+    )
     .argument(
       '<paths...>',
       'Parquet files with the columns of Pick-a-Pic or a folder of them, a JSONL file, or a folder with w and l',

@@ -1,11 +1,13 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
 import { TensorError } from '../../tensor/index.ts';
+import { packageVersion } from '../version.node.ts';
 import { dataCommand } from './dataCommand.node.ts';
 import { doctorCommand } from './doctorCommand.node.ts';
 import { evaluateCommand } from './evaluateCommand.node.ts';
 import { inspectCommand } from './inspectCommand.node.ts';
 import { pretrainCommand } from './pretrainCommand.node.ts';
+import { interrupted } from './progress.node.ts';
 import { sampleCommand } from './sampleCommand.node.ts';
 import { trainCommand } from './trainCommand.node.ts';
 
@@ -20,9 +22,19 @@ const program = new Command('diffusion-dpo')
   .addCommand(inspectCommand())
   .addCommand(doctorCommand());
 
+// Whoever reads the output may have seen enough of it.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
+
 try {
-  await program.parseAsync();
+  await program.version(await packageVersion()).parseAsync();
 } catch (error) {
+  if ((error as Error).name === 'AbortError') {
+    console.error('stopped');
+    process.exit(interrupted);
+  }
   // What the user can mend is told in words; the rest is a fault of this program, with its stack.
   console.error(error instanceof TensorError ? `error: ${error.message}` : error);
   process.exitCode = 1;

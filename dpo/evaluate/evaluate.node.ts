@@ -8,7 +8,16 @@ import {
   tokenIds,
 } from '../../diffusion/index.ts';
 import { attempt, makeFolder, replaceText } from '../../tensor/index.node.ts';
-import { dispose, key, openDevice, random, realize, setDefaultDevice, type Tensor } from '../../tensor/index.ts';
+import {
+  dispose,
+  key,
+  openDevice,
+  random,
+  realize,
+  setDefaultDevice,
+  type Tensor,
+  TensorError,
+} from '../../tensor/index.ts';
 import type { EvaluateSettings } from '../config/evaluateKeys.ts';
 import { openPairs } from '../data/openSources.node.ts';
 import { dpo } from '../objectives/index.ts';
@@ -47,6 +56,9 @@ const distinct = (captions: readonly string[]): string[] => [...new Set(captions
  */
 export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks = {}) {
   const began = performance.now();
+  if (settings.tuned === null && settings.lora === null)
+    throw new TensorError('evaluate: there is nothing to compare with base: give tuned, or lora');
+  await attempt('write', settings.output, makeFolder(settings.output));
   const device = await openDevice(settings.device);
   setDefaultDevice(device);
   const { signal, onProgress } = hooks;
@@ -154,7 +166,6 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
     device: device.description,
     versions: await versions(),
   };
-  await attempt('write', settings.output, makeFolder(settings.output));
   await replaceText(join(settings.output, 'summary.json'), `${JSON.stringify(summary, null, 2)}\n`);
   await writeReport(
     join(settings.output, 'report.html'),

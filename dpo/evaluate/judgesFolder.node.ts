@@ -41,5 +41,8 @@ export async function loadJudges(folder: string): Promise<Judges> {
     await using reader = await openSafetensorsFile(weightsOf(folder, name));
     return { classes, channels, widths, ...(await loadParameters(fresh, reader)) };
   };
-  return { kind: await load('kind'), caption: await load('caption'), accuracy: record.accuracy as Figure };
+  const accuracy = record.accuracy as Partial<Figure> | undefined;
+  if (![accuracy?.value, accuracy?.low, accuracy?.high].every(Number.isFinite))
+    throw new FormatError(`${path}: accuracy must be {value, low, high}`);
+  return { kind: await load('kind'), caption: await load('caption'), accuracy: accuracy as Figure };
 }

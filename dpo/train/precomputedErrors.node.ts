@@ -1,12 +1,31 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openSafetensorsFile, saveSafetensors } from '../../tensor/index.node.ts';
-import { dispose, FormatError, read, type Tensor, tensor } from '../../tensor/index.ts';
+import { dispose, read, type Tensor, tensor } from '../../tensor/index.ts';
 import { type PairBatchOptions, pairBatches } from '../data/pairBatches.ts';
 import type { PairSource } from '../data/sources.ts';
 import { type PairConditioning, pairTensors } from './pairTensors.ts';
 import { type PreferenceTask, referenceErrors } from './preferenceStep.ts';
 import { type ErrorsOf, readErrors, storedErrors } from './storedErrors.ts';
+
+const name = 'reference_errors';
+
+/** What a file holds, if it is there and was computed with such settings; else it is replaced. */
+async function storedValues(
+  file: string,
+  identity: string,
+  shape: readonly number[],
+): Promise<Float32Array | undefined> {
+  const isThere = await access(file).then(
+    () => true,
+    () => false,
+  );
+  if (!isThere) return undefined;
+  await using stored = await openSafetensorsFile(file);
+  const isOurs = stored.metadata.get('settings') === identity && stored.names.includes(name);
+  if (!isOurs || (await stored.entry(name)).shape.join() !== shape.join()) return undefined;
+  return (await read(await stored.read(name))) as Float32Array;
+}
 
 /**
  * MSE_ref of every micro-batch that a run will see, in order, with the noise and the time steps that it will draw: f32[batches, 2,
@@ -14,6 +33,7 @@ import { type ErrorsOf, readErrors, storedErrors } from './storedErrors.ts';
  */
 export async function precomputedErrors<P>({
   file,
+  identity,
   batches,
   task,
   reference,
@@ -25,6 +45,8 @@ export async function precomputedErrors<P>({
   signal,
 }: {
   readonly file: string;
+  /** Of the settings that the errors depend on: those of others are computed anew. */
+  readonly identity: string;
   readonly batches: number;
   readonly task: PreferenceTask<P>;
   readonly reference: P;
@@ -36,23 +58,9 @@ export async function precomputedErrors<P>({
   /** Ends it with an error before the next batch; nothing is kept then. */
   readonly signal?: AbortSignal | undefined;
 }): Promise<ErrorsOf> {
-  const name = 'reference_errors';
   const shape = [batches, 2, batch.batchSize];
-  let values: Float32Array;
-  if (
-    await access(file).then(
-      () => true,
-      () => false,
-    )
-  ) {
-    await using stored = await openSafetensorsFile(file);
-    const { shape: found } = await stored.entry(name);
-    if (found.join() !== shape.join())
-      throw new FormatError(
-        `${file}: holds errors of shape [${found.join(', ')}], and this run needs [${shape.join(', ')}]`,
-      );
-    values = (await read(await stored.read(name))) as Float32Array;
-  } else {
+  let values = await storedValues(file, identity, shape);
+  if (values === undefined) {
     values = new Float32Array(batches * 2 * batch.batchSize);
     let i = 0;
     for await (const host of pairBatches(pairs, batch)) {
@@ -64,7 +72,7 @@ export async function precomputedErrors<P>({
       onBatch?.(i, batches);
       if (i === batches) break;
     }
-    await saveSafetensors(file, { [name]: tensor(values).reshape(shape) });
+    await saveSafetensors(file, { [name]: tensor(values).reshape(shape) }, { metadata: { settings: identity } });
   }
   return storedErrors(values, batch.batchSize);
 }

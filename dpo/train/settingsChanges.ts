@@ -21,3 +21,7 @@ export function settingsChanges(before: Readonly<Record<string, unknown>>, now: 
     return free.has(name) || old === current ? [] : [`${name} was ${old} and is ${current}`];
   });
 }
+
+/** Equal for settings that compute the same. */
+export const settingsIdentity = (settings: object): string =>
+  JSON.stringify(Object.entries(settings).filter(([name]) => !free.has(name)));

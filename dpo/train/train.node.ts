@@ -1,6 +1,5 @@
 import { join } from 'node:path';
-import { loadPipelineFolder, replaceFiles, savePipelineFolder, writeText } from '../../diffusion/index.node.ts';
-import { formatObject } from '../../diffusion/index.ts';
+import { loadPipelineFolder, savePipelineFolder } from '../../diffusion/index.node.ts';
 import { type LoraAdapters, loraTensors } from '../../nn/index.ts';
 import { saveSafetensors } from '../../tensor/index.node.ts';
 import { key, openDevice, random, setDefaultDevice, TensorError } from '../../tensor/index.ts';
@@ -26,11 +25,6 @@ export async function train(settings: TrainSettings, hooks: TrainHooks = {}): Pr
   await using validation = settings.validation === null ? undefined : await openPairs(settings.validation);
   const plan = await planRun(settings, pipeline, pairs);
   const run = { settings, hooks, device, plan, pairs, validation };
-  await replaceFiles(
-    settings.output,
-    (staging) => writeText(join(staging, 'settings.json'), formatObject(settings)),
-    (name) => name === 'settings.json',
-  );
   const { unet } = pipeline.params;
   if (settings.method === 'lora') {
     if (settings.reference === 'precomputed')

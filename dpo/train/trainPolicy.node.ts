@@ -1,11 +1,12 @@
 import { join } from 'node:path';
+import { replaceFiles, writeText } from '../../diffusion/index.node.ts';
+import { formatObject } from '../../diffusion/index.ts';
 import { countParameters, learningRateSchedule } from '../../nn/index.ts';
-import { replaceText } from '../../tensor/index.node.ts';
+import { attempt, makeFolder, replaceText } from '../../tensor/index.node.ts';
 import {
   copy,
   type Device,
   dispose,
-  flattenTree,
   item,
   key,
   random,
@@ -21,6 +22,7 @@ import type { PairSource } from '../data/sources.ts';
 import { type Checkpoint, latestCheckpoint, loadState, saveCheckpoint } from './checkpoint.node.ts';
 import { type RankingDraws, type RankPairsOptions, rankingErrors, rankPairs } from './implicitAccuracy.ts';
 import { emptyWindow, type MetricsRow, type MetricsWindow, pairRows, summarize, withBatch } from './metrics.ts';
+import { notFinite } from './notFinite.ts';
 import { optimiserOf } from './optimiserOf.ts';
 import { pairTensors } from './pairTensors.ts';
 import type { Policy } from './policy.ts';
@@ -29,7 +31,7 @@ import { type BatchReport, type PreferenceState, type PreferenceStep, preference
 import { realizeWhile } from './realizeWhile.ts';
 import { openRunLog } from './runFolder.node.ts';
 import { describeRun, type RunPlan, type UNetParams } from './runPlan.ts';
-import { settingsChanges } from './settingsChanges.ts';
+import { settingsChanges, settingsIdentity } from './settingsChanges.ts';
 import type { ErrorsOf } from './storedErrors.ts';
 import { warningsOf } from './warnings.ts';
 
@@ -96,8 +98,14 @@ export async function trainPolicy<T>(
   const { steps: totalSteps, accumulation } = settings;
   const timesteps = task.schedule.numTrainTimesteps;
   const checkpoints = join(settings.output, 'checkpoints');
+  await attempt('write', settings.output, makeFolder(settings.output));
   const found = await latestCheckpoint(checkpoints);
   if (found !== undefined) refuseOtherSettings(found, settings);
+  await replaceFiles(
+    settings.output,
+    (staging) => writeText(join(staging, 'settings.json'), formatObject(settings)),
+    (name) => name === 'settings.json',
+  );
   const hasHalves = settings.method === 'full' && settings.storage !== 'f32';
   const steps = preferenceSteps({
     task,
@@ -117,7 +125,12 @@ export async function trainPolicy<T>(
   try {
     if (settings.reference === 'precomputed')
       errorsOf = await precomputedErrors({
-        ...{ file: errorsFile(settings.output), batches: totalSteps * accumulation, reference: model },
+        ...{
+          file: errorsFile(settings.output),
+          identity: settingsIdentity(settings),
+          batches: totalSteps * accumulation,
+          reference: model,
+        },
         ...{ task, pairs, batch, conditioning, keyOf, onBatch: hooks.onReference, signal: hooks.signal },
       });
     // Steps will write over the model where it is not kept as the reference.
@@ -204,6 +217,22 @@ export async function trainPolicy<T>(
     ...{ steps: step, stopped, model: saved, rows: log.rows, seconds: (performance.now() - began) / 1000 },
   });
 
+  /** What went wrong, and where: the first gradients (or norms of them), or else parameters, that are not finite. */
+  async function failure(step: number, what: string, slopes: unknown, saved: number): Promise<TensorError> {
+    const gradients = slopes === undefined ? [] : await notFinite(slopes);
+    const parameters = gradients.length > 0 ? [] : await notFinite(state.optimiser.params);
+    const told = (kind: string, paths: readonly string[]): string =>
+      paths.length === 0 ? '' : `; ${kind} that are not finite begin with: ${paths.join(', ')}`;
+    const last =
+      saved === 0
+        ? 'there is no checkpoint yet'
+        : `the last good checkpoint is that of step ${saved} in ${checkpoints}`;
+    return new TensorError(
+      `step ${step}: ${what}${told('gradients', gradients)}${told('parameters', parameters)}. ${last}. A lower learning rate or ` +
+        'a smaller maxGradientNorm may help; so may storage f32',
+    );
+  }
+
   let saved = from;
   let mark = performance.now();
   device.resetPeak();
@@ -225,7 +254,12 @@ export async function trainPolicy<T>(
       const collected = pairRows(await read(report.pairs), report.pairs.shape[1] as number);
       const gradientNorm = update && (await item(update.gradientNorm));
       if (!Number.isFinite(loss) || (gradientNorm !== undefined && !Number.isFinite(gradientNorm)))
-        throw await notFinite(update === undefined ? step + 1 : step, loss, update?.gradientNorms, saved, checkpoints);
+        throw await failure(
+          update === undefined ? step + 1 : step,
+          `the loss is ${loss}`,
+          update?.gradientNorms ?? sum,
+          saved,
+        );
       dispose([report, update?.gradientNorm, update?.gradientNorms]);
       window = withBatch(window, { loss, gradientNorm, pairs: collected }, timesteps);
       if (update === undefined) continue;
@@ -239,6 +273,9 @@ export async function trainPolicy<T>(
       }
       const isStopped = hooks.signal?.aborted === true && step < totalSteps;
       if (isStopped || step === totalSteps || step % settings.checkpointEvery === 0) {
+        // The loss tells only what parameters were before the step.
+        const bad = await notFinite(state.optimiser.params);
+        if (bad.length > 0) throw await failure(step, 'it left parameters that are not finite', undefined, saved);
         await saveCheckpoint(checkpoints, step, state, { settings, position, window }, settings.keepCheckpoints);
         saved = step;
       }
@@ -267,24 +304,4 @@ function refuseOtherSettings({ folder, record }: Checkpoint, settings: TrainSett
       `${folder}: this run was begun with other settings, so it cannot go on with these:\n` +
         `${changes.map((change) => `  ${change}`).join('\n')}\nGive another \`output\`, or remove that folder's checkpoints`,
     );
-}
-
-/** What went wrong, and where: the first tensors whose gradients are not finite. */
-async function notFinite(
-  step: number,
-  loss: number,
-  norms: unknown,
-  saved: number,
-  checkpoints: string,
-): Promise<TensorError> {
-  const bad: string[] = [];
-  for (const { path, tensor } of flattenTree(norms)) {
-    if (bad.length < 5 && !Number.isFinite(await item(tensor))) bad.push(path);
-  }
-  const where = bad.length === 0 ? '' : `; gradients that are not finite begin with: ${bad.join(', ')}`;
-  const last =
-    saved === 0 ? 'there is no checkpoint yet' : `the last good checkpoint is that of step ${saved} in ${checkpoints}`;
-  return new TensorError(
-    `step ${step}: the loss is ${loss}${where}. ${last}. A lower learning rate or a smaller maxGradientNorm may help; so may storage f32`,
-  );
 }

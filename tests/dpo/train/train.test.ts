@@ -152,9 +152,20 @@ test('a checkpoint holds what is kept, and only complete ones have their name', 
 test('a run does not go on with other settings', async () => {
   const settings = await tinyRun(folder);
   await stopAfter(settings, 2);
+  const before = await readFile(join(settings.output, 'settings.json'), 'utf8');
   await expect(train({ ...settings, beta: 50, seed: 1 })).rejects.toThrow(
     /begun with other settings[\s\S]*seed was 0 and is 1[\s\S]*beta was 500 and is 50/,
   );
+  expect(await readFile(join(settings.output, 'settings.json'), 'utf8')).toBe(before);
+});
+
+test('errors of the reference that were computed for other settings are computed anew', async () => {
+  const settings = await tinyRun(folder, { reference: 'precomputed', logEvery: 1 });
+  await train(settings);
+  await rm(join(settings.output, 'checkpoints'), { recursive: true });
+  const { rows } = await train({ ...settings, seed: 1 });
+  expect(rows[0]?.loss).toBeCloseTo(Math.LN2, 6);
+  expect(rows[0]?.winnerChange).toBeCloseTo(0, 6);
 });
 
 test('numbers that are not finite stop the run with the step, tensors and the last checkpoint', async () => {
@@ -164,9 +175,20 @@ test('numbers that are not finite stop the run with the step, tensors and the la
     maxGradientNorm: null,
     checkpointEvery: 1,
   });
+  const where =
+    /not finite begin with: \w+\.[\s\S]*(the last good checkpoint is that of step \d|there is no checkpoint yet)/;
+  await expect(train(settings)).rejects.toThrow(where);
+  await expect(
+    train(await tinyRun(folder, { ...settings, accumulation: 2, checkpointEvery: 100, output: join(folder, 'other') })),
+  ).rejects.toThrow(where);
+});
+
+test('nor is a model saved that the last step has left so', async () => {
+  const settings = await tinyRun(folder, { learningRate: 1e38, optimiser: 'sgd', maxGradientNorm: null, steps: 1 });
   await expect(train(settings)).rejects.toThrow(
-    /step \d: the loss is (NaN|-?Infinity|[\d.e+]+)[\s\S]*the last good checkpoint is that of step \d/,
+    /step 1: it left parameters that are not finite; parameters that are not finite begin with: \w+\.[\s\S]*there is no checkpoint yet/,
   );
+  await expect(readdir(join(settings.output, 'model'))).rejects.toThrow('ENOENT');
 });
 
 test('adapters are saved as diffusers names them, and give the tuned model', async () => {
