@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { replaceFiles, savePipelineFolder, writeText } from '../../diffusion/index.node.ts';
+import { savePipelineFolder } from '../../diffusion/index.node.ts';
 import {
   clipTokenizer,
   formatObject,
@@ -11,7 +11,7 @@ import {
   tokenIds,
 } from '../../diffusion/index.ts';
 import { countParameters, learningRateSchedule } from '../../nn/index.ts';
-import { replaceFile } from '../../tensor/index.node.ts';
+import { replaceFile, replaceText } from '../../tensor/index.node.ts';
 import {
   copy,
   item,
@@ -109,11 +109,7 @@ export async function pretrain(
     found === undefined ? [] : settingsChanges(found.record.settings as Record<string, unknown>, settings);
   if (changes.length > 0) hooks.onWarning?.(`going on with other settings after step ${from}: ${changes.join('; ')}`);
   const log = await openRowLog<PretrainRow>(join(settings.output, 'log.jsonl'), from);
-  await replaceFiles(
-    settings.output,
-    (staging) => writeText(join(staging, 'settings.json'), formatObject(settings)),
-    (name) => name === 'settings.json',
-  );
+  await replaceText(join(settings.output, 'settings.json'), formatObject(settings));
   hooks.onStart?.(
     [
       `${captions.length} pictures of 3 × ${size.join(' × ')}, ${Object.keys(tokenizer.vocabulary).length} tokens, ${countParameters(params).toLocaleString('en')} parameters`,

@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { replaceFiles, writeText } from '../../diffusion/index.node.ts';
 import { formatObject } from '../../diffusion/index.ts';
 import { countParameters, learningRateSchedule } from '../../nn/index.ts';
 import { attempt, makeFolder, replaceText } from '../../tensor/index.node.ts';
@@ -101,11 +100,7 @@ export async function trainPolicy<T>(
   await attempt('write', settings.output, makeFolder(settings.output));
   const found = await latestCheckpoint(checkpoints);
   if (found !== undefined) refuseOtherSettings(found, settings);
-  await replaceFiles(
-    settings.output,
-    (staging) => writeText(join(staging, 'settings.json'), formatObject(settings)),
-    (name) => name === 'settings.json',
-  );
+  await replaceText(join(settings.output, 'settings.json'), formatObject(settings));
   const hasHalves = settings.method === 'full' && settings.storage !== 'f32';
   const steps = preferenceSteps({
     task,

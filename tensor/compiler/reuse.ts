@@ -11,6 +11,12 @@ export interface MemoryTask {
   readonly kernel?: LoopKernel | undefined;
 }
 
+/** What a kernel loads, and what it stores. */
+export const memoryOf = ({ stages }: LoopKernel): Pick<MemoryTask, 'reads' | 'writes'> => ({
+  reads: new Set(stages.flatMap(({ scalar }) => loadsOf(scalar).map(({ from }) => from))),
+  writes: stages.flatMap(({ store, value }) => (store === undefined ? [] : [value])),
+});
+
 /**
  * Finds, for every output, the leaves whose buffers it could be written to: those of as many bytes that are last read in an
  * earlier step, or in the very step that writes the output, if each element is read before it is overwritten; and that

@@ -3,7 +3,7 @@ import { contractionFlops, describeLoops, loopFlops } from '../compiler/describe
 import type { LoopKernel } from '../compiler/kernel.ts';
 import { formOf } from '../compiler/kernelForm.ts';
 import type { Value } from '../compiler/program.ts';
-import { loadsOf } from '../compiler/scalars.ts';
+import { memoryOf } from '../compiler/reuse.ts';
 import type { Step as ScheduledStep } from '../compiler/schedule.ts';
 import type { AttentionAttributes, ConvAttributes } from '../primitives.ts';
 import type { Operand } from './contractions/parameters.ts';
@@ -77,11 +77,9 @@ function loopTask(kernel: LoopKernel, codes: Map<string, KernelCode>): Task {
     code = { ...loopPhases(plan), description, flops, nanoseconds, ...names };
     codes.set(key, code);
   }
-  const { stages } = kernel;
   const { scratchBytes, description, flops, nanoseconds } = code;
   return {
-    reads: new Set(stages.flatMap(({ scalar }) => loadsOf(scalar).map(({ from }) => from))),
-    writes: stages.flatMap(({ store, value }) => (store === undefined ? [] : [value])),
+    ...memoryOf(kernel),
     scratchBytes,
     description,
     flops,

@@ -2,7 +2,7 @@ import { isContraction } from '../compiler/buffers.ts';
 import { contractionFlops, describeLoops, loopFlops } from '../compiler/describe.ts';
 import type { LoopKernel } from '../compiler/kernel.ts';
 import type { Program, Value } from '../compiler/program.ts';
-import { loadsOf } from '../compiler/scalars.ts';
+import { memoryOf } from '../compiler/reuse.ts';
 import { schedule } from '../compiler/schedule.ts';
 import { TensorError } from '../errors.ts';
 import type { KernelReport } from '../explain.ts';
@@ -89,19 +89,13 @@ const once = (make: MakeKernels): MakeKernels => {
   };
 };
 
-/** What a kernel of the compiler loads, and what it stores. */
-const memoryOf = ({ stages }: LoopKernel) => ({
-  reads: stages.flatMap(({ scalar }) => loadsOf(scalar).map(({ from }) => from)),
-  writes: stages.flatMap(({ store, value }) => (store === undefined ? [] : [value])),
-});
-
 function loopTask(kernel: LoopKernel, make: MakeKernels): Task {
   const { reads, writes } = memoryOf(kernel);
   return {
-    reads: new Set(reads),
+    reads,
     writes,
     kernel,
-    report: reportOf(describeLoops(kernel), new Set(reads), writes, loopFlops(kernel)),
+    report: reportOf(describeLoops(kernel), reads, writes, loopFlops(kernel)),
     mayOverwrite: () => isMap(kernel),
     kernels: once(make),
   };
@@ -116,7 +110,8 @@ function stepTask(
   make: MakeKernels,
 ): Task {
   const after = epilogue && memoryOf(epilogue);
-  const reads = new Set([...inputs, ...(after?.reads ?? []).filter((from) => from !== value)]);
+  const reads = new Set([...inputs, ...(after?.reads ?? [])]);
+  if (epilogue !== undefined) reads.delete(value);
   const writes = after?.writes ?? [value];
   const [description, more] = epilogue ? [` ${describeLoops(epilogue)}`, loopFlops(epilogue)] : ['', 0];
   return {

@@ -5,8 +5,6 @@ import { decode, nameLoops } from '../wgsl/loops.ts';
 import { Computed, computeScalar } from '../wgsl/scalarCode.ts';
 import { type Place, Shader, type ShaderTraits, typeOf } from '../wgsl/shader.ts';
 
-const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-
 export interface ContractionOptions {
   /** Whether the adapter is a CPU. */
   readonly software: boolean;
@@ -20,7 +18,8 @@ export interface ContractionOptions {
 /** The shader of a contraction, which stores its results: as they are, or as what the epilogue makes of them. */
 export class ContractionShader extends Shader {
   readonly #stored: Value;
-  readonly #finished: (place: string, element: string) => string;
+  /** What the epilogue makes of an element, as code; without one, elements stay as they are. */
+  readonly #finished: ((place: string, element: string) => string) | undefined;
   /** Whether results may be stored as vectors: not where what is overwritten is read as single elements. */
   readonly storesVectors: boolean;
 
@@ -28,7 +27,7 @@ export class ContractionShader extends Shader {
     super(traits, inPlace);
     this.#stored = epilogue?.stages[0]?.value ?? made;
     this.storesVectors = inPlace === undefined;
-    this.#finished = epilogue === undefined ? (_, element) => element : this.#declareFinish(made, epilogue);
+    this.#finished = epilogue && this.#declareFinish(made, epilogue);
   }
 
   /** Declares the epilogue as a function of where an element is stored and what the contraction made there. */
@@ -56,17 +55,14 @@ export class ContractionShader extends Shader {
 
   /** Code that stores the result at a place, an i32. */
   storeResult(place: string, element: string): string {
-    return this.store(this.#stored, place, this.#finished(place, element));
+    return this.store(this.#stored, place, this.#finished?.(place, element) ?? element);
   }
 
   /** Code that stores four results from a place on that begins a vector. */
   storeResults(place: string, elements: string): string {
     const four = `vec4<${typeOf(this.#stored.dtype)}>`;
-    const lanes = range(4).map((i) => this.#finished(`${place} + ${i}`, `${elements}.${'xyzw'[i]}`));
-    const isPlain = lanes[0] === `${elements}.x`;
-    return this.buffer(this.#stored, 'write', four).write(
-      `(${place}) >> 2u`,
-      isPlain ? elements : `${four}(${lanes.join(', ')})`,
-    );
+    const lanes = [...'xyzw'].map((lane, i) => this.#finished?.(`${place} + ${i}`, `${elements}.${lane}`));
+    const vector = this.#finished === undefined ? elements : `${four}(${lanes.join(', ')})`;
+    return this.buffer(this.#stored, 'write', four).write(`(${place}) >> 2u`, vector);
   }
 }
