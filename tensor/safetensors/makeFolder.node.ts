@@ -1,11 +1,16 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-const isThere = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );
+async function makeInside(folder: string): Promise<string | undefined> {
+  try {
+    await mkdir(folder);
+    return folder;
+  } catch (error) {
+    const isThere = (error as NodeJS.ErrnoException).code === 'EEXIST';
+    if (isThere && (await stat(folder)).isDirectory()) return undefined;
+    throw error;
+  }
+}
 
 /**
  * Makes a folder, and those that it is in, where they are not there; gives the outermost that was made. Node's own way,
@@ -13,15 +18,11 @@ const isThere = (path: string): Promise<boolean> =>
  */
 export async function makeFolder(folder: string): Promise<string | undefined> {
   try {
-    await mkdir(folder);
-    return folder;
+    return await makeInside(folder);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST' && (await stat(folder)).isDirectory()) return undefined;
-    const outer = dirname(folder);
-    if (code !== 'ENOENT' || (await isThere(outer))) throw error;
-    const made = await makeFolder(outer);
-    const own = await makeFolder(folder);
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    const made = await makeFolder(dirname(folder));
+    const own = await makeInside(folder);
     return made ?? own;
   }
 }
