@@ -2,8 +2,8 @@
  * Noise schedules, samplers and the models of diffusion.
  *
  *   config        reading configuration files: every field is known, or refused by name
- *   noise/        how pictures become noise: schedules, noising, what networks predict
- *   samplers/     from noise to pictures: DDPM, DDIM, Euler, DPM-Solver++, PNDM; guidance
+ *   noise/        how pictures become noise: schedules and flows, noising, what networks predict
+ *   samplers/     from noise to pictures: DDPM, DDIM, Euler, DPM-Solver++, PNDM, and Euler on flows; guidance
  *   checkpoint/   parameters from and to files and folders, as diffusers has them
  *   text/         CLIP's tokenizer and text encoder
  *   unet/         UNet2DModel and UNet2DConditionModel, from their config.json
@@ -27,12 +27,21 @@ export {
   text,
   texts,
 } from './config.ts';
-export { addNoise, type BatchTimesteps, noiseFactors, predictionTarget, velocity } from './noise/addNoise.ts';
+export {
+  addNoise,
+  type BatchTimesteps,
+  noiseFactors,
+  predictionTarget,
+  toldTimesteps,
+  velocity,
+} from './noise/addNoise.ts';
+export { type FlowScheduleOptions, flowSchedule } from './noise/flow.ts';
 export { type Mixture, toNoise, toOriginal } from './noise/prediction.ts';
 export {
   type BetaScheduleName,
   betaSchedules,
   minSnrWeights,
+  type NoisePredictionType,
   type NoiseSchedule,
   type NoiseScheduleOptions,
   noiseSchedule,
@@ -52,11 +61,11 @@ export { type DdimOptions, ddim } from './samplers/ddim.ts';
 export { ddpm } from './samplers/ddpm.ts';
 export { dpmSolverMultistep } from './samplers/dpmSolver.ts';
 export { type EulerOptions, euler, eulerAncestral } from './samplers/euler.ts';
-export { type SamplerOptions, samplerFromConfig, samplers } from './samplers/fromConfig.ts';
+export { flowMatchEuler } from './samplers/flowMatchEuler.ts';
+export { noisingFromConfig, type SamplerOptions, samplerFromConfig, samplers } from './samplers/fromConfig.ts';
 export { guide } from './samplers/guidance.ts';
 export { pndm } from './samplers/pndm.ts';
 export { pictureKeys, type SampleOptions, sample } from './samplers/sample.ts';
-export { scheduleFromConfig } from './samplers/settings.ts';
 export type { Sampler, SamplerState, Trajectory } from './samplers/trajectory.ts';
 export {
   type ClipEncoderLayerOptions,

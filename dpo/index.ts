@@ -56,5 +56,5 @@ export {
 } from './train/preferenceStep.ts';
 export { type CaptionedPictures, type PretrainOptions, type PretrainState, pretraining } from './train/pretrain.ts';
 export { type SamplePicturesOptions, samplePictures } from './train/samplePictures.ts';
-export { type TimestepMapName, timestepMaps } from './train/timestepMaps.ts';
+export { drawnTimesteps, type TimestepMapName, timestepMaps } from './train/timestepMaps.ts';
 export { type MetricsWarning, warningsOf } from './train/warnings.ts';

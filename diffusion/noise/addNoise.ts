@@ -1,10 +1,24 @@
 import { ShapeError, Tensor, TensorError, take, tensor, typeOf } from '../../tensor/index.ts';
-import { alphaBarAt, type NoiseSchedule, type PredictionType } from './schedule.ts';
+import { type NoiseSchedule, type PredictionType, valueAt } from './schedule.ts';
 
 /** One time step for each picture: numbers, or i32[N] on a device. */
 export type BatchTimesteps = readonly number[] | Tensor;
 
-/** The factors of signal and noise, √ᾱ_t and √(1 − ᾱ_t), shaped to be multiplied with pictures like x. */
+/** What a schedule's table holds at time steps: [N], in f64 or f32. */
+const valuesAt = (
+  schedule: NoiseSchedule,
+  table: 'signal' | 'noise' | 'told',
+  timesteps: BatchTimesteps,
+  dtype: 'f32' | 'f64',
+): Tensor =>
+  timesteps instanceof Tensor
+    ? take(tensor(schedule[table] ?? [], { dtype }), timesteps)
+    : tensor(
+        timesteps.map((t) => valueAt(schedule, table, t)),
+        { dtype },
+      );
+
+/** The factors of signal and noise, √ᾱ_t and √(1 − ᾱ_t) or a flow's 1 − σ_t and σ_t, shaped to be multiplied with pictures like x. */
 export function noiseFactors(
   schedule: NoiseSchedule,
   timesteps: BatchTimesteps,
@@ -14,21 +28,14 @@ export function noiseFactors(
   if (x.rank === 0 || count !== x.shape[0]) {
     throw new ShapeError(`there are ${count} time steps for ${typeOf(x)}: give one for each of its first axis`);
   }
-  const table = (f: (bar: number) => number): Tensor => {
-    const dtype = x.dtype === 'f64' ? 'f64' : 'f32';
-    const factors =
-      timesteps instanceof Tensor
-        ? take(tensor(schedule.alphasCumprod.map(f), { dtype }), timesteps)
-        : tensor(
-            timesteps.map((t) => f(alphaBarAt(schedule, t))),
-            { dtype },
-          );
-    return factors.reshape([count, ...x.shape.slice(1).map(() => 1)]).cast(x.dtype);
-  };
-  return { signal: table(Math.sqrt), noise: table((bar) => Math.sqrt(1 - bar)) };
+  const factors = (table: 'signal' | 'noise'): Tensor =>
+    valuesAt(schedule, table, timesteps, x.dtype === 'f64' ? 'f64' : 'f32')
+      .reshape([count, ...x.shape.slice(1).map(() => 1)])
+      .cast(x.dtype);
+  return { signal: factors('signal'), noise: factors('noise') };
 }
 
-/** x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε for pictures [N, …] and as much noise (Ho et al. 2020, equation 4). */
+/** x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε for pictures [N, …] and as much noise (Ho et al. 2020, equation 4); of a flow (1 − σ_t)·x_0 + σ_t·ε. */
 export function addNoise(schedule: NoiseSchedule, original: Tensor, noise: Tensor, timesteps: BatchTimesteps): Tensor {
   const factors = noiseFactors(schedule, timesteps, original);
   return original.mul(factors.signal).add(noise.mul(factors.noise));
@@ -55,7 +62,15 @@ export function predictionTarget(
       return original;
     case 'v_prediction':
       return velocity(schedule, original, noise, timesteps);
+    case 'flow_prediction':
+      return noise.sub(original);
     default:
-      throw new TensorError(`predictionTarget: '${String(prediction)}' is not epsilon, v_prediction or sample`);
+      throw new TensorError(
+        `predictionTarget: '${String(prediction)}' is not epsilon, v_prediction, sample or flow_prediction`,
+      );
   }
 }
+
+/** What a network is told of time steps: themselves, or of a flow T·σ_t. */
+export const toldTimesteps = (schedule: NoiseSchedule, timesteps: BatchTimesteps): BatchTimesteps =>
+  schedule.told === undefined ? timesteps : valuesAt(schedule, 'told', timesteps, 'f32');

@@ -1,7 +1,7 @@
 import { type Tensor, TensorError } from '../../tensor/index.ts';
 import type { PredictionType } from './schedule.ts';
 
-/** The factors of a noisy picture x = signal·x_0 + noise·ε. */
+/** The factors of a noisy picture x = signal·x_0 + noise·ε; of a flow they add up to 1. */
 export interface Mixture {
   readonly signal: number;
   readonly noise: number;
@@ -23,6 +23,8 @@ export function toOriginal(prediction: PredictionType, x: Tensor, output: Tensor
       return output;
     case 'v_prediction':
       return x.mul(signal).sub(output.mul(noise));
+    case 'flow_prediction':
+      return x.sub(output.mul(noise));
     case 'epsilon':
       if (signal === 0)
         throw new TensorError(
@@ -40,6 +42,8 @@ export function toNoise(prediction: PredictionType, x: Tensor, output: Tensor, {
       return output;
     case 'v_prediction':
       return output.mul(signal).add(x.mul(noise));
+    case 'flow_prediction':
+      return x.add(output.mul(signal));
     case 'sample':
       return x.sub(output.mul(signal)).div(noise);
   }

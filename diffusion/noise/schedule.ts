@@ -19,14 +19,20 @@ export interface NoiseScheduleOptions {
 }
 
 /**
- * How much noise there is at each time step t = 0 … T − 1, in f64 on the host: x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε. (diffusers
+ * How much noise there is at each time step t = 0 … T − 1, in f64 on the host: x_t = signal_t·x_0 + noise_t·ε. (diffusers
  * keeps these tables in f32, which differ from the exact ones by up to 1e-6.)
  */
 export interface NoiseSchedule {
   readonly numTrainTimesteps: number;
   readonly betas: Float64Array;
-  /** ᾱ_t, the product of 1 − β up to t. */
+  /** ᾱ_t, the product of 1 − β up to t: signal²/(signal² + noise²). */
   readonly alphasCumprod: Float64Array;
+  /** √ᾱ_t; of a flow 1 − σ_t. */
+  readonly signal: Float64Array;
+  /** √(1 − ᾱ_t); of a flow σ_t. */
+  readonly noise: Float64Array;
+  /** What networks are told at each time step, where that is not its number. */
+  readonly told?: Float64Array;
 }
 
 const linspace = (from: number, to: number, count: number): number[] =>
@@ -87,36 +93,57 @@ export function noiseSchedule({
   const wrong = plain.findIndex((beta) => !(beta >= 0 && beta <= 1));
   if (wrong >= 0) throw new TensorError(`noiseSchedule: beta ${wrong} is ${plain[wrong]}, and must lie in [0, 1]`);
   const betas = rescaleBetasZeroSnr ? withZeroTerminalSnr(plain) : Float64Array.from(plain);
-  return { numTrainTimesteps, betas, alphasCumprod: cumulativeProduct(betas) };
+  const alphasCumprod = cumulativeProduct(betas);
+  return {
+    numTrainTimesteps,
+    betas,
+    alphasCumprod,
+    signal: alphasCumprod.map(Math.sqrt),
+    noise: alphasCumprod.map((bar) => Math.sqrt(1 - bar)),
+  };
 }
 
 /** Signal to noise at each time step: ᾱ_t / (1 − ᾱ_t). */
 export const signalToNoise = ({ alphasCumprod }: NoiseSchedule): Float64Array =>
   alphasCumprod.map((bar) => bar / (1 - bar));
 
-/** A time step's ᾱ; throws for a time step that is none. */
-export function alphaBarAt({ alphasCumprod, numTrainTimesteps }: NoiseSchedule, t: number): number {
-  const bar = alphasCumprod[t];
-  if (bar === undefined)
+/** What a schedule has at a time step, as ᾱ; throws for a time step that is none. */
+export function valueAt(
+  schedule: NoiseSchedule,
+  table: 'alphasCumprod' | 'signal' | 'noise' | 'told',
+  t: number,
+): number {
+  const value = schedule[table]?.[t];
+  if (value === undefined)
     throw new TensorError(
-      `time step ${t} is not one of the schedule's: whole numbers from 0 to ${numTrainTimesteps - 1}`,
+      `time step ${t} is not one of the schedule's: whole numbers from 0 to ${schedule.numTrainTimesteps - 1}`,
     );
-  return bar;
+  return value;
 }
+
+/** A time step's ᾱ. */
+export const alphaBarAt = (schedule: NoiseSchedule, t: number): number => valueAt(schedule, 'alphasCumprod', t);
 
 /**
  * Weights of the error of a prediction that make all signal-to-noise ratios up to γ count alike (Hang et al. 2023,
- * "Efficient diffusion training via min-SNR weighting strategy"): min(SNR, γ) over SNR for ε, over SNR + 1 for v, and
- * min(SNR, γ) for x_0.
+ * "Efficient diffusion training via min-SNR weighting strategy"): min(SNR, γ) over SNR for ε, over SNR + 1 for v,
+ * min(SNR, γ) for x_0, and noise² times that for the velocity of a flow.
  */
 export const minSnrWeights = (schedule: NoiseSchedule, gamma: number, prediction: PredictionType): Float64Array =>
-  signalToNoise(schedule).map((snr) => {
+  signalToNoise(schedule).map((snr, t) => {
     // Written so that a step without any signal has a weight too: the limit, 1.
     if (prediction === 'epsilon') return Math.min(1, gamma / snr);
     const least = Math.min(snr, gamma);
+    if (prediction === 'flow_prediction') return least * (schedule.noise[t] as number) ** 2;
     return prediction === 'sample' ? least : least / (snr + 1);
   });
 
-/** What a network predicts: the noise ε, the velocity v = √ᾱ·ε − √(1 − ᾱ)·x_0 (Salimans & Ho 2022), or x_0. */
-export type PredictionType = 'epsilon' | 'v_prediction' | 'sample';
-export const predictionTypes = ['epsilon', 'v_prediction', 'sample'] as const satisfies readonly PredictionType[];
+/** What networks on a noise schedule predict. */
+export const predictionTypes = ['epsilon', 'v_prediction', 'sample'] as const;
+export type NoisePredictionType = (typeof predictionTypes)[number];
+
+/**
+ * What a network predicts: the noise ε, the velocity v = √ᾱ·ε − √(1 − ᾱ)·x_0 (Salimans & Ho 2022), x_0, or the velocity of a
+ * flow, ε − x_0.
+ */
+export type PredictionType = NoisePredictionType | 'flow_prediction';

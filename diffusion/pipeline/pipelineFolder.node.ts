@@ -5,8 +5,7 @@ import { type Device, type FloatDType, FormatError } from '../../tensor/index.ts
 import { formatObject, type JsonObject, parseObject } from '../checkpoint/json.ts';
 import { loadModelFolder, saveModelFolder } from '../checkpoint/modelFolder.node.ts';
 import { finishReplacing, replaceFiles, writeText } from '../checkpoint/replaceFiles.node.ts';
-import { samplerFromConfig } from '../samplers/fromConfig.ts';
-import { scheduleFromConfig } from '../samplers/settings.ts';
+import { noisingFromConfig, samplerFromConfig } from '../samplers/fromConfig.ts';
 import { clipTextModel } from '../text/clipTextModel.ts';
 import { type ClipTokenizerFiles, clipTokenizer } from '../text/clipTokenizer.ts';
 import { loadTokenizerFolder, saveTokenizerFolder } from '../text/tokenizerFolder.node.ts';
@@ -57,7 +56,7 @@ export async function loadPipelineFolder(folder: string, options: LoadPipelineOp
   try {
     // Refuses what cannot be sampled with before weights are read.
     samplerFromConfig(scheduler);
-    scheduleFromConfig(scheduler);
+    noisingFromConfig(scheduler);
   } catch (cause) {
     throw new FormatError(`${schedulerPath}: ${(cause as Error).message}`, { cause });
   }

@@ -1,6 +1,6 @@
 import type { Tensor } from '../../tensor/index.ts';
 import { boolean, numberOrNull, oneOf } from '../config.ts';
-import type { PredictionType } from '../noise/schedule.ts';
+import type { NoisePredictionType } from '../noise/schedule.ts';
 import { checkSteps, commonFields, readSettings, scheduleOf, spacedTimesteps, spacing } from './settings.ts';
 import { exponentialSigmas, finiteSigmasOf, interpolate, karrasSigmas, timestepOf } from './sigmas.ts';
 import { needNoise, type Sampler, type Trajectory } from './trajectory.ts';
@@ -29,7 +29,7 @@ export interface EulerOptions {
 }
 
 /** x_0 as a prediction means it for x = x_0 + σ·ε, when the network was given x/√(σ² + 1). */
-function originalAt(prediction: PredictionType, x: Tensor, output: Tensor, sigma: number, hat = sigma): Tensor {
+function originalAt(prediction: NoisePredictionType, x: Tensor, output: Tensor, sigma: number, hat = sigma): Tensor {
   switch (prediction) {
     case 'epsilon':
       return x.sub(output.mul(hat));

@@ -85,12 +85,6 @@ export const scheduleOf = (settings: ConfigOf<typeof commonFields>): NoiseSchedu
     rescaleBetasZeroSnr: settings.rescale_betas_zero_snr,
   });
 
-/** The noise schedule of any scheduler's configuration. */
-export const scheduleFromConfig = (json: unknown): NoiseSchedule => {
-  const name = (json as { readonly _class_name?: unknown } | null)?._class_name;
-  return scheduleOf(readSettings(typeof name === 'string' ? name : 'scheduler', json, commonFields));
-};
-
 /** Rounds as NumPy does: halves to the even neighbour. */
 const round = (x: number): number => {
   const floor = Math.floor(x);

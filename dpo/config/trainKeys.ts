@@ -17,8 +17,8 @@ export const trainKeys = {
   ...deviceKeys,
 
   objective: key(
-    oneOf('dpo', 'sft', 'dpo+sft', 'cdpo', 'robust', 'ipo', 'hinge', 'kto', 'mapo', 'dspo', 'dmpo'),
-    'What is minimised; dspo is experimental.',
+    oneOf('dpo', 'sft', 'dpo+sft', 'cdpo', 'robust', 'ipo', 'hinge', 'kto', 'mapo', 'dspo', 'dmpo', 'flow-dpo'),
+    'What is minimised; dspo is experimental, flow-dpo is dpo on a pipeline that predicts the velocities of a flow.',
   ),
   beta: key(
     positive(5000),
@@ -48,7 +48,10 @@ export const trainKeys = {
   snrGamma: key(positive(5), 'Signal-to-noise ratio above which time steps weigh less, γ.', {
     timestepWeight: ['min-snr'],
   }),
-  timesteps: key(oneOf('all', 'turbo', 'refiner'), 'Which time steps are trained at.'),
+  timesteps: key(
+    oneOf('all', 'turbo', 'refiner'),
+    'Which time steps are trained at: all, the four of SDXL-Turbo, or the last fifth, which is what a refiner sees.',
+  ),
   timestepRange: key(
     timestepRange,
     'The first and the last time step that are drawn; null: all. What a picture shows is settled at the noisy ones, how it is drawn at the others.',

@@ -1,12 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  clipTokenizer,
-  type PredictionType,
-  parseObject,
-  scheduleFromConfig,
-  tokenIds,
-} from '../../diffusion/index.ts';
+import { clipTokenizer, noisingFromConfig, parseObject, tokenIds } from '../../diffusion/index.ts';
 import { attempt, makeFolder, replaceText } from '../../tensor/index.node.ts';
 import {
   dispose,
@@ -19,6 +13,7 @@ import {
   TensorError,
 } from '../../tensor/index.ts';
 import type { EvaluateSettings } from '../config/evaluateKeys.ts';
+import type { TrainSettings } from '../config/trainKeys.ts';
 import { openPairs } from '../data/openSources.node.ts';
 import { dpo } from '../objectives/index.ts';
 import { timestepWeights } from '../objectives/timestepWeights.ts';
@@ -27,6 +22,7 @@ import { loadTuned } from '../train/loadTuned.node.ts';
 import type { PreferenceTask } from '../train/preferenceStep.ts';
 import { pictureSizeOf, type UNetParams } from '../train/runPlan.ts';
 import { samplePictures } from '../train/samplePictures.ts';
+import { drawnTimesteps } from '../train/timestepMaps.ts';
 import { versions } from '../version.node.ts';
 import { bootstrapMean } from './bootstrap.ts';
 import { evaluationReport } from './evaluationReport.ts';
@@ -84,26 +80,28 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
         })
       : await loadJudges(settings.judges);
 
-  const schedule = scheduleFromConfig(base.scheduler);
-  const prediction = (base.scheduler.prediction_type ?? 'epsilon') as PredictionType;
+  const { schedule, prediction } = noisingFromConfig(base.scheduler);
+  const { numTrainTimesteps } = schedule;
   const task: PreferenceTask<UNetParams> = {
     predict: (unet, noisy, timesteps, conditioning) =>
       base.model.predict({ ...base.params, unet }, noisy, timesteps, conditioning),
-    ...{ schedule, prediction, beta, objective: dpo({ beta }), timesteps: 'all' },
+    ...{ schedule, prediction, beta, objective: dpo({ beta }), timesteps: drawnTimesteps('all', numTrainTimesteps) },
     weights: timestepWeights('constant', schedule, prediction),
   };
   const tokenizer = clipTokenizer(base.tokenizer);
-  const trainedAt = run?.settings.timestepRange as readonly [number, number] | null | undefined;
-  const rank = (timestepRange: readonly [number, number] | undefined) =>
+  const { timesteps = 'all', timestepRange = null } = (run?.settings ?? {}) as Partial<TrainSettings>;
+  const trainedAt = drawnTimesteps(timesteps, numTrainTimesteps, timestepRange);
+  const rank = (drawn: readonly number[]) =>
     rankPairs({
-      ...{ task: { ...task, timestepRange }, params: tuned.params.unet, reference: base.params.unet },
+      ...{ task: { ...task, timesteps: drawn }, params: tuned.params.unet, reference: base.params.unet },
       conditioning: { model: base.model, params: base.params, tokenizer, timeIds: 'constant' },
       batch: { size, batchSize: settings.batchSize, seed: settings.seed },
       ...{ source: heldOutPairs, draws: settings.draws, key: rankKey, signal },
     });
-  const ranking = await rank(trainedAt ?? undefined);
+  const ranking = await rank(trainedAt);
   const implicitAccuracy = await bootstrapMean(ranking.correct, { key: bootstrapKey });
-  const everywhere = trainedAt ? (await rank(undefined)).correct : ranking.correct;
+  const isEverywhere = trainedAt.join() === task.timesteps.join();
+  const everywhere = isEverywhere ? ranking.correct : (await rank(task.timesteps)).correct;
   const implicitAccuracyEverywhere = await bootstrapMean(everywhere, { key: bootstrapKey });
 
   const names = distinct(train.captions);

@@ -1,5 +1,5 @@
 import type { TextToImageParams } from '../../diffusion/index.ts';
-import { addNoise, type Conditioning } from '../../diffusion/index.ts';
+import { addNoise, type Conditioning, toldTimesteps } from '../../diffusion/index.ts';
 import { random, read, type Tensor, take, tensor } from '../../tensor/index.ts';
 import { timestepWeights } from '../objectives/timestepWeights.ts';
 import type { PreferenceTask } from '../train/preferenceStep.ts';
@@ -39,7 +39,8 @@ export async function klEstimate({
     const [timeKey, noiseKey] = random.split(random.foldIn(key, draw));
     const timesteps = random.randint(timeKey, [count], 0, schedule.numTrainTimesteps);
     const noisy = addNoise(schedule, pictures, random.normal(noiseKey, pictures.shape), timesteps);
-    const ask = (params: UNetParams): Tensor => task.predict(params, noisy, timesteps, conditioning);
+    const told = toldTimesteps(schedule, timesteps);
+    const ask = (params: UNetParams): Tensor => task.predict(params, noisy, told, conditioning);
     const apart = ask(tuned).sub(ask(reference)).square();
     const squared = apart.sum(apart.shape.map((_, axis) => axis).slice(1));
     const values = await read(squared.mul(take(weights, timesteps)));

@@ -12,7 +12,6 @@ export function dspo({ beta }: DpoOptions): Objective {
   return {
     name: 'dspo',
     compares: 'predictions',
-    process: 'diffusion',
     loss: (pairs, weight) => {
       const { prediction, target, reference } = pairs.winner;
       if (reference === undefined)

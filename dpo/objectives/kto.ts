@@ -18,7 +18,6 @@ export function kto({ beta, preferredWeight = 1, otherWeight = 1 }: KtoOptions):
   return {
     name: 'kto',
     compares: 'errors',
-    process: 'diffusion',
     loss: (pairs) => {
       const { winner, loser } = errorChanges(pairs);
       const z = stopGradient(winner.mean().add(loser.mean()).mul(-0.5).maximum(0));

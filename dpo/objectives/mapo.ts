@@ -28,7 +28,6 @@ export function mapo({ b = 0.1, s = 0.5, timesteps = 1000 }: MapoOptions = {}): 
   return {
     name: 'mapo',
     compares: 'nothing',
-    process: 'diffusion',
     loss: (pairs) => {
       const { winner, loser } = policyErrors(pairs);
       const comparison = logSigmoid(phi(winner, s).sub(phi(loser, s)).mul(timesteps));

@@ -15,7 +15,6 @@ const ofMargin = (name: string, beta: number, loss: (u: Tensor) => Tensor): Obje
   return {
     name,
     compares: 'errors',
-    process: 'diffusion',
     loss: (pairs, weight) => loss(implicitMargin(errorChanges(pairs), beta, weight)).mean(),
   };
 };
@@ -69,7 +68,6 @@ export const ipo = ({ tau }: { readonly tau: number }): Objective => {
   return {
     name: 'ipo',
     compares: 'errors',
-    process: 'diffusion',
     loss: (pairs) => {
       const { winner, loser } = errorChanges(pairs);
       return loser
@@ -85,7 +83,6 @@ export const ipo = ({ tau }: { readonly tau: number }): Objective => {
 export const sft = (): Objective => ({
   name: 'sft',
   compares: 'nothing',
-  process: 'diffusion',
   loss: ({ winner }) => meanSquaredError(winner.prediction, winner.target).mean(),
 });
 
@@ -100,7 +97,7 @@ export const dpoSft = ({ beta, alpha }: DpoOptions & { readonly alpha: number })
   };
 };
 
-/** `dpo` on the velocities of a flow: x_t = (1 − t)·x_0 + t·ε with the target ε − x_0. */
+/** `dpo` on the velocities of a flow: x_t = (1 − σ_t)·x_0 + σ_t·ε with the target ε − x_0 (`flowSchedule`). */
 export const flowDpo = (options: DpoOptions): Objective => ({ ...dpo(options), name: 'flow-dpo', process: 'flow' });
 
 export function positive(objective: string, option: string, value: number): void {

@@ -9,8 +9,8 @@ export interface Objective {
   readonly name: string;
   /** What the two sides of a pair are compared with: the frozen reference's predictions, its errors alone, or nothing. */
   readonly compares: 'predictions' | 'errors' | 'nothing';
-  /** How pictures are noised and what the network predicts: by a noise schedule, or along straight lines (`flow`). */
-  readonly process: 'diffusion' | 'flow';
+  /** Where it is meant for pictures that are noised along straight lines, and networks that predict velocities. */
+  readonly process?: 'flow';
   /** The loss of a batch of pairs, a scalar. `weight` is ignored by objectives without a margin. */
   readonly loss: (pairs: PairOutput, weight?: TimestepWeight) => Tensor;
 }

@@ -1,4 +1,4 @@
-import { type NoiseSchedule, type PredictionType, signalToNoise } from '../../diffusion/index.ts';
+import { minSnrWeights, type NoiseSchedule, type PredictionType } from '../../diffusion/index.ts';
 import { TensorError } from '../../tensor/index.ts';
 import { positive } from './margin.ts';
 
@@ -14,16 +14,17 @@ export interface TimestepWeightOptions {
 
 /**
  * W_t for each time step: the weight of a pair's error changes in u = −β·W_t·(d_w − d_l), for a network that predicts
- * `prediction`. With a = √ᾱ_t and b = √(1 − ᾱ_t), for errors of ε:
+ * `prediction`. With x_t = a·x_0 + b·ε, for errors of ε:
  *
  *   constant           ½, as the paper and its code have it
- *   elbo               T·β_t / (2·α_t·b²): the evidence bound (Ho et al. 2020, equation 12); the ancestral sampler then draws
- *                      from the tilted distribution
+ *   elbo               T·β_t / (2·α_t·(1 − ᾱ_t)): the evidence bound (Ho et al. 2020, equation 12); the ancestral sampler
+ *                      then draws from the tilted distribution
  *   score-consistent   v² / (2·s²·a²·b²) with v = a²·s² + b²: then every sampler does, for Gaussian data of variance s²
  *   min-snr            ½·min(SNR, γ)/SNR (Hang et al. 2023)
  *
- * The error of v is a⁻² times that of ε, and the error of x_0 is b²/a² times it, so their weights are a² and a²/b² times these;
- * `constant` is ½ for each, on the errors that the network is trained with.
+ * The errors of v and of a flow's velocity are a⁻² times that of ε, and the error of x_0 is b²/a² times it, so their weights
+ * are a² and a²/b² times these; `constant` is ½ for each, on the errors that the network is trained with.
+ * @throws TensorError where a network predicts the noise at a time step that has nothing else: no weight makes it count
  */
 export function timestepWeights(
   name: TimestepWeightName,
@@ -31,27 +32,41 @@ export function timestepWeights(
   prediction: PredictionType,
   { dataVariance, gamma = 5 }: TimestepWeightOptions = {},
 ): Float64Array {
-  const { alphasCumprod, betas, numTrainTimesteps } = schedule;
-  if (name === 'constant') return new Float64Array(numTrainTimesteps).fill(0.5);
-  const snr = signalToNoise(schedule);
-  const ofNoise: Readonly<Record<Exclude<TimestepWeightName, 'constant'>, (t: number, a2: number) => number>> = {
-    elbo: (t, a2) => {
-      const beta = betas[t] as number;
-      return (numTrainTimesteps * beta) / (2 * (1 - beta) * (1 - a2));
-    },
-    'score-consistent': (_, a2) => {
+  const { alphasCumprod, betas, signal, noise, numTrainTimesteps } = schedule;
+  const squares = (t: number): readonly [number, number] => [(signal[t] as number) ** 2, (noise[t] as number) ** 2];
+  /** W_t for errors of velocities, which is finite where nothing of the picture is left, a = 0. */
+  function ofVelocity(weight: (t: number, a2: number, b2: number) => number): Float64Array {
+    const weights = Float64Array.from({ length: numTrainTimesteps }, (_, t) => {
+      const [a2, b2] = squares(t);
+      const factor = { epsilon: 1 / a2, v_prediction: 1, flow_prediction: 1, sample: 1 / b2 }[prediction];
+      return weight(t, a2, b2) * factor;
+    });
+    const bad = weights.findIndex((one) => !Number.isFinite(one));
+    if (bad >= 0)
+      throw new TensorError(
+        `timestepWeights: ${name} has no finite weight at time step ${bad}, where nothing is left of the picture and ` +
+          'the network predicts the noise; use constant or min-snr',
+      );
+    return weights;
+  }
+  switch (name) {
+    case 'constant':
+      return new Float64Array(numTrainTimesteps).fill(0.5);
+    case 'elbo':
+      // a²/α_t = ᾱ_{t−1}·(a² + b²)
+      return ofVelocity((t, a2, b2) => {
+        const before = t === 0 ? 1 : (alphasCumprod[t - 1] as number);
+        const left = 1 - (alphasCumprod[t] as number);
+        return (numTrainTimesteps * (betas[t] as number) * before * (a2 + b2)) / (2 * left);
+      });
+    case 'score-consistent':
       if (dataVariance === undefined)
         throw new TensorError('timestepWeights: score-consistent weights need dataVariance, the variance of the data');
       positive('timestepWeights', 'dataVariance', dataVariance);
-      const v = a2 * dataVariance + (1 - a2);
-      return v ** 2 / (2 * dataVariance * a2 * (1 - a2));
-    },
-    'min-snr': (t) => (0.5 * Math.min(snr[t] as number, gamma)) / (snr[t] as number),
-  };
-  if (!Object.hasOwn(ofNoise, name))
-    throw new TensorError(`timestepWeights: '${String(name)}' is none of ${timestepWeightNames.join(', ')}`);
-  return alphasCumprod.map((a2, t) => {
-    const forPrediction = { epsilon: 1, v_prediction: a2, sample: a2 / (1 - a2) }[prediction];
-    return ofNoise[name](t, a2) * forPrediction;
-  });
+      return ofVelocity((_, a2, b2) => (a2 * dataVariance + b2) ** 2 / (2 * dataVariance * b2));
+    case 'min-snr':
+      return minSnrWeights(schedule, gamma, prediction).map((weight) => weight / 2);
+    default:
+      throw new TensorError(`timestepWeights: '${String(name)}' is none of ${timestepWeightNames.join(', ')}`);
+  }
 }

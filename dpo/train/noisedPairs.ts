@@ -4,6 +4,7 @@ import {
   type NoiseSchedule,
   type PredictionType,
   predictionTarget,
+  toldTimesteps,
 } from '../../diffusion/index.ts';
 import { concat, split, Tensor } from '../../tensor/index.ts';
 import type { PairOutput } from '../objectives/index.ts';
@@ -21,8 +22,8 @@ export interface NoisedPairs {
   readonly noisy: Tensor;
   /** What the network is to predict. */
   readonly target: Tensor;
-  /** [2·pairs] */
-  readonly timesteps: BatchTimesteps;
+  /** What the network is told of the time steps: [2·pairs] */
+  readonly told: BatchTimesteps;
 }
 
 /** Something of each pair, for both sides: [pairs, …] → [2·pairs, …]. */
@@ -42,7 +43,7 @@ export function noisePairs(
   return {
     noisy: addNoise(schedule, pictures, both, twice),
     target: predictionTarget(prediction, schedule, pictures, both, twice),
-    timesteps: twice,
+    told: toldTimesteps(schedule, twice),
   };
 }
 

@@ -5,6 +5,7 @@ import {
   dpo,
   dpoSft,
   dspo,
+  flowDpo,
   hinge,
   ipo,
   kto,
@@ -30,6 +31,7 @@ export function objectiveOf(settings: TrainSettings, numTrainTimesteps: number):
     mapo: () => mapo({ b: settings.mapoWeight, timesteps: numTrainTimesteps }),
     dspo: () => dspo({ beta }),
     dmpo: () => dmpo({ beta, a: settings.mislabelled }),
+    'flow-dpo': () => flowDpo({ beta }),
   };
   const objective = makers[settings.objective]();
   return settings.safeguard === null ? objective : safeguard(objective, { mu: settings.safeguard });

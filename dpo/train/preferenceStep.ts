@@ -15,7 +15,6 @@ import { random, stack, stopGradient, type Tensor, take, tensor } from '../../te
 import { type Objective, pairMetrics, policyErrors } from '../objectives/index.ts';
 import { forBothSides, noisePairs, type Pairs, pairOutput, type ReferenceErrors } from './noisedPairs.ts';
 import type { Policy } from './policy.ts';
-import { type TimestepMapName, timestepMaps } from './timestepMaps.ts';
 
 /** What a network is asked, and how its answers are judged. */
 export interface PreferenceTask<P> {
@@ -28,9 +27,8 @@ export interface PreferenceTask<P> {
   readonly beta: number;
   /** W_t for each time step of the schedule. */
   readonly weights: Float64Array;
-  readonly timesteps: TimestepMapName;
-  /** The first and the last time step that are drawn; default: all of the schedule's. */
-  readonly timestepRange?: readonly [number, number] | undefined;
+  /** The time steps that are drawn, each entry as likely as the others: `drawnTimesteps`. */
+  readonly timesteps: readonly number[];
 }
 
 /** A batch of pairs on the device, with what the network is told of their captions: of both sides, [2·pairs, …]. */
@@ -60,14 +58,12 @@ export interface BatchReport {
 }
 
 /** The noise and the time steps of a batch, drawn with a key: one of each for both sides of a pair. */
-function draw<P>({ schedule, timesteps: map, timestepRange }: PreferenceTask<P>, { winner }: Pairs, key: Tensor) {
-  const [first, last] = timestepRange ?? [0, schedule.numTrainTimesteps - 1];
+function draw<P>({ timesteps }: PreferenceTask<P>, { winner }: Pairs, key: Tensor) {
   const [timeKey, noiseKey] = random.split(key);
   const count = winner.shape[0] as number;
-  const table = Array.from({ length: schedule.numTrainTimesteps }, (_, t) => timestepMaps[map](t));
-  const drawn = random.randint(timeKey, [count], first, last + 1);
+  const drawn = random.randint(timeKey, [count], 0, timesteps.length);
   return {
-    timesteps: map === 'all' ? drawn : take(tensor(table, { dtype: 'i32' }), drawn),
+    timesteps: take(tensor(timesteps, { dtype: 'i32' }), drawn),
     noise: random.normal(noiseKey, winner.shape, { dtype: 'f32' }),
   };
 }
@@ -81,7 +77,7 @@ export function referenceErrors<P>(
 ): ReferenceErrors {
   const { timesteps, noise } = draw(task, batch, key);
   const noised = noisePairs(task.schedule, task.prediction, batch, noise, timesteps);
-  const predicted = task.predict(reference, noised.noisy, noised.timesteps, batch.conditioning);
+  const predicted = task.predict(reference, noised.noisy, noised.told, batch.conditioning);
   return policyErrors(pairOutput(noised.target, predicted));
 }
 
@@ -94,8 +90,8 @@ export function preferenceLoss<P>(
   key: Tensor,
 ): BatchReport {
   const { timesteps, noise } = draw(task, batch, key);
-  const { noisy, target, timesteps: twice } = noisePairs(task.schedule, task.prediction, batch, noise, timesteps);
-  const ask = (asked: P): Tensor => task.predict(asked, noisy, twice, batch.conditioning);
+  const { noisy, target, told } = noisePairs(task.schedule, task.prediction, batch, noise, timesteps);
+  const ask = (asked: P): Tensor => task.predict(asked, noisy, told, batch.conditioning);
   const compared = batch.referenceErrors ?? (reference === undefined ? undefined : stopGradient(ask(reference)));
   const output = pairOutput(target, ask(params), compared);
   const weight = take(tensor(task.weights, { dtype: 'f32' }), timesteps);

@@ -4,9 +4,8 @@ import {
   clipTokenizer,
   formatObject,
   learnTokenizer,
-  type PredictionType,
+  noisingFromConfig,
   samplerFromConfig,
-  scheduleFromConfig,
   textToImage,
   tokenIds,
 } from '../../diffusion/index.ts';
@@ -83,8 +82,7 @@ export async function pretrain(
     tokenIds(encode, ['']),
   ])) as [Tensor, Tensor, Tensor];
   const training = pretraining({
-    ...{ model, data: { pictures, ids, emptyIds }, schedule: scheduleFromConfig(scheduler) },
-    prediction: (settings.scheduler.prediction_type ?? 'epsilon') as PredictionType,
+    ...{ model, data: { pictures, ids, emptyIds }, ...noisingFromConfig(scheduler) },
     batchSize: settings.batchSize,
     learningRate: settings.learningRate,
     learningRateSchedule: learningRateSchedule(settings.learningRateSchedule, {

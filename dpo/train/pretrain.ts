@@ -6,6 +6,7 @@ import {
   predictionTarget,
   type TextToImage,
   type TextToImageParams,
+  toldTimesteps,
 } from '../../diffusion/index.ts';
 import { adamW, clipByGlobalNorm, emaStep, type LearningRateSchedule } from '../../nn/index.ts';
 import { copy, random, realize, type Tensor, take, where } from '../../tensor/index.ts';
@@ -69,7 +70,8 @@ export function pretraining(options: PretrainOptions) {
     const target = predictionTarget(prediction, schedule, original, noise, timesteps);
     const conditioning = model.condition(params, ids, [height, width]);
     const noisy = addNoise(schedule, original, noise, timesteps);
-    return model.predict(params, noisy, timesteps, conditioning).sub(target).square().mean();
+    const told = toldTimesteps(schedule, timesteps);
+    return model.predict(params, noisy, told, conditioning).sub(target).square().mean();
   }
 
   return {

@@ -1,8 +1,7 @@
 import {
   type ClipTokenizerFiles,
   clipTokenizer,
-  type PredictionType,
-  scheduleFromConfig,
+  noisingFromConfig,
   type TextToImage,
   type TextToImageConfig,
   type TextToImageParams,
@@ -17,6 +16,7 @@ import { timestepWeights } from '../objectives/timestepWeights.ts';
 import { objectiveOf } from './objectiveOf.ts';
 import type { PairConditioning } from './pairTensors.ts';
 import type { PreferenceTask } from './preferenceStep.ts';
+import { drawnTimesteps } from './timestepMaps.ts';
 import { variance } from './variance.ts';
 
 export type UNetParams = TextToImageParams['unet'];
@@ -53,12 +53,13 @@ export async function planRun(settings: TrainSettings, pipeline: PlannedPipeline
     seed: settings.seed,
     maxSkipped: settings.maxSkipped,
   };
-  const schedule = scheduleFromConfig(pipeline.scheduler);
-  const prediction = (pipeline.scheduler.prediction_type ?? 'epsilon') as PredictionType;
-  const timestepRange = settings.timestepRange ?? undefined;
-  if (timestepRange !== undefined && timestepRange[1] >= schedule.numTrainTimesteps)
+  const { schedule, prediction } = noisingFromConfig(pipeline.scheduler);
+  const objective = objectiveOf(settings, schedule.numTrainTimesteps);
+  if (objective.process === 'flow' && prediction !== 'flow_prediction')
     throw new TensorError(
-      `timestepRange is [${timestepRange.join(', ')}], but the schedule has the time steps 0 to ${schedule.numTrainTimesteps - 1}`,
+      `train: ${settings.objective} is for pipelines that predict the velocities of a flow, whose scheduler is a ` +
+        `FlowMatchEulerDiscreteScheduler; that of ${settings.model} is a ${pipeline.scheduler._class_name} with predictions of ` +
+        `${prediction}. Objective dpo fits it`,
     );
   const dataVariance =
     settings.timestepWeight === 'score-consistent'
@@ -69,14 +70,13 @@ export async function planRun(settings: TrainSettings, pipeline: PlannedPipeline
       pipeline.model.predict({ ...pipeline.params, unet }, noisy, timesteps, conditioning),
     schedule,
     prediction,
-    objective: objectiveOf(settings, schedule.numTrainTimesteps),
+    objective,
     beta: settings.beta,
     weights: timestepWeights(settings.timestepWeight, schedule, prediction, {
       dataVariance,
       gamma: settings.snrGamma,
     }),
-    timesteps: settings.timesteps,
-    timestepRange,
+    timesteps: drawnTimesteps(settings.timesteps, schedule.numTrainTimesteps, settings.timestepRange),
   };
   const conditioning: PairConditioning = {
     model: pipeline.model,

@@ -1,11 +1,38 @@
-/** Which time steps a model is trained at: uniform ones from 0 to 999, mapped as the authors' code does. */
+import { TensorError } from '../../tensor/index.ts';
+
+/** Which time steps a model is trained at: uniform ones from 0 to T − 1, mapped as the authors' code does for T = 1000. */
 export const timestepMaps = {
   /** All of them. */
   all: (t: number): number => t,
-  /** The four that SDXL-Turbo samples at: 249, 499, 749 and 999. */
-  turbo: (t: number): number => 250 * (t % 4) + 249,
+  /** The four that SDXL-Turbo samples at: 249, 499, 749 and 999 of 1000. */
+  turbo: (t: number, numTrainTimesteps = 1000): number => {
+    const quarter = Math.floor(numTrainTimesteps / 4);
+    return quarter * (t % 4) + quarter - 1;
+  },
   /** The refiner's, which only sees the last fifth of the way. */
-  refiner: (t: number): number => t % 200,
+  refiner: (t: number, numTrainTimesteps = 1000): number => t % Math.ceil(numTrainTimesteps / 5),
 } as const;
 
 export type TimestepMapName = keyof typeof timestepMaps;
+
+/**
+ * The time steps that are drawn, each entry as likely as the others: those of a map within a range, both ends of which count.
+ * @throws TensorError where the range goes beyond the schedule, or holds none of them
+ */
+export function drawnTimesteps(
+  map: TimestepMapName,
+  numTrainTimesteps: number,
+  range: readonly [number, number] | null = null,
+): readonly number[] {
+  const [first, last] = range ?? [0, numTrainTimesteps - 1];
+  const has = `the schedule has the time steps 0 to ${numTrainTimesteps - 1}`;
+  if (last >= numTrainTimesteps) throw new TensorError(`timestepRange is [${first}, ${last}], but ${has}`);
+  const all = Array.from({ length: numTrainTimesteps }, (_, t) => timestepMaps[map](t, numTrainTimesteps));
+  const drawn = all.filter((t) => t >= first && t <= last);
+  if (drawn.length > 0 && all.every((t) => t >= 0)) return drawn;
+  const named = [...new Set(all)].toSorted((a, b) => a - b);
+  const shown = named.length > 4 ? `${named[0]} to ${named.at(-1)}` : named.join(', ');
+  throw new TensorError(
+    `timesteps ${map} are ${shown} where ${has}; none of them lies in timestepRange [${first}, ${last}]`,
+  );
+}

@@ -1,11 +1,13 @@
 import {
   addNoise,
   betaSchedules,
+  flowSchedule,
   minSnrWeights,
   noiseSchedule,
   predictionTarget,
   predictionTypes,
   signalToNoise,
+  toldTimesteps,
   toNoise,
   toOriginal,
 } from 'diffusion-dpo/diffusion';
@@ -61,6 +63,48 @@ describe('schedules', () => {
     expect(() => noiseSchedule({ trainedBetas: [0.1] })).toThrow('there are 1 betas for 1000 time steps');
     expect(() => noiseSchedule({ numTrainTimesteps: 1, trainedBetas: [1.5] })).toThrow('beta 0 is 1.5');
     expect(() => noiseSchedule({ numTrainTimesteps: 0 })).toThrow('must be a whole number from 1, got 0');
+  });
+});
+
+describe('flows', () => {
+  test('go along straight lines, shifted or not, by hand', () => {
+    const plain = flowSchedule({ numTrainTimesteps: 4 });
+    expect(Array.from(plain.noise)).toEqual([0.25, 0.5, 0.75, 1]);
+    expect(Array.from(plain.signal)).toEqual([0.75, 0.5, 0.25, 0]);
+    expect(Array.from(plain.told ?? [])).toEqual([1, 2, 3, 4]);
+    // 3σ/(1 + 2σ)
+    const shifted = flowSchedule({ numTrainTimesteps: 4, shift: 3 });
+    expect(Array.from(shifted.noise)).toEqual([0.5, 0.75, 0.9, 1].map((sigma) => expect.closeTo(sigma, 14)));
+    expect(signalToNoise(plain)[1]).toBeCloseTo(1, 14);
+    expect(signalToNoise(plain)[3]).toBe(0);
+    // 1 − β is the ratio of neighbours: ᾱ = 0.9, 0.5, 0.1, 0.
+    expect(Array.from(plain.betas)).toEqual([0.1, 4 / 9, 0.8, 1].map((beta) => expect.closeTo(beta, 14)));
+  });
+
+  test('that are none are refused', () => {
+    expect(() => flowSchedule({ shift: 0 })).toThrow('flowSchedule: shift must be a positive number, got 0');
+    expect(() => flowSchedule({ numTrainTimesteps: 1.5 })).toThrow('must be a whole number from 1, got 1.5');
+  });
+
+  test('have networks predict ε − x_0, which tells picture and noise, at T·σ', async () => {
+    const schedule = flowSchedule({ numTrainTimesteps: 50, shift: 2 });
+    const [x, noise] = await realize([0, 1].map((seed) => random.normal(key(seed), [2, 3], { dtype: 'f64' })));
+    if (x === undefined || noise === undefined) throw new Error('there are two');
+    const timesteps = [3, 49];
+    const noisy = addNoise(schedule, x, noise, timesteps);
+    const target = predictionTarget('flow_prediction', schedule, x, noise, timesteps);
+    expect(await distance(target, noise.sub(x))).toBe(0);
+    for (const [row, t] of timesteps.entries()) {
+      const [signal, sigma] = [schedule.signal[t] as number, schedule.noise[t] as number];
+      const of = (all: Tensor) => all.sliceAxis(0, row, row + 1);
+      const mixture = { signal, noise: sigma };
+      expect(await distance(of(noisy), of(x).mul(signal).add(of(noise).mul(sigma)))).toBeLessThan(1e-15);
+      expect(await distance(toOriginal('flow_prediction', of(noisy), of(target), mixture), of(x))).toBeLessThan(1e-14);
+      expect(await distance(toNoise('flow_prediction', of(noisy), of(target), mixture), of(noise))).toBeLessThan(1e-14);
+    }
+    const told = toldTimesteps(schedule, tensor(timesteps, { dtype: 'i32' })) as Tensor;
+    expect(Array.from(await read(told))).toEqual([3, 49].map((t) => Math.fround(50 * (schedule.noise[t] as number))));
+    expect(toldTimesteps(noiseSchedule(), timesteps)).toBe(timesteps);
   });
 });
 

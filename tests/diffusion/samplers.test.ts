@@ -4,6 +4,7 @@ import {
   dpmSolverMultistep,
   euler,
   eulerAncestral,
+  flowMatchEuler,
   guide,
   noiseSchedule,
   pictureKeys,
@@ -187,6 +188,69 @@ describe('the known optimum of Diffusion-DPO shifts the mean as computed by hand
       (await moments(sampler, T, model(true))).mean - (await moments(sampler, T, model(false))).mean;
     expect(await shift(ddpm(config))).toBeCloseTo(withDdpm, 3);
     expect(Math.abs((await shift(ddim(config))) / withDdim - 1)).toBeLessThan(0.005);
+  });
+});
+
+describe('flows', () => {
+  const T = 1000;
+  /** The velocity ε − x_0 that a Gaussian's noise predictor means: ε = x + (1 − σ)·v. */
+  const velocity = (epsilon: Tensor, x: Tensor, sigma: number) => epsilon.sub(x).div(1 - sigma);
+  /** E[ε − x_0 | x], where nothing is left of the picture −m + x. */
+  const exact = (data: Gaussian) => (x: Tensor, told: number) => {
+    const sigma = told / T;
+    return sigma === 1 ? x.sub(data.m) : velocity(gaussianNoise(data, x, 1 - sigma, sigma), x, sigma);
+  };
+  const errorOf = async (sampler: Sampler, steps: number, data = usual) => {
+    const { mean, variance } = await moments(sampler, steps, exact(data), data);
+    return Math.abs(mean - data.m) + Math.abs(Math.sqrt(variance) - data.s);
+  };
+
+  test.each([
+    ['evenly spread', flowMatchEuler(), 200],
+    ['shifted', flowMatchEuler({ shift: 3 }), 400],
+  ] as const)('with the exact velocity of a Gaussian end at it: %s', async (_, sampler, steps) => {
+    expect(await errorOf(sampler, steps)).toBeLessThan(0.02);
+  });
+
+  test('may make each step from the predicted picture and fresh noise', async () => {
+    const unit = (value: number) => tensor([[value]], { dtype: 'f64' });
+    const trajectory = flowMatchEuler({ stochastic_sampling: true, num_train_timesteps: 4 })(3);
+    expect([0, 1, 2].map(trajectory.drawsNoise)).toEqual([true, true, true]);
+    // σ goes from 1 to 0.625: x_0 = 2 − 1·0.5, and then 0.375·x_0 + 0.625·n.
+    const { sample, original } = trajectory.step(trajectory.start(unit(2)), unit(0.5), unit(-1));
+    expect(await item(original as Tensor)).toBe(1.5);
+    expect(await item(sample)).toBeCloseTo(0.375 * 1.5 - 0.625, 14);
+  });
+
+  test('are twice as good with twice the steps', async () => {
+    expect((await errorOf(flowMatchEuler(), 80)) / (await errorOf(flowMatchEuler(), 40))).toBeCloseTo(0.5, 1);
+  });
+
+  test('spread σ evenly, shifted, and tell the network T·σ', () => {
+    // The schedule's own σ go from 1/4 to 1; those of three steps lie evenly between.
+    const { sigmas, timesteps } = flowMatchEuler({ num_train_timesteps: 4 })(3);
+    expect(sigmas).toEqual([1, 0.625, 0.25, 0]);
+    expect(timesteps).toEqual([4, 2.5, 1]);
+    // 3σ/(1 + 2σ) of 1/4 is 1/2, and again of 3/4, 9/10.
+    expect(flowMatchEuler({ num_train_timesteps: 4, shift: 3 })(3).sigmas).toEqual(
+      [1, 0.9, 0.75, 0].map((sigma) => expect.closeTo(sigma, 14)),
+    );
+  });
+
+  test('have the optimum of Diffusion-DPO with score-consistent weights shift the mean by s²·g/β', async () => {
+    const [g, beta] = [3, 2];
+    const { s } = usual;
+    const tilted = (x: Tensor, told: number) => {
+      const sigma = told / T;
+      const [a, b] = [1 - sigma, sigma];
+      // δ = −g·v/(2β·W·a·b) for errors of ε; with W = v²/(2s²a²b²) it is −g·s²·a·b/(β·v), and of velocities 1/a of that.
+      const v = a ** 2 * s ** 2 + b ** 2;
+      return exact(usual)(x, told).sub((g * s ** 2 * b) / (beta * v));
+    };
+    const shift = async (steps: number) =>
+      (await moments(flowMatchEuler(), steps, tilted)).mean -
+      (await moments(flowMatchEuler(), steps, exact(usual))).mean;
+    expect(await shift(1000)).toBeCloseTo(0.375, 2);
   });
 });
 

@@ -40,12 +40,16 @@ export const tinyScheduler = {
 const captions = ['a red square', 'a blue square', 'a green dot'];
 
 /** Writes a pipeline with random weights, small enough to be trained within a test. */
-export async function writeTinyPipeline(folder: string, seed = 0): Promise<void> {
+export async function writeTinyPipeline(
+  folder: string,
+  seed = 0,
+  scheduler: Readonly<Record<string, unknown>> = tinyScheduler,
+): Promise<void> {
   const tokenizer = learnTokenizer(captions, { merges: 10, maxLength: 8 });
   const textEncoder = { ...tinyTextEncoder, vocab_size: Object.keys(tokenizer.vocabulary).length };
   const config = { unet: tinyUNet, textEncoder };
   const params = await realize(textToImage(config).init(key(seed)));
-  await savePipelineFolder(folder, { config, tokenizer, scheduler: tinyScheduler, params });
+  await savePipelineFolder(folder, { config, tokenizer, scheduler, params });
 }
 
 /** A picture of one colour with a darker corner. */
@@ -69,8 +73,12 @@ export async function writeTinyPairs(file: string, count = 6): Promise<void> {
 }
 
 /** Writes a pipeline and pairs, and gives settings of a short run of them. */
-export async function tinyRun(folder: string, changes: Partial<TrainSettings> = {}): Promise<TrainSettings> {
-  await writeTinyPipeline(join(folder, 'base'));
+export async function tinyRun(
+  folder: string,
+  changes: Partial<TrainSettings> = {},
+  scheduler: Readonly<Record<string, unknown>> = tinyScheduler,
+): Promise<TrainSettings> {
+  await writeTinyPipeline(join(folder, 'base'), 0, scheduler);
   await writeTinyPairs(join(folder, 'pairs.parquet'));
   return readSettings(
     'test',

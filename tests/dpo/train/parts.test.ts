@@ -1,7 +1,8 @@
-import { noiseSchedule, signalToNoise } from 'diffusion-dpo/diffusion';
+import { flowSchedule, noiseSchedule, signalToNoise } from 'diffusion-dpo/diffusion';
 import {
   bucketOf,
   crc32c,
+  drawnTimesteps,
   emptyWindow,
   eventFileHead,
   type MetricsRow,
@@ -24,7 +25,7 @@ describe('weights of time steps', () => {
     const score = timestepWeights('score-consistent', schedule, 'epsilon', { dataVariance: 0.25 });
     for (const t of [0, 10, 500, 999]) {
       const [beta, a2] = [at(betas, t), at(alphasCumprod, t)];
-      expect(at(elbo, t)).toBeCloseTo((1000 * beta) / (2 * (1 - beta) * (1 - a2)), 10);
+      expect(at(elbo, t) / ((1000 * beta) / (2 * (1 - beta) * (1 - a2)))).toBeCloseTo(1, 12);
       const v = a2 * 0.25 + 1 - a2;
       expect(at(score, t) / (v ** 2 / (0.5 * a2 * (1 - a2)))).toBeCloseTo(1, 12);
     }
@@ -49,9 +50,62 @@ describe('weights of time steps', () => {
     }
   });
 
+  test('of flows count the same difference as those of the noise, by the same signal-to-noise ratio', () => {
+    // ε = x_t + (1 − σ)·v: a difference δ of v is one of (1 − σ)·δ of ε.
+    const flow = flowSchedule({ numTrainTimesteps: 100 });
+    for (const [name, options] of [
+      ['elbo', {}],
+      ['min-snr', {}],
+      ['score-consistent', { dataVariance: 0.25 }],
+    ] as const) {
+      const [ofVelocity, ofSample] = [
+        timestepWeights(name, flow, 'flow_prediction', options),
+        timestepWeights(name, flow, 'sample', options),
+      ];
+      // x_0 = x_t − σ·v
+      for (const t of [0, 50, 98, 99]) expect(at(ofVelocity, t)).toBeCloseTo(at(ofSample, t) * ((t + 1) / 100) ** 2, 9);
+    }
+    const score = timestepWeights('score-consistent', flow, 'flow_prediction', { dataVariance: 0.25 });
+    const v = 0.25 * 0.25 + 0.25;
+    expect(at(score, 49)).toBeCloseTo(v ** 2 / (2 * 0.25 * 0.25), 12);
+  });
+
+  test('are finite where nothing is left of the picture, unless the network predicts the noise', () => {
+    const bare = noiseSchedule({ rescaleBetasZeroSnr: true });
+    for (const name of ['elbo', 'min-snr', 'score-consistent'] as const)
+      for (const prediction of ['v_prediction', 'sample'] as const)
+        expect(timestepWeights(name, bare, prediction, { dataVariance: 0.25 }).every(Number.isFinite)).toBe(true);
+    expect(() => timestepWeights('elbo', bare, 'epsilon')).toThrow(
+      'elbo has no finite weight at time step 999, where nothing is left of the picture',
+    );
+  });
+
   test('that need the variance of the data say so', () => {
     expect(() => timestepWeights('score-consistent', schedule, 'epsilon')).toThrow(/need dataVariance/);
     expect(() => timestepWeights('score-consistent', schedule, 'epsilon', { dataVariance: 0 })).toThrow(/positive/);
+  });
+});
+
+describe('time steps that are drawn', () => {
+  test('are those of a map within a range, for any schedule', () => {
+    expect(drawnTimesteps('all', 4)).toEqual([0, 1, 2, 3]);
+    expect(drawnTimesteps('all', 1000, [998, 999])).toEqual([998, 999]);
+    const kinds = (drawn: readonly number[]) => [...new Set(drawn)].toSorted((a, b) => a - b);
+    expect(kinds(drawnTimesteps('turbo', 1000))).toEqual([249, 499, 749, 999]);
+    expect(kinds(drawnTimesteps('turbo', 1000, [300, 800]))).toEqual([499, 749]);
+    expect(kinds(drawnTimesteps('turbo', 50))).toEqual([11, 23, 35, 47]);
+    expect(kinds(drawnTimesteps('refiner', 50))).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(drawnTimesteps('refiner', 1000)).toHaveLength(1000);
+  });
+
+  test('must be some', () => {
+    expect(() => drawnTimesteps('all', 50, [10, 50])).toThrow(
+      'timestepRange is [10, 50], but the schedule has the time steps 0 to 49',
+    );
+    expect(() => drawnTimesteps('refiner', 1000, [500, 600])).toThrow(
+      'timesteps refiner are 0 to 199 where the schedule has the time steps 0 to 999; none of them lies in timestepRange [500, 600]',
+    );
+    expect(() => drawnTimesteps('turbo', 1000, [300, 310])).toThrow('timesteps turbo are 249, 499, 749, 999 where');
   });
 });
 

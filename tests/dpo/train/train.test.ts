@@ -2,11 +2,11 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadPipelineFolder } from 'diffusion-dpo/diffusion/node';
-import type { MetricsRow, TrainSettings } from 'diffusion-dpo/dpo';
+import { type MetricsRow, samplePictures, type TrainSettings } from 'diffusion-dpo/dpo';
 import { loadTuned, train } from 'diffusion-dpo/dpo/node';
 import { flattenTree, read } from 'diffusion-dpo/tensor';
 import { openSafetensorsFile } from 'diffusion-dpo/tensor/node';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { tinyRun } from '../tinyPipeline.ts';
 
 let folder: string;
@@ -211,6 +211,35 @@ test('held-out pairs are looked at, and sizes and crops can be told', async () =
     [3, 6],
     [6, 6],
   ]);
+});
+
+describe('flows', () => {
+  const flow = { _class_name: 'FlowMatchEulerDiscreteScheduler', num_train_timesteps: 50, shift: 2 };
+
+  test('are trained by flow-dpo, which is dpo on velocities, from log 2 on', async () => {
+    const settings = await tinyRun(folder, { steps: 30, learningRate: 3e-3, logEvery: 1, objective: 'flow-dpo' }, flow);
+    const { rows, model } = await train(settings);
+    expect(rows[0]?.loss).toBeCloseTo(Math.LN2, 5);
+    expect(rows.at(-1)?.loss).toBeLessThan(0.5);
+    const same = await train({ ...settings, output: join(folder, 'same'), objective: 'dpo' });
+    expect(timeless(same.rows)).toEqual(timeless(rows));
+    const tuned = await loadTuned(model as string, null);
+    expect(tuned.scheduler).toMatchObject(flow);
+    const options = { captions: ['a red square'], seed: 0, size: [4, 4], steps: 5, guidance: 3 } as const;
+    const [drawn, before] = [
+      await samplePictures(tuned, options),
+      await samplePictures(await loadTuned(settings.model, null), options),
+    ];
+    expect(drawn.every(Number.isFinite)).toBe(true);
+    expect(drawn.join()).not.toBe(before.join());
+  });
+
+  test('are what flow-dpo needs', async () => {
+    const settings = await tinyRun(folder, { objective: 'flow-dpo' });
+    await expect(train(settings)).rejects.toThrow(
+      /flow-dpo is for pipelines that predict the velocities of a flow.*is a DDIMScheduler with predictions of epsilon/s,
+    );
+  });
 });
 
 test.each(['sft', 'dpo+sft', 'cdpo', 'robust', 'ipo', 'hinge', 'kto', 'mapo', 'dspo', 'dmpo'] as const)(

@@ -153,7 +153,11 @@ async function checkVariants(file: GoldenFile, path: string, settings: Settings)
   expected.delete('timesteps_in');
   const sdxl = { betaSchedule: 'scaled_linear', betaStart: 0.00085, betaEnd: 0.012 } as const;
   const table = (values: ArrayLike<number>) => tensor(Array.from(values), { dtype: settings.dtype });
-  const steps = (map: (t: number) => number) => tensor(Array.from(given, map), { dtype: 'i32' });
+  const steps = (map: (t: number) => number) =>
+    tensor(
+      Array.from(given, (t) => map(t)),
+      { dtype: 'i32' },
+    );
   const results = new Map([
     ['alphas_cumprod', table(noiseSchedule(sdxl).alphasCumprod)],
     ['alphas_cumprod_zero_terminal_snr', table(noiseSchedule({ ...sdxl, rescaleBetasZeroSnr: true }).alphasCumprod)],

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { valueAndGrad } from '../../../autograd/index.ts';
-import { scheduleFromConfig, unet2dConditionModel } from '../../../diffusion/index.ts';
+import { noisingFromConfig, unet2dConditionModel } from '../../../diffusion/index.ts';
 import { dpo, forBothSides, noisePairs, pairOutput, sft } from '../../../dpo/index.ts';
 import { globalNorm } from '../../../nn/index.ts';
 import { dispose, flattenTree, item, key, mapTree, read, realize, type Tensor } from '../../../tensor/index.ts';
@@ -41,7 +41,7 @@ export async function stepInputs(tensors: Tensors, scheduler: unknown, settings:
   const timesteps = Array.from(await read(stored)).slice(0, pairs);
   const [winner, loser] = [latents.sliceAxis(0, 0, pairs), latents.sliceAxis(0, pairs, 2 * pairs)];
   const { class: _class_name, ...fields } = scheduler as JsonObject;
-  const schedule = scheduleFromConfig({ _class_name, ...fields });
+  const { schedule } = noisingFromConfig({ _class_name, ...fields });
   const pooled = input('pooled_prompt_embeds');
   return { pairs, schedule, winner, loser, noise: noise.sliceAxis(0, 0, pairs), timesteps, context, pooled };
 }
@@ -95,8 +95,8 @@ export async function checkSteps(folder: string, io: GoldenFile, settings: Setti
   const inputs = await stepInputs(stored, spec.scheduler, settings);
   const resolution = typeof spec.resolution_in_time_ids === 'number' ? spec.resolution_in_time_ids : undefined;
   const predict = predictor(model, inputs, resolution);
-  const { noisy, target, timesteps } = noisePairs(inputs.schedule, 'epsilon', inputs, inputs.noise, inputs.timesteps);
-  const run = (params: Params) => predict(params, noisy, timesteps as readonly number[]);
+  const { noisy, target, told } = noisePairs(inputs.schedule, 'epsilon', inputs, inputs.noise, inputs.timesteps);
+  const run = (params: Params) => predict(params, noisy, told as readonly number[]);
   const [ofPolicy, ofReference] = await realize([run(policy), run(reference)] as const, settings);
 
   for (const [i, one] of (spec.runs as readonly JsonObject[]).entries()) {

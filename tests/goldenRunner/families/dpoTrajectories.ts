@@ -96,8 +96,8 @@ async function checkRun(
     for (let part = 0; part < parts; part++) {
       const step = await stepInputs(microBatch(inputs, update * parts + part), scheduler, settings);
       const predict = predictor(model, step, 96);
-      const { noisy, target, timesteps } = noisePairs(step.schedule, 'epsilon', step, step.noise, step.timesteps);
-      const run = (params: Params) => predict(params, noisy, timesteps as readonly number[]);
+      const { noisy, target, told } = noisePairs(step.schedule, 'epsilon', step, step.noise, step.timesteps);
+      const run = (params: Params) => predict(params, noisy, told as readonly number[]);
       const base = run(reference);
       const loss = (params: Params) => {
         const output = pairOutput(target, run(params), base);

@@ -1,9 +1,9 @@
 import {
   addNoise,
   type NoiseSchedule,
+  noisingFromConfig,
   type SamplerState,
   samplers,
-  scheduleFromConfig,
   type Trajectory,
   velocity,
 } from '../../../diffusion/index.ts';
@@ -68,7 +68,7 @@ async function checkCase(
     useClippedModelOutput: args.use_clipped_model_output === true,
   };
   const trajectory = sampler(spec.config, options)(Number(spec.num_inference_steps));
-  const schedule = scheduleFromConfig(spec.config);
+  const { schedule } = noisingFromConfig(spec.config);
 
   const errors = isObject(spec.torch_float32_error) ? spec.torch_float32_error : {};
   const boundFor = (name: string): number => {

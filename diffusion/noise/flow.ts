@@ -1,0 +1,37 @@
+import { TensorError } from '../../tensor/index.ts';
+import type { NoiseSchedule } from './schedule.ts';
+
+export interface FlowScheduleOptions {
+  /** T; default 1000. */
+  readonly numTrainTimesteps?: number;
+  /** How much of the way is spent at the noisy end; default 1. */
+  readonly shift?: number;
+}
+
+/** σ with more of the way spent at the noisy end (Esser et al. 2024, equation 23). */
+export const shifted = (sigma: number, shift: number): number => (shift * sigma) / (1 + (shift - 1) * sigma);
+
+/**
+ * Straight lines from pictures to noise, x_t = (1 − σ_t)·x_0 + σ_t·ε (Liu et al. 2022, "Flow straight and fast"), with
+ * σ_t = (t + 1)/T, shifted, for t = 0 … T − 1. Networks are told T·σ_t, and predict the velocity ε − x_0.
+ */
+export function flowSchedule({ numTrainTimesteps = 1000, shift = 1 }: FlowScheduleOptions = {}): NoiseSchedule {
+  if (!Number.isInteger(numTrainTimesteps) || numTrainTimesteps < 1)
+    throw new TensorError(`flowSchedule: numTrainTimesteps must be a whole number from 1, got ${numTrainTimesteps}`);
+  if (!(shift > 0 && Number.isFinite(shift)))
+    throw new TensorError(`flowSchedule: shift must be a positive number, got ${shift}`);
+  const noise = Float64Array.from({ length: numTrainTimesteps }, (_, t) => shifted((t + 1) / numTrainTimesteps, shift));
+  const signal = noise.map((sigma) => 1 - sigma);
+  const alphasCumprod = noise.map((sigma, t) => {
+    const a = signal[t] as number;
+    return a ** 2 / (a ** 2 + sigma ** 2);
+  });
+  return {
+    numTrainTimesteps,
+    betas: alphasCumprod.map((bar, t) => 1 - bar / (t === 0 ? 1 : (alphasCumprod[t - 1] as number))),
+    alphasCumprod,
+    signal,
+    noise,
+    told: noise.map((sigma) => sigma * numTrainTimesteps),
+  };
+}
