@@ -8,6 +8,7 @@ export { readPicture } from './data/readPicture.node.ts';
 export { type EvaluateHooks, type EvaluationSummary, evaluate } from './evaluate/evaluate.node.ts';
 export { loadJudges, saveJudges } from './evaluate/judgesFolder.node.ts';
 export { plottingLibrary, writeReport } from './evaluate/report/writeReport.node.ts';
+export { loadReward } from './evaluate/rewardModule.node.ts';
 export { loadTuned } from './train/loadTuned.node.ts';
 export { type PretrainHooks, type PretrainRow, pretrain } from './train/pretrain.node.ts';
 export { train } from './train/train.node.ts';

@@ -23,6 +23,7 @@ export function evaluateCommand(): Command {
           }
           bar.progress.update(done);
         },
+        onWarning: (message) => (bar?.progress ?? { log: console.error }).log(`warning: ${message}`),
       }).finally(() => bar?.progress.stop());
       if (json === true) {
         console.log(JSON.stringify(summary));
@@ -35,11 +36,12 @@ export function evaluateCommand(): Command {
         ['caption match', both(summary.captionMatch)],
         ['KID to preferred pictures', both(summary.kid)],
         ['implicit accuracy, held out', show(summary.implicitAccuracy)],
+        [`reward: ${summary.rewardName}`, both(summary.reward)],
         ['win rate', show(summary.winRate)],
         ['KL estimate, nats', show(summary.klEstimate)],
         ['accuracy of the judge, held out', show(summary.classifierAccuracy)],
       ] as const;
-      for (const [name, text] of lines) console.log(`${name.padEnd(32)} ${text}`);
+      for (const [name, text] of lines) console.log(`${name.padEnd(42)} ${text}`);
       console.log(`the report is ${settings.output}/report.html`);
     });
 }

@@ -1,6 +1,6 @@
 import { text } from '../../diffusion/index.ts';
-import { deviceKeys } from './commonKeys.ts';
-import { neededText, neededTexts, optional, pictureSize, wholeFrom } from './fields.ts';
+import { deviceKeys, pictureKeys } from './commonKeys.ts';
+import { neededText, neededTexts, optional, positive, wholeFrom } from './fields.ts';
 import { key, pathKey, type SettingsOf } from './key.ts';
 import { samplingKeys } from './sampleKeys.ts';
 
@@ -11,7 +11,7 @@ export const evaluateKeys = {
   lora: pathKey(optional(neededText), 'Adapters: a pytorch_lora_weights.safetensors.'),
   pairs: pathKey(
     neededTexts,
-    'Held-out preference pairs, which implicit accuracy and the accuracy of the classifier are measured on.',
+    'Held-out preference pairs, which implicit accuracy is measured on, and the accuracy of the classifier where it is trained here.',
   ),
   trainPairs: pathKey(
     neededTexts,
@@ -27,12 +27,17 @@ export const evaluateKeys = {
     optional(neededText),
     'A folder of networks that were trained before, with `saveJudges`; null: they are trained on the pictures of the pairs.',
   ),
-  beta: key(optional(wholeFrom(1, 1)), "β of the margin; null: that of the run's settings, else 5000."),
+  reward: pathKey(
+    optional(neededText),
+    'A module that exports `score(pictures, captions)`, a number for each picture, which win rate and frontier go by; null: the probability of the preferred kind.',
+  ),
+  beta: key(optional(positive(1)), "β of the margin; null: that of the run's settings, else 5000."),
   samples: key(wholeFrom(256, 8), 'Pictures that are drawn from each of the two pipelines.'),
   draws: key(wholeFrom(10, 1), 'Draws of noise and time step for each held-out pair.'),
   candidates: key(wholeFrom(10, 2), "Captions among which a sample's own is to be found."),
   batchSize: key(wholeFrom(16, 1), 'Pairs that are computed together.'),
-  size: key(pictureSize, "Pixels of a side, or [height, width]; null: what the UNet's configuration says."),
+  size: pictureKeys.size,
+  maxSkipped: pictureKeys.maxSkipped,
   ...deviceKeys,
   ...samplingKeys,
 } as const;

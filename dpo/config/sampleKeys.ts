@@ -1,5 +1,5 @@
-import { deviceKeys } from './commonKeys.ts';
-import { neededText, neededTexts, numberFrom, optional, pictureSize, wholeFrom } from './fields.ts';
+import { deviceKeys, pictureKeys } from './commonKeys.ts';
+import { neededText, neededTexts, numberFrom, optional, wholeFrom } from './fields.ts';
 import { key, pathKey, type SettingsOf } from './key.ts';
 
 /** How pictures are drawn. */
@@ -22,7 +22,7 @@ export const sampleKeys = {
   output: pathKey(neededText, 'The PNG that a grid of the pictures is written to.'),
   columns: key(wholeFrom(8, 1), 'Pictures in a row of the grid.'),
   zoom: key(wholeFrom(4, 1), 'Each pixel is drawn so many pixels wide and high.'),
-  size: key(pictureSize, "Pixels of a side, or [height, width]; null: what the UNet's configuration says."),
+  size: pictureKeys.size,
   ...deviceKeys,
   ...samplingKeys,
 } as const;

@@ -1,5 +1,4 @@
 import { TensorError } from '../../tensor/index.ts';
-import { counted } from '../counted.ts';
 import { foldKey } from './draws.ts';
 import { mapConcurrently } from './mapConcurrently.ts';
 import { advance, type DataPosition, epochKey, shuffledOrder } from './order.ts';
@@ -11,6 +10,7 @@ import {
   type TimeIds,
   targetSize,
 } from './preprocess.ts';
+import { brokenRows, concurrency } from './readable.ts';
 import type { PairSource } from './sources.ts';
 
 /** Pairs as a training step takes them. */
@@ -28,6 +28,8 @@ export interface PairBatch {
   readonly next: DataPosition;
   /** What was wrong with the rows that could not be read. */
   readonly skipped: readonly string[];
+  /** Which pairs stand in for those rows, by their places in the batch. */
+  readonly standIns: readonly number[];
 }
 
 export interface PairBatchOptions extends PreprocessOptions {
@@ -45,9 +47,6 @@ export interface PairBatchOptions extends PreprocessOptions {
   /** How many batches are prepared ahead. Default 2. */
   readonly prefetch?: number;
 }
-
-/** Pictures that are decoded at a time: enough to keep the threads of the decoder busy, few enough for memory. */
-const concurrency = 8;
 
 interface PreparedPair {
   readonly caption: string;
@@ -106,19 +105,7 @@ export async function* pairBatches(source: PairSource, options: PairBatchOptions
       skipped.push(pair);
       if (broken.size > maxSkipped) break;
     }
-    const messages = [...broken.values()];
-    const how =
-      messages.length > maxSkipped
-        ? `${counted(messages.length, 'row')} could not be read, and at most ${maxSkipped} may be skipped (maxSkipped)`
-        : `none of ${counted(source.count, 'row')} can be read`;
-    throw new TensorError(
-      `${source.name}: ${how}:\n` +
-        messages
-          .slice(0, 10)
-          .map((message) => `  ${message}`)
-          .join('\n') +
-        (messages.length > 10 ? `\n  and ${messages.length - 10} more` : ''),
-    );
+    throw brokenRows(source, [...broken.values()], maxSkipped);
   }
 
   async function batchAt(position: DataPosition): Promise<PairBatch> {
@@ -141,6 +128,7 @@ export async function* pairBatches(source: PairSource, options: PairBatchOptions
       loserTimeIds: rows.map((row) => row.loser),
       next: advance(position, batchSize * ranks, source.count),
       skipped: [...new Set(rows.flatMap(({ skipped }) => skipped))],
+      standIns: rows.flatMap(({ skipped }, i) => (skipped.length > 0 ? [i] : [])),
     };
   }
 

@@ -28,6 +28,9 @@ export interface Transform {
   readonly flip: boolean;
 }
 
+/** The middle, not mirrored. */
+export const centred: Transform = { across: 0.5, down: 0.5, flip: false };
+
 /** [original height, original width, crop top, crop left, height, width]: the micro-conditioning of SDXL. */
 export type TimeIds = readonly [number, number, number, number, number, number];
 

@@ -26,7 +26,7 @@ import { drawnTimesteps } from '../train/timestepMaps.ts';
 import { versions } from '../version.node.ts';
 import { bootstrapMean } from './bootstrap.ts';
 import { evaluationReport } from './evaluationReport.ts';
-import { rewardKlFrontier } from './frontier.ts';
+import { largestDivergence, placeOnFrontier, rewardKlFrontier } from './frontier.ts';
 import { picturesTensor, trainJudges } from './judges.ts';
 import { loadJudges } from './judgesFolder.node.ts';
 import { klEstimate } from './klEstimate.ts';
@@ -35,11 +35,17 @@ import { winRate } from './proportions.ts';
 import { type RealPictures, realPictures } from './realPictures.ts';
 import { readMetrics } from './report/metrics.ts';
 import { writeReport } from './report/writeReport.node.ts';
+import { type Reward, rewardsOf } from './reward.ts';
+import { loadReward } from './rewardModule.node.ts';
 
 /** How an evaluation is watched and stopped. */
 export interface EvaluateHooks {
   /** Told how far a part is. */
   readonly onProgress?: (part: string, done: number, total: number) => void;
+  /** Told of rows that were skipped since they cannot be read. */
+  readonly onWarning?: (message: string) => void;
+  /** What samples are compared by; default: the module that `settings.reward` names, or the judge of kinds. */
+  readonly reward?: Reward;
   readonly signal?: AbortSignal;
 }
 
@@ -58,6 +64,7 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
   const device = await openDevice(settings.device);
   setDefaultDevice(device);
   const { signal, onProgress } = hooks;
+  const reward = hooks.reward ?? (settings.reward === null ? undefined : await loadReward(settings.reward));
   const base = await loadTuned(settings.base, null, { device });
   const tuned = await loadTuned(settings.tuned ?? settings.base, settings.lora, { device });
   const size = pictureSizeOf(settings.size, base.config.unet);
@@ -70,8 +77,10 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
     random.foldIn(root, i),
   ) as [Tensor, Tensor, Tensor, Tensor, Tensor];
 
-  const train = await realPictures(trainPairs, size, settings.preferred);
-  const heldOut = await realPictures(heldOutPairs, size, settings.preferred);
+  const onSkipped = (message: string): void => hooks.onWarning?.(`skipped: ${message}`);
+  const { maxSkipped } = settings;
+  const train = await realPictures(trainPairs, size, settings.preferred, { maxSkipped, onSkipped });
+  const heldOut = await realPictures(heldOutPairs, size, settings.preferred, { maxSkipped, onSkipped });
   const judges =
     settings.judges === null
       ? await trainJudges({
@@ -95,7 +104,7 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
     rankPairs({
       ...{ task: { ...task, timesteps: drawn }, params: tuned.params.unet, reference: base.params.unet },
       conditioning: { model: base.model, params: base.params, tokenizer, timeIds: 'constant' },
-      batch: { size, batchSize: settings.batchSize, seed: settings.seed },
+      batch: { size, batchSize: settings.batchSize, seed: settings.seed, maxSkipped },
       ...{ source: heldOutPairs, draws: settings.draws, key: rankKey, signal },
     });
   const ranking = await rank(trainedAt);
@@ -116,8 +125,10 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
   const real = joined(train, heldOut);
   const measure = (values: Float32Array) =>
     measureSamples({ values, captions, real, judges, size, candidates: settings.candidates, key: measureKey });
-  const { scores: before, ...ofBase } = await measure(drawn.base);
-  const { scores: after, ...ofTuned } = await measure(drawn.tuned);
+  const { scores: judgedBefore, ...ofBase } = await measure(drawn.base);
+  const { scores: judgedAfter, ...ofTuned } = await measure(drawn.tuned);
+  const before = reward ? await rewardsOf(reward, { values: drawn.base, captions, size }) : judgedBefore;
+  const after = reward ? await rewardsOf(reward, { values: drawn.tuned, captions, size }) : judgedAfter;
 
   const klCount = Math.min(settings.samples, 64);
   const area = 3 * size[0] * size[1];
@@ -131,10 +142,18 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
   });
   dispose([conditioning, pictures]);
   const mean = (values: Float64Array): number => values.reduce((a, b) => a + b, 0) / values.length;
+  const placed = { reward: mean(after), kl: mean(kl) };
+  const deviation = Math.sqrt(mean(before.map((one) => (one - mean(before)) ** 2))) || 1;
   const frontier = {
-    points: rewardKlFrontier(before, [4, 2, 1, 0.5, 0.25, 0.125, 0.0625]),
+    points: rewardKlFrontier(
+      before,
+      [8, 4, 2, 1, 0.5, 0.25, 0.125].map((times) => times * deviation),
+    ),
     base: { reward: mean(before), kl: 0 },
-    tuned: { reward: mean(after), kl: mean(kl) },
+    tuned: placed,
+    /** The most divergence that these samples can show; a run beyond it has no place. */
+    largestDivergence: largestDivergence(before),
+    place: placed.kl < largestDivergence(before) ? placeOnFrontier(before, placed) : null,
   };
 
   const both = <Name extends keyof typeof ofBase>(name: Name) => ({ base: ofBase[name], tuned: ofTuned[name] });
@@ -146,6 +165,11 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
     implicitAccuracyEverywhere,
     classifierAccuracy: judges.accuracy,
     klEstimate: await bootstrapMean(kl, { key: bootstrapKey }),
+    rewardName: reward?.name ?? 'probability of the preferred kind',
+    reward: {
+      base: await bootstrapMean(before, { key: bootstrapKey }),
+      tuned: await bootstrapMean(after, { key: bootstrapKey }),
+    },
     winRate: winRate(before, after),
     neitherShare: both('neitherShare'),
     fid: both('fid'),

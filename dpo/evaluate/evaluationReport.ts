@@ -3,7 +3,7 @@ import { pictureOf } from '../data/pictureOf.ts';
 import { metricDefinitions } from '../train/metrics.ts';
 import type { Figure } from './figure.ts';
 import { figureDefinitions } from './figureDefinitions.ts';
-import type { FrontierPoint, FrontierRun } from './frontier.ts';
+import type { FrontierPlace, FrontierPoint, FrontierRun } from './frontier.ts';
 import type { WinRate } from './proportions.ts';
 import type { RealPictures } from './realPictures.ts';
 import { type Curve, curveOf, type MetricRecord } from './report/metrics.ts';
@@ -20,6 +20,9 @@ export interface EvaluationFigures {
   readonly implicitAccuracyEverywhere: Figure;
   readonly classifierAccuracy: Figure;
   readonly klEstimate: Figure;
+  /** What `reward`, the win rate and the frontier go by. */
+  readonly rewardName: string;
+  readonly reward: Both;
   readonly winRate: WinRate;
   readonly neitherShare: Both;
   readonly fid: Both;
@@ -31,6 +34,8 @@ export interface EvaluationFigures {
     readonly points: readonly FrontierPoint[];
     readonly base: FrontierRun;
     readonly tuned: FrontierRun;
+    readonly largestDivergence: number;
+    readonly place: FrontierPlace | null;
   };
 }
 
@@ -63,7 +68,7 @@ export function evaluationReport(options: EvaluationReportOptions): Report {
       `Held-out pairs ranked as labelled: ${percent(implicitAccuracy.value)}. ` +
       `Samples that show their caption: ${percent(captionMatch.base.value)} before, ${percent(captionMatch.tuned.value)} after.`,
     figures: figuresOf(summary),
-    curves: [...trainingCurves(rows), frontierCurve(summary.frontier)],
+    curves: [...trainingCurves(rows), frontierCurve(summary)],
     grids: [samplesGrid(options)],
     definitions: rows.length === 0 ? {} : metricDefinitions,
     config,
@@ -122,14 +127,20 @@ function trainingCurves(rows: readonly MetricRecord[]): Curve[] {
   ];
 }
 
-/** Reward, the probability of the preferred kind, against divergence: what is possible, and what was reached. */
-function frontierCurve({ points, base, tuned }: EvaluationFigures['frontier']): Curve {
+/** Reward against divergence: what is possible, and what was reached. */
+function frontierCurve({ frontier: found, rewardName }: EvaluationFigures): Curve {
+  const { points, base, tuned, place } = found;
   const frontier = [{ kl: base.kl, reward: base.reward }, ...points].toSorted((a, b) => a.kl - b.kl);
   const at = [...frontier.map(({ kl }) => kl), tuned.kl].toSorted((a, b) => a - b);
   const valueAt = (kl: number): number | null => frontier.find((point) => point.kl === kl)?.reward ?? null;
   return {
     title: 'Reward against divergence',
-    note: 'The most probability of the preferred kind that a model could reach for its divergence from the base, estimated from samples of the base, and the tuned pipeline.',
+    note:
+      `The most reward (${rewardName}) that a model could reach for its divergence from the base, estimated from samples of ` +
+      'the base, and the tuned pipeline. Samples are drawn with guidance, the divergence is that of the models without it. ' +
+      (place === null
+        ? `These samples show no divergence above ${found.largestDivergence.toFixed(1)} nats, where the frontier ends; the tuned pipeline lies beyond.`
+        : `At its divergence the tuned pipeline has gained ${percent(place.efficiency)} of what is possible.`),
     axis: 'KL in nats',
     at,
     series: [

@@ -5,9 +5,13 @@ export const figureDefinitions = {
     'Share of samples that a small network calls pictures of the preferred kind. It was trained on real pictures of the preferred and the other kind, and on noise, blends and washed-out pictures, which are neither and count as not preferred.',
   ],
   neitherShare: ['lower', 'Share of samples that this network calls neither.'],
+  reward: [
+    'higher',
+    'Mean reward of samples: the probability that this network gives to the preferred kind, or what the function says that was given as `reward`.',
+  ],
   winRate: [
     'higher',
-    "How often the tuned pipeline's picture of a caption and seed has the higher probability of being of the preferred kind; ties count half.",
+    "How often the tuned pipeline's picture of a caption and seed has the higher reward; ties count half.",
   ],
   captionMatch: [
     'higher',
@@ -23,7 +27,7 @@ export const figureDefinitions = {
   recall: ['higher', 'Share of these real pictures within the support of the samples.'],
   nearest: [
     undefined,
-    'Mean distance of samples to the nearest real picture that training has seen: small where pictures were memorised, which models of few pictures do.',
+    'Mean distance of samples to the nearest picture of the training and held-out pairs, in the features of the first network: small where pictures were memorised, which models of few pictures do.',
   ],
   implicitAccuracy: [
     'higher',
@@ -36,6 +40,6 @@ export const figureDefinitions = {
   ],
   klEstimate: [
     'lower',
-    'How far the tuned model has moved from the base, in nats for each picture: a bound on the Kullback–Leibler divergence, estimated on samples.',
+    'How far the tuned model has moved from the base, in nats for each picture, both without guidance: a bound on the Kullback–Leibler divergence, estimated on samples.',
   ],
 } as const satisfies Readonly<Record<string, readonly ['higher' | 'lower' | undefined, string]>>;

@@ -64,6 +64,13 @@ export interface FrontierPlace {
   readonly efficiency: number;
 }
 
+/** The most divergence that rewards of samples can show: log n, n being how many there are for each of the highest. */
+export function largestDivergence(rewards: ArrayLike<number>): number {
+  const values = checkRewards('largestDivergence', rewards);
+  const largest = values.reduce((a, b) => Math.max(a, b));
+  return Math.log(values.length / values.filter((value) => value === largest).length);
+}
+
 /**
  * Compares a run with the frontier at the run's own divergence.
  * @throws TensorError where the divergence is more than the samples can show.
@@ -71,8 +78,7 @@ export interface FrontierPlace {
 export function placeOnFrontier(rewards: ArrayLike<number>, { reward, kl }: FrontierRun): FrontierPlace {
   const values = checkRewards('placeOnFrontier', rewards);
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const largest = values.reduce((a, b) => Math.max(a, b));
-  const limit = Math.log(values.length / values.filter((value) => value === largest).length);
+  const limit = largestDivergence(values);
   if (!(kl >= 0 && kl < limit)) {
     throw new TensorError(
       `placeOnFrontier: the divergence is ${kl}; it must be at least 0 and below ${limit.toFixed(3)}, the most that ${values.length} rewards can show`,

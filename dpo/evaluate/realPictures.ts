@@ -1,5 +1,6 @@
 import { TensorError } from '../../tensor/index.ts';
-import { preparePicture } from '../data/preprocess.ts';
+import { centred, preparePicture } from '../data/preprocess.ts';
+import { mapReadable, type SkipOptions } from '../data/readable.ts';
 import type { PairSource } from '../data/sources.ts';
 
 /** Pictures of pairs, with their captions and whether they are of the preferred kind. */
@@ -16,26 +17,25 @@ export interface RealPictures {
 /**
  * Both pictures of every pair. Of the preferred kind are those that the model `preferred` made, whatever the labels say, or,
  * where it is null, those that were preferred.
- * @throws TensorError if no picture is of the preferred kind, or all are.
+ * @throws TensorError if more rows than `skip` allows cannot be read, if no picture is of the preferred kind, or all are.
  */
 export async function realPictures(
   source: PairSource,
   size: readonly [number, number],
   preferred: string | null,
+  skip: SkipOptions,
 ): Promise<RealPictures> {
-  const captions: string[] = [];
-  const kinds: boolean[] = [];
-  const models: (string | undefined)[] = [];
-  const prepared: Float32Array[] = [];
-  for (let i = 0; i < source.count; i++) {
-    const pair = await source.read(i);
-    for (const side of ['winner', 'loser'] as const) {
-      captions.push(pair.caption);
-      models.push(pair.models?.[side]);
-      kinds.push(preferred === null ? side === 'winner' : pair.models?.[side] === preferred);
-      prepared.push(preparePicture(pair[side], size, centred).values);
-    }
-  }
+  const pairs = await mapReadable(source, skip, (pair) =>
+    (['winner', 'loser'] as const).map((side) => ({
+      caption: pair.caption,
+      model: pair.models?.[side],
+      isPreferred: preferred === null ? side === 'winner' : pair.models?.[side] === preferred,
+      values: preparePicture(pair[side], size, centred).values,
+    })),
+  );
+  const pictures = pairs.flat();
+  const kinds = pictures.map(({ isPreferred }) => isPreferred);
+  const models = pictures.map(({ model }) => model);
   if (kinds.every((kind) => kind === kinds[0])) {
     const names = [...new Set(models)].filter((name) => name !== undefined && name !== '');
     throw new TensorError(
@@ -43,11 +43,9 @@ export async function realPictures(
         (names.length === 0 ? 'the pairs name no models' : `the models are ${names.slice(0, 20).join(', ')}`),
     );
   }
-  const values = new Float32Array(prepared.length * 3 * size[0] * size[1]);
-  prepared.forEach((one, i) => {
-    values.set(one, i * one.length);
+  const values = new Float32Array(pictures.length * 3 * size[0] * size[1]);
+  pictures.forEach((one, i) => {
+    values.set(one.values, i * one.values.length);
   });
-  return { captions, values, preferred: kinds, models };
+  return { captions: pictures.map(({ caption }) => caption), values, preferred: kinds, models };
 }
-
-const centred = { across: 0.5, down: 0.5, flip: false } satisfies Parameters<typeof preparePicture>[2];

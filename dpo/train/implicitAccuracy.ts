@@ -11,7 +11,7 @@ import {
 } from './preferenceStep.ts';
 import { type ErrorsOf, readErrors, storedErrors } from './storedErrors.ts';
 
-/** How a model ranks pairs, for each of them. */
+/** How a model ranks pairs, for each of them that can be read. */
 export interface PairRanking {
   /** Share of draws in which the pair is ranked as labelled; ties count half. */
   readonly correct: Float64Array;
@@ -31,6 +31,8 @@ export interface RankingDraws<P> {
   /** How many noises and time steps each pair is judged with. */
   readonly draws: number;
   readonly key: Tensor;
+  /** Told once what is wrong with each row that is left out since it cannot be read. */
+  readonly onSkipped?: ((message: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -48,23 +50,26 @@ function sizesOf({ count }: PairSource, batch: { readonly batchSize: number }) {
 
 /** Calls back for every batch of every draw, in order, with what the pairs' noise is drawn from. */
 async function eachBatch<P>(
-  { source, conditioning, batch, draws, key, signal }: RankingDraws<P>,
+  { source, conditioning, batch, draws, key, onSkipped, signal }: RankingDraws<P>,
   visit: (
     inputs: PreferenceBatch,
     drawn: Tensor,
-    at: { readonly index: number; readonly first: number },
+    at: { readonly index: number; readonly first: number; readonly standIns: readonly number[] },
   ) => Promise<void>,
 ): Promise<void> {
   const { batchSize, batches } = sizesOf(source, batch);
+  const told = new Set<string>();
   for (let d = 0; d < draws; d++) {
     // The stream goes on into the next epoch to fill its last batch; what goes beyond this one is left out.
     const stream = pairBatches(source, { ...batch, batchSize, crop: 'center', flip: false, captionDropout: 0 });
     let at = 0;
     for await (const host of stream) {
       signal?.throwIfAborted();
+      for (const message of host.skipped) if (!told.has(message)) onSkipped?.(message);
+      for (const message of host.skipped) told.add(message);
       const { batch: inputs, leaves } = pairTensors(conditioning, host);
       const drawn = random.foldIn(random.foldIn(key, d), at);
-      await visit(inputs, drawn, { index: d * batches + at, first: at * batchSize });
+      await visit(inputs, drawn, { index: d * batches + at, first: at * batchSize, standIns: host.standIns });
       dispose(leaves);
       if (++at === batches) break;
     }
@@ -97,7 +102,10 @@ export async function rankPairs<P>(options: RankPairsOptions<P>): Promise<PairRa
     (typeof reportRows)[number],
     Float64Array
   >;
-  await eachBatch(options, async (inputs, drawn, { index, first }) => {
+  // A pair that stands in for one that cannot be read has a place of its own.
+  const leftOut = new Set<number>();
+  await eachBatch(options, async (inputs, drawn, { index, first, standIns }) => {
+    for (const i of standIns) leftOut.add(first + i);
     const [model, errors] = isErrors(reference) ? [undefined, reference(index)] : [reference, undefined];
     const { pairs } = preferenceLoss(task, params, model, { ...inputs, referenceErrors: errors }, drawn);
     const values = await read(pairs);
@@ -108,6 +116,11 @@ export async function rankPairs<P>(options: RankPairsOptions<P>): Promise<PairRa
         sums[name][first + i] = (sums[name][first + i] as number) + (values[row + i] as number) / draws;
     }
   });
-  const { correct, margin, winnerChange, loserChange } = sums;
-  return { correct, margin, winnerChange, loserChange };
+  const ranked = (name: (typeof reportRows)[number]) => sums[name].filter((_, i) => !leftOut.has(i));
+  return {
+    correct: ranked('correct'),
+    margin: ranked('margin'),
+    winnerChange: ranked('winnerChange'),
+    loserChange: ranked('loserChange'),
+  };
 }

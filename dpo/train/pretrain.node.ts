@@ -25,7 +25,8 @@ import {
 import type { PretrainSettings } from '../config/pretrainKeys.ts';
 import { openCaptioned } from '../data/openSources.node.ts';
 import { gridPng } from '../data/pictureGrid.ts';
-import { preparePicture } from '../data/preprocess.ts';
+import { centred, preparePicture } from '../data/preprocess.ts';
+import { mapReadable } from '../data/readable.ts';
 import type { CaptionedSource } from '../data/sources.ts';
 import { latestCheckpoint, loadState, saveCheckpoint } from './checkpoint.node.ts';
 import { type PretrainState, pretraining } from './pretrain.ts';
@@ -172,22 +173,14 @@ async function readAll(
   { maxSkipped }: PretrainSettings,
   hooks: PretrainHooks,
 ): Promise<{ readonly captions: readonly string[]; readonly values: Float32Array }> {
-  const captions: string[] = [];
-  const prepared: Float32Array[] = [];
-  let skipped = 0;
-  for (let i = 0; i < source.count; i++) {
-    try {
-      const { caption, picture } = await source.read(i);
-      captions.push(caption);
-      prepared.push(preparePicture(picture, size, { across: 0.5, down: 0.5, flip: false }).values);
-    } catch (error) {
-      if (!(error instanceof TensorError) || ++skipped > maxSkipped) throw error;
-      hooks.onWarning?.(`skipped: ${error.message}`);
-    }
-  }
-  const values = new Float32Array(captions.length * 3 * size[0] * size[1]);
-  prepared.forEach((one, i) => {
-    values.set(one, i * one.length);
+  const onSkipped = (message: string): void => hooks.onWarning?.(`skipped: ${message}`);
+  const rows = await mapReadable(source, { maxSkipped, onSkipped }, ({ caption, picture }) => ({
+    caption,
+    values: preparePicture(picture, size, centred).values,
+  }));
+  const values = new Float32Array(rows.length * 3 * size[0] * size[1]);
+  rows.forEach((row, i) => {
+    values.set(row.values, i * row.values.length);
   });
-  return { captions, values };
+  return { captions: rows.map(({ caption }) => caption), values };
 }

@@ -113,8 +113,13 @@ export async function trainPolicy<T>(
   const rootKey = random.foldIn(key(settings.seed), 0);
   /** The key of micro-batch `i` of the whole run. */
   const keyOf = (i: number): Tensor => random.foldIn(rootKey, i);
+  const warned = new Set<string>();
+  function warn(name: string, message: string): void {
+    if (!warned.has(name)) hooks.onWarning?.(message);
+    warned.add(name);
+  }
   const from = found?.step ?? 0;
-  const draws = validation && validationDraws(run, validation);
+  const draws = validation && validationDraws(run, validation, (message) => warn(message, `skipped: ${message}`));
   let errorsOf: ErrorsOf | undefined;
   let ranking: Omit<RankPairsOptions<UNetParams>, 'params'> | undefined;
   try {
@@ -147,11 +152,6 @@ export async function trainPolicy<T>(
     steps: totalSteps,
   });
 
-  const warned = new Set<string>();
-  function warn(name: string, message: string): void {
-    if (!warned.has(name)) hooks.onWarning?.(message);
-    warned.add(name);
-  }
   const schedule = learningRateSchedule(settings.learningRateSchedule, {
     warmupSteps: settings.warmupSteps,
     totalSteps,
@@ -205,7 +205,7 @@ export async function trainPolicy<T>(
   async function validate(options: Omit<RankPairsOptions<UNetParams>, 'params'>) {
     const { correct, margin } = await rankPairs({ ...options, params: policy.parameters(state.optimiser.params) });
     const mean = (values: Float64Array): number => values.reduce((a, b) => a + b, 0) / values.length;
-    return { accuracy: mean(correct), margin: mean(margin), pairs: options.source.count };
+    return { accuracy: mean(correct), margin: mean(margin), pairs: correct.length };
   }
 
   const ended = (stopped: boolean, step: number, saved?: string): TrainResult => ({
@@ -286,9 +286,14 @@ export async function trainPolicy<T>(
 }
 
 /** What held-out pairs are judged with: the same draws whenever they are looked at. */
-const validationDraws = ({ settings, plan }: TrainRun, source: PairSource): RankingDraws<UNetParams> => ({
+const validationDraws = (
+  { settings, plan }: TrainRun,
+  source: PairSource,
+  onSkipped: (message: string) => void,
+): RankingDraws<UNetParams> => ({
   ...{ task: plan.task, batch: plan.batch, conditioning: plan.conditioning, source },
   draws: settings.validationDraws,
+  onSkipped,
   key: random.foldIn(key(settings.seed), 2),
 });
 

@@ -21,7 +21,9 @@ const size = [16, 16] as const;
 
 await using trainPairs = await openPairs(at('pairs-train.parquet'));
 await using heldOutPairs = await openPairs(at('pairs-held-out.parquet'));
-const [train, heldOut] = [await realPictures(trainPairs, size, 'noto'), await realPictures(heldOutPairs, size, 'noto')];
+const skip = { maxSkipped: 0 };
+const train = await realPictures(trainPairs, size, 'noto', skip);
+const heldOut = await realPictures(heldOutPairs, size, 'noto', skip);
 
 /** Pictures of all captions but those that are held out, in both styles. */
 async function manyPictures(): Promise<RealPictures> {

@@ -1,0 +1,21 @@
+import { basename, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { TensorError } from '../../tensor/index.ts';
+import type { Reward } from './reward.ts';
+
+/**
+ * A reward from a module that exports `score(pictures, captions)` and perhaps `name`.
+ * @throws TensorError where the module cannot be loaded, or exports no such function
+ */
+export async function loadReward(path: string): Promise<Reward> {
+  const loaded: Partial<Reward> = await import(pathToFileURL(resolve(path)).href).catch((error: unknown) => {
+    throw new TensorError(`cannot load the reward ${path}: ${error instanceof Error ? error.message : String(error)}`);
+  });
+  const { name = basename(path).replace(/\.[^.]*$/, ''), score } = loaded;
+  if (typeof score === 'function' && typeof name === 'string') return { name, score };
+  const exported = Object.keys(loaded).join(', ') || 'nothing';
+  throw new TensorError(
+    `${path}: a reward is a module that exports a function score(pictures, captions), which gives a number for each ` +
+      `picture, and perhaps a text name; this one exports ${exported}`,
+  );
+}
