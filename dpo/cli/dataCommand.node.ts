@@ -8,7 +8,7 @@ import { openPairs } from '../data/openSources.node.ts';
 import type { PreferencePair } from '../data/sources.ts';
 
 interface InspectFlags {
-  readonly sheet?: string;
+  readonly sheet: string | false;
   readonly count: string;
   readonly json?: boolean;
 }
@@ -22,18 +22,19 @@ export function dataCommand(): Command {
       '<paths...>',
       'Parquet files with the columns of Pick-a-Pic or a folder of them, a JSONL file, or a folder with w and l',
     )
-    .option('--sheet <file>', 'a PNG to draw pairs into')
+    .option('--sheet <file>', 'the PNG to draw pairs into', 'contact-sheet.png')
+    .option('--no-sheet', 'only summarise')
     .option('--count <number>', 'how many pairs are drawn', '16')
     .option('--json', 'print the summary as JSON')
     .action(async (paths: string[], { sheet, count, json }: InspectFlags) => {
+      const wanted = Number(count);
+      if (!Number.isInteger(wanted) || wanted < 1)
+        throw new TensorError(`data inspect: --count must be a whole number above 0, got '${count}'`);
       await using source = await openPairs(paths);
       const summary = await inspectPairs(source);
       if (json) console.log(JSON.stringify(summary));
       else console.log(describePairs(summary));
-      if (sheet === undefined) return;
-      const wanted = Number(count);
-      if (!Number.isInteger(wanted) || wanted < 1)
-        throw new TensorError(`data inspect: --count must be a whole number above 0, got '${count}'`);
+      if (sheet === false) return;
       const pairs: PreferencePair[] = [];
       for (let i = 0; i < source.count && pairs.length < wanted; i++) {
         // Broken rows are told of in the summary.

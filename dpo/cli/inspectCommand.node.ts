@@ -18,6 +18,34 @@ interface Part {
   readonly path: string;
   readonly className: string | undefined;
   readonly weights: readonly Weights[];
+  /** Of a folder that a run goes on from. */
+  readonly checkpoint?: CheckpointFacts;
+}
+
+/** What a checkpoint says beside its tensors. */
+interface CheckpointFacts {
+  readonly step: unknown;
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** Where the data go on; of `train` alone. */
+  readonly position?: unknown;
+  readonly seconds?: unknown;
+}
+
+async function checkpointIn(folder: string, files: readonly string[]): Promise<CheckpointFacts | undefined> {
+  if (!files.includes('checkpoint.json')) return undefined;
+  const path = join(folder, 'checkpoint.json');
+  const { step, settings, position, seconds } = parseObject(await attempt('read', path, readFile(path)), path);
+  if (typeof settings !== 'object' || settings === null) throw new FormatError(`${path}: there are no settings in it`);
+  return { step, settings: settings as Readonly<Record<string, unknown>>, position, seconds };
+}
+
+/** A checkpoint in lines for people. */
+function describeCheckpoint({ step, settings, position, seconds }: CheckpointFacts): string[] {
+  const { epoch, index } = (position ?? {}) as Readonly<Record<string, unknown>>;
+  const at = position === undefined ? '' : `; the data go on in epoch ${epoch} at pair ${index}`;
+  const took = typeof seconds === 'number' ? `, after ${seconds.toFixed(0)} s` : '';
+  const told = Object.entries(settings).map(([name, value]) => `    ${name}: ${JSON.stringify(value)}`);
+  return [`  checkpoint of step ${step} of ${settings.steps}${took}${at}`, '  settings:', ...told];
 }
 
 async function weightsOf(path: string): Promise<Weights> {
@@ -59,10 +87,12 @@ async function partsOf(path: string): Promise<Part[]> {
   const isShard = (name: string): boolean =>
     indices.some((index) => name.startsWith(`${index.slice(0, -'.safetensors.index.json'.length)}-`));
   const weights = [...indices, ...files.filter((name) => name.endsWith('.safetensors') && !isShard(name))];
+  const checkpoint = await checkpointIn(path, files);
   const own = {
     path,
     className: await classIn(path, files),
     weights: await Promise.all(weights.map((name) => weightsOf(join(path, name)))),
+    ...(checkpoint === undefined ? {} : { checkpoint }),
   };
   const parts: Part[] = own.className === undefined && own.weights.length === 0 ? [] : [own];
   for (const entry of entries.filter((one) => one.isDirectory()).sort((a, b) => (a.name < b.name ? -1 : 1)))
@@ -72,8 +102,10 @@ async function partsOf(path: string): Promise<Part[]> {
 
 export function inspectCommand(): Command {
   return new Command('inspect')
-    .description('Tell what a folder of diffusers or transformers holds, or a safetensors file; weights are not read.')
-    .argument('<path>', 'a pipeline, a model, or a file')
+    .description(
+      'Tell what a folder of diffusers or transformers, a checkpoint of a run or a safetensors file holds; weights are not read.',
+    )
+    .argument('<path>', 'a pipeline, a model, a checkpoint, an output folder, or a file')
     .option('--tensors', 'list every tensor')
     .option('--json', 'print as JSON')
     .action(async (path: string, { tensors, json }: { tensors?: boolean; json?: boolean }) => {
@@ -84,8 +116,9 @@ export function inspectCommand(): Command {
         console.log(JSON.stringify(parts, null, 2));
         return;
       }
-      for (const { path: place, className, weights } of parts) {
+      for (const { path: place, className, weights, checkpoint } of parts) {
         console.log(`${place}${className ? `: ${className}` : ''}`);
+        if (checkpoint !== undefined) for (const line of describeCheckpoint(checkpoint)) console.log(line);
         for (const { file, tensors: count, parameters, bytes, dtypes, shapes } of weights) {
           const size = `${(bytes / 1e6).toFixed(1)} MB`;
           console.log(

@@ -1,5 +1,7 @@
+import { access, constants } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { Command } from 'commander';
-import { replaceFile } from '../../tensor/index.node.ts';
+import { attempt, makeFolder, replaceFile } from '../../tensor/index.node.ts';
 import { openDevice, setDefaultDevice } from '../../tensor/index.ts';
 import { sampleKeys } from '../config/sampleKeys.ts';
 import { counted } from '../counted.ts';
@@ -14,6 +16,10 @@ export function sampleCommand(): Command {
   return commandOf('sample', 'Draw pictures of captions.', sampleKeys).action(
     async (options: Record<string, unknown>) => {
       const settings = await settingsOf('sample', options, sampleKeys);
+      // Before the work rather than after it.
+      const folder = dirname(settings.output);
+      await attempt('write', folder, makeFolder(folder));
+      await attempt('write', folder, access(folder, constants.W_OK));
       const device = await openDevice(settings.device);
       setDefaultDevice(device);
       const pipeline = await loadTuned(settings.model, settings.lora, { device });

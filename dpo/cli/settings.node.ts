@@ -8,6 +8,7 @@ import {
   describeKey,
   expectedOf,
   idleKeys,
+  type Key,
   type Keys,
   readSettings,
   type SettingsOf,
@@ -16,15 +17,30 @@ import {
 /** learningRate → learning-rate. */
 const flagOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
-/** What a flag's text means: JSON where it is some, such as a number, a list or null, and otherwise the text itself. */
-function valueOf(text: string | true): unknown {
-  if (text === true) return true;
+/** JSON where a text is some, such as a number, a list or null, and otherwise the text itself. */
+function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
     return text;
   }
 }
+
+/** What a flag says: the first reading of it that its key takes, or else the first of all, for the key to say what is wrong. */
+function valueOf(given: string | readonly string[] | true, { field }: Key<unknown>): unknown {
+  if (given === true) return true;
+  const texts = typeof given === 'string' ? [given] : given;
+  const lists = [texts.map(parsed), texts];
+  const readings = texts.length === 1 ? [...lists.map(([one]) => one), ...lists] : lists;
+  return readings.find((reading) => 'value' in field(reading)) ?? readings[0];
+}
+
+/** Whether a key takes several values, of texts or numbers: its flag then does too. */
+const takesList = ({ field }: Key<unknown>): boolean =>
+  [
+    ['one', 'two'],
+    [1, 2],
+  ].some((list) => 'value' in field(list));
 
 /** A command whose flags are keys, and `--config` with a file of them. */
 export function commandOf(name: string, about: string, keys: Keys): Command {
@@ -33,7 +49,8 @@ export function commandOf(name: string, about: string, keys: Keys): Command {
   for (const [name, key] of Object.entries(keys)) {
     const fallback = defaultOf(key);
     const shown = `${expectedOf(key)}; ${fallback === undefined ? 'must be given' : `default ${fallback}`}`;
-    command.addOption(new Option(`--${flagOf(name)} [value]`, `${describeKey(key)} (${shown})`));
+    const value = takesList(key) ? '[values...]' : '[value]';
+    command.addOption(new Option(`--${flagOf(name)} ${value}`, `${describeKey(key)} (${shown})`));
   }
   return command;
 }
@@ -50,9 +67,10 @@ export async function settingsOf<const K extends Keys>(
   const { config, ...flags } = options;
   const fromFile = typeof config === 'string' ? await readConfigFile(config, keys) : {};
   const given = Object.fromEntries(
-    Object.entries(flags)
-      .filter(([name]) => Object.hasOwn(keys, name))
-      .map(([name, text]) => [name, valueOf(text as string | true)]),
+    Object.entries(flags).flatMap(([name, text]) => {
+      const key = Object.hasOwn(keys, name) ? keys[name] : undefined;
+      return key === undefined ? [] : [[name, valueOf(text as string | readonly string[] | true, key)]];
+    }),
   );
   const all = { ...fromFile, ...given };
   const settings = readSettings(typeof config === 'string' ? `${command}, ${config}` : command, all, keys);

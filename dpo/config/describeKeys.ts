@@ -32,7 +32,7 @@ export const configurationPage = (): string => `# Configuration
 
 Every command takes its settings from a JSON file, \`--config file.json\`, from flags, or from both; flags count more. The flag of
 a key is its name with dashes: \`learningRate\` is \`--learning-rate\`. Values of flags are JSON, or else texts:
-\`--steps 200\`, \`--size '[16, 16]'\`, \`--ema-decay null\`. A key that is not known is refused, with the one that may be meant.
+\`--steps 200\`, \`--ema-decay null\`; several make a list: \`--size 16 24\`, \`--pairs a.parquet b.parquet\`. A key that is not known is refused, with the one that may be meant.
 
 Paths in a file count from the file's folder, paths in flags from where the command is run.
 ${Object.entries(commandKeys)

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { attempt, type FileAccess, fromFile } from '../../tensor/index.node.ts';
 import { FormatError, TensorError } from '../../tensor/index.ts';
 import { decodePicture } from './decodePicture.node.ts';
+import { joinedRows } from './joinedSource.ts';
 import { openJsonLinesCaptioned, openJsonLinesPairs } from './jsonLinesSources.node.ts';
 import { openPairFolder } from './pairFolder.node.ts';
 import { parquetCaptioned } from './parquet/captioned.ts';
@@ -11,58 +12,67 @@ import { pickAPicPairs } from './parquet/pickAPic.ts';
 import type { CaptionedSource, PairSource } from './sources.ts';
 
 /**
- * Opens pairs of which one picture was preferred. What there is decides how they are read:
- * - Parquet files with the columns of Pick-a-Pic: one, several, or a folder of them;
+ * Opens pairs of which one picture was preferred. Of each path, what there is decides how it is read:
+ * - a Parquet file with the columns of Pick-a-Pic, or a folder of them;
  * - a file *.jsonl, whose lines are {caption, winner, loser} with paths of pictures;
  * - a folder with the folders w and l, which hold the preferred pictures and the others under the same names.
  * @throws FormatError or TensorError saying what is wrong with the files
  */
 export async function openPairs(paths: string | readonly string[]): Promise<PairSource> {
-  const [first, ...more] = pathsOf(paths);
-  if (more.length === 0 && (await isFolder(first))) {
-    const entries = await attempt('read', first, readdir(first));
-    if (entries.includes('w') || entries.includes('l')) return openPairFolder(first);
-  } else if (more.length === 0 && first.endsWith('.jsonl')) return openJsonLinesPairs(first);
-  return openParquetFiles([first, ...more], pickAPicPairs);
+  const sources = await openEach(paths, async (path) => {
+    if (await isFolder(path)) {
+      const entries = await attempt('read', path, readdir(path));
+      if (entries.includes('w') || entries.includes('l')) return openPairFolder(path);
+    } else if (path.endsWith('.jsonl')) return openJsonLinesPairs(path);
+    return openParquetFiles(path, pickAPicPairs);
+  });
+  const sum = (of: 'ties' | 'unlabelled'): number => sources.reduce((total, source) => total + source[of], 0);
+  return { ...joinedRows(sources), ties: sum('ties'), unlabelled: sum('unlabelled') };
 }
 
 /**
- * Opens captioned pictures, to train a model from nothing: a file *.jsonl whose lines are {caption, image}, or Parquet files
- * with the columns caption, and jpg or image.
+ * Opens captioned pictures, to train a model from nothing: files *.jsonl whose lines are {caption, image}, or Parquet files
+ * with the columns caption, and jpg or image, or folders of them.
  * @throws FormatError or TensorError saying what is wrong with the files
  */
-export async function openCaptioned(paths: string | readonly string[]): Promise<CaptionedSource> {
-  const [first, ...more] = pathsOf(paths);
-  if (more.length === 0 && first.endsWith('.jsonl')) return openJsonLinesCaptioned(first);
-  return openParquetFiles([first, ...more], parquetCaptioned);
-}
+export const openCaptioned = async (paths: string | readonly string[]): Promise<CaptionedSource> =>
+  joinedRows(
+    await openEach(paths, async (path) =>
+      path.endsWith('.jsonl') && !(await isFolder(path))
+        ? openJsonLinesCaptioned(path)
+        : openParquetFiles(path, parquetCaptioned),
+    ),
+  );
 
-function pathsOf(paths: string | readonly string[]): readonly [string, ...string[]] {
-  const [first, ...more] = typeof paths === 'string' ? [paths] : paths;
-  if (first === undefined) throw new TensorError('there is no path of data to open');
-  return [first, ...more];
+/** Opens what paths lead to; where one cannot be opened, those before are closed. */
+async function openEach<S extends AsyncDisposable>(
+  paths: string | readonly string[],
+  open: (path: string) => Promise<S>,
+): Promise<S[]> {
+  const all = typeof paths === 'string' ? [paths] : paths;
+  if (all.length === 0) throw new TensorError('there is no path of data to open');
+  const opened: S[] = [];
+  try {
+    for (const path of all) opened.push(await open(path));
+    return opened;
+  } catch (error) {
+    for (const source of opened) await source[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 const isFolder = async (path: string): Promise<boolean> => (await attempt('open', path, stat(path))).isDirectory();
 
-/** Parquet files, those of folders in the order of their names. */
-async function parquetPaths(paths: readonly string[]): Promise<readonly string[]> {
-  const found = [];
-  for (const path of paths) {
-    if (!(await isFolder(path))) {
-      found.push(path);
-      continue;
-    }
-    const files = (await attempt('read', path, readdir(path))).filter((file) => file.endsWith('.parquet')).sort();
-    if (files.length === 0)
-      throw new FormatError(`${path}: there are no *.parquet files in this folder, nor folders w and l`);
-    found.push(...files.map((file) => join(path, file)));
-  }
-  return found;
+/** A Parquet file, or those of a folder in the order of their names. */
+async function parquetPaths(path: string): Promise<readonly string[]> {
+  if (!(await isFolder(path))) return [path];
+  const files = (await attempt('read', path, readdir(path))).filter((file) => file.endsWith('.parquet')).sort();
+  if (files.length > 0) return files.map((file) => join(path, file));
+  throw new FormatError(`${path}: there are no *.parquet files in this folder, nor folders w and l`);
 }
 
 async function openParquetFiles<S>(
-  paths: readonly string[],
+  path: string,
   open: (name: string, files: readonly ParquetFile[], decode: typeof decodePicture) => S | Promise<S>,
 ): Promise<S & AsyncDisposable> {
   const opened: FileAccess[] = [];
@@ -71,12 +81,12 @@ async function openParquetFiles<S>(
   };
   try {
     const files = [];
-    for (const path of await parquetPaths(paths)) {
-      const access = await fromFile(path);
+    for (const file of await parquetPaths(path)) {
+      const access = await fromFile(file);
       opened.push(access);
       files.push(await openParquet(access));
     }
-    const source = await open(paths.join(', '), files, decodePicture);
+    const source = await open(path, files, decodePicture);
     return { ...source, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();

@@ -1,5 +1,4 @@
-import { stopGradient, type Tensor, where } from '../../tensor/index.ts';
-import { positive } from './margin.ts';
+import { stopGradient, type Tensor, TensorError, where } from '../../tensor/index.ts';
 import type { Objective } from './objective.ts';
 
 /** The sum over everything but the first axis, with the axes kept. */
@@ -12,7 +11,7 @@ const inner = (a: Tensor, b: Tensor): Tensor =>
  * then cannot push the winner away too. The loss itself is unchanged.
  */
 export function safeguard(objective: Objective, { mu = 0.9 }: { readonly mu?: number } = {}): Objective {
-  positive('safeguard', 'mu', mu);
+  if (!(mu >= 0 && mu <= 1)) throw new TensorError(`safeguard: mu must be a number from 0 to 1, got ${mu}`);
   return {
     ...objective,
     name: `${objective.name} with safeguard`,

@@ -43,6 +43,10 @@ export function pictureSizeOf(
 
 /** Everything about a run that follows from its settings, the pipeline and the pairs. */
 export async function planRun(settings: TrainSettings, pipeline: PlannedPipeline, pairs: PairSource) {
+  if (pairs.count === 0)
+    throw new TensorError(
+      `${pairs.name} holds no pair with a preference: ${pairs.ties} ties and ${pairs.unlabelled} pairs without a label are left out`,
+    );
   const batch: PairBatchOptions = {
     size: pictureSizeOf(settings.size, pipeline.config.unet),
     crop: settings.crop,
@@ -100,11 +104,18 @@ export function describeRun(
   const ties = pairs.ties === 0 ? '' : `, ${pairs.ties} ties left out`;
   const heldOut = validation === undefined ? '' : `, ${validation.count} held out`;
   const perSum = beta / (2 * 3 * height * width);
+  const ofWatched = 'of the margin that is watched only';
+  const own =
+    {
+      sft: `, β ${ofWatched}`,
+      ipo: `, τ = ${settings.ipoTau}, β ${ofWatched}`,
+      mapo: `, b = ${settings.mapoWeight}, β ${ofWatched}`,
+    }[objective as string] ?? '';
   const weighted = timestepWeight === 'constant' ? '' : `; time steps weighted: ${timestepWeight}`;
   const measured = dataVariance === undefined ? '' : `, variance of the data ${dataVariance.toPrecision(3)}`;
   return [
     `${counted(pairs.count, 'pair')} of 3 × ${height} × ${width}${ties}${heldOut}`,
     `${settings.method === 'lora' ? 'LoRA, ' : ''}${trained.toLocaleString('en')} parameters to train, ${settings.optimiser}, learning rate ${settings.learningRate}`,
-    `${objective}, β = ${beta} per mean squared error, β·W_t = ${perSum.toPrecision(3)} per summed one (W_t = ½)${weighted}${measured}`,
+    `${objective}${own}, β = ${beta} per mean squared error, β·W_t = ${perSum.toPrecision(3)} per summed one (W_t = ½)${weighted}${measured}`,
   ];
 }

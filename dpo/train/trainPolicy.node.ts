@@ -57,6 +57,7 @@ export interface TrainResult {
   /** The folder of the tuned pipeline, or the file of its adapters; where the run is finished. */
   readonly model: string | undefined;
   readonly rows: readonly MetricsRow[];
+  /** In all, up to the last checkpoint where a run was killed. */
   readonly seconds: number;
 }
 
@@ -94,6 +95,8 @@ export async function trainPolicy<T>(
   const { settings, hooks, device, plan, pairs, validation } = run;
   const { task, batch, conditioning } = plan;
   const began = performance.now();
+  /** Seconds of this run, those before it was stopped counted. */
+  const seconds = (): number => Number(found?.record.seconds ?? 0) + (performance.now() - began) / 1000;
   const { steps: totalSteps, accumulation } = settings;
   const timesteps = task.schedule.numTrainTimesteps;
   const checkpoints = join(settings.output, 'checkpoints');
@@ -140,7 +143,7 @@ export async function trainPolicy<T>(
     }
   } catch (error) {
     if (hooks.signal?.aborted !== true || error !== hooks.signal.reason) throw error;
-    return { steps: from, stopped: true, model: undefined, rows: [], seconds: (performance.now() - began) / 1000 };
+    return { steps: from, stopped: true, model: undefined, rows: [], seconds: seconds() };
   }
   const trained = countParameters(policy.initial);
   let state = await beginning();
@@ -198,7 +201,7 @@ export async function trainPolicy<T>(
     });
     await log.append(row);
     hooks.onRow?.(row);
-    for (const { name, message } of warningsOf(log.rows)) warn(name, message);
+    for (const { name, message } of warningsOf(log.rows, settings)) warn(name, message);
     return true;
   }
 
@@ -209,7 +212,7 @@ export async function trainPolicy<T>(
   }
 
   const ended = (stopped: boolean, step: number, saved?: string): TrainResult => ({
-    ...{ steps: step, stopped, model: saved, rows: log.rows, seconds: (performance.now() - began) / 1000 },
+    ...{ steps: step, stopped, model: saved, rows: log.rows, seconds: seconds() },
   });
 
   /** What went wrong, and where: the first gradients (or norms of them), or else parameters, that are not finite. */
@@ -271,7 +274,13 @@ export async function trainPolicy<T>(
         // The loss tells only what parameters were before the step.
         const bad = await notFinite(state.optimiser.params);
         if (bad.length > 0) throw await failure(step, 'it left parameters that are not finite', undefined, saved);
-        await saveCheckpoint(checkpoints, step, state, { settings, position, window }, settings.keepCheckpoints);
+        await saveCheckpoint(
+          checkpoints,
+          step,
+          state,
+          { settings, position, window, seconds: seconds() },
+          settings.keepCheckpoints,
+        );
         saved = step;
       }
       if (isStopped) return ended(true, step);

@@ -12,12 +12,15 @@ const significant = 3;
 const leastPairs = 200;
 
 /**
- * What the last rows give reason to warn of:
+ * What the last rows of a run with these settings give reason to warn of:
  * - a margin that lies within noise of 0 after many pairs: the model has learnt nothing of the labels;
  * - both sides' errors above the reference's: the margin grows only because the others' error grows faster, and pictures
  *   of either kind are getting worse ("likelihood displacement").
  */
-export function warningsOf(rows: readonly MetricsRow[]): MetricsWarning[] {
+export function warningsOf(
+  rows: readonly MetricsRow[],
+  { objective = '', safeguard = null }: { readonly objective?: string; readonly safeguard?: number | null } = {},
+): MetricsWarning[] {
   const recent: MetricsRow[] = [];
   let pairs = 0;
   for (const row of [...rows].reverse()) {
@@ -43,12 +46,16 @@ export function warningsOf(rows: readonly MetricsRow[]): MetricsWarning[] {
   }
   const [winner, loser] = [mean((row) => row.winnerChange), mean((row) => row.loserChange)];
   if (winner > 0 && loser > 0 && winner > 0.01 * mean((row) => row.winnerError)) {
+    const remedies = [
+      ...['A larger beta', 'a lower learning rate', 'fewer steps'],
+      ...(objective === 'dpo+sft' ? ['a larger sftWeight'] : ['objective dpo+sft']),
+      ...(safeguard === null ? ['safeguard'] : []),
+    ];
     found.push({
       name: 'displaced likelihood',
       message:
         `both errors have grown over the reference's (d_w = ${winner.toPrecision(2)}, d_l = ${loser.toPrecision(2)}; ${where}): ` +
-        'preferred pictures are predicted worse too. A larger beta, a lower learning rate, fewer steps, objective dpo+sft or ' +
-        'safeguard help',
+        `preferred pictures are predicted worse too. ${remedies.slice(0, -1).join(', ')} or ${remedies.at(-1)} helps`,
     });
   }
   return found;

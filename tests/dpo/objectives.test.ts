@@ -371,6 +371,8 @@ describe('gradients', () => {
 });
 
 test('options that make no sense are refused', () => {
+  expect(() => safeguard(dpo({ beta }), { mu: 1.5 })).toThrow('safeguard: mu must be a number from 0 to 1, got 1.5');
+  expect(safeguard(dpo({ beta }), { mu: 0 }).name).toBe('dpo with safeguard');
   expect(() => dpo({ beta: 0 })).toThrow('dpo: beta must be a positive number, got 0');
   expect(() => robust({ beta, flipRate: 0.5 })).toThrow('robust: flipRate must be at least 0 and below 0.5, got 0.5');
   expect(() =>

@@ -205,10 +205,43 @@ test('pretrain makes a pipeline that sample draws from, inspect tells of and eva
 
 test('data inspect summarises pairs and draws them', async () => {
   const sheet = join(folder, 'sheet.png');
-  const { out, code } = await run(['data', 'inspect', join(folder, 'pairs.parquet'), '--sheet', sheet]);
+  const pairs = join(folder, 'pairs.parquet');
+  const { out, code } = await run(['data', 'inspect', pairs, pairs, '--sheet', sheet]);
   expect(code).toBe(0);
-  expect(out).toMatch(/pairs: 6 with a preference/);
+  expect(out).toMatch(/pairs: 12 with a preference/);
   expect((await readFile(sheet)).subarray(1, 4).toString()).toBe('PNG');
+});
+
+test('inspect tells of a checkpoint: its step, its settings, where the data go on', async () => {
+  const settings = await tinyRun(join(folder, 'inspected'));
+  const { train } = await import('diffusion-dpo/dpo/node');
+  await train(settings);
+  const { out } = await run(['inspect', join(settings.output, 'checkpoints', 'step-00000004')]);
+  expect(out).toMatch(/checkpoint of step 4 of 6, after \d+ s; the data go on in epoch 1 at pair 2/);
+  expect(out).toMatch(/\n {4}beta: 500\n/);
+  expect(out).toMatch(/state\.safetensors: \d+ tensors/);
+  const json = JSON.parse((await run(['inspect', settings.output, '--json'])).out) as { checkpoint?: object }[];
+  expect(json.flatMap(({ checkpoint }) => checkpoint ?? [])).toMatchObject([
+    { step: 4, position: { epoch: 1, index: 2 }, settings: { beta: 500 } },
+    { step: 6, position: { epoch: 2, index: 0 } },
+  ]);
+});
+
+test('flags take lists, and texts that look like numbers', async () => {
+  const pairs = join(folder, 'pairs.parquet');
+  const { err, code } = await run([
+    ...['train', '--model', join(folder, 'base'), '--output', join(folder, 'lists'), '--device', 'reference'],
+    ...['--steps', '1', '--pairs', pairs, pairs, '--size', '4', '4', '--timestep-range', '1', '40'],
+  ]);
+  expect(err).toMatch(/12 pairs of 3 × 4 × 4/);
+  expect(code).toBe(0);
+  const grid = join(folder, 'made', 'grid.png');
+  const drawn = await run([
+    ...['sample', '--model', join(folder, 'base'), '--device', 'reference', '--sampling-steps', '1'],
+    ...['--captions', '123', 'a red square', '--output', grid],
+  ]);
+  expect(drawn.err).toMatch(/2 pictures in /);
+  expect((await readFile(grid)).subarray(1, 4).toString()).toBe('PNG');
 });
 
 test('doctor tests what there is', async () => {

@@ -56,6 +56,31 @@ describe('JSONL', () => {
     await expect(source.read(9)).rejects.toThrow('0 to 8');
   });
 
+  test('several files, and files of several kinds, are one data set', async () => {
+    const line = (caption: string, winner: string) => lines({ caption, winner: `p/${winner}.png`, loser: 'p/2.png' });
+    await writeFiles(folder, {
+      ...pictures,
+      'one.jsonl': line('first', '1'),
+      'two.jsonl': `${line('second', '1')}\n${line('third', '3')}`,
+      'both/w/fourth.png': plain(4),
+      'both/l/fourth.png': plain(5),
+    });
+    const source = await openPairs(['one.jsonl', 'two.jsonl', 'both'].map((name) => `${folder}/${name}`));
+    const groups = [
+      { start: 0, end: 1 },
+      { start: 1, end: 3 },
+      { start: 3, end: 4 },
+    ];
+    expect(source).toMatchObject({ count: 4, ties: 0, unlabelled: 0, groups });
+    const rows = await Promise.all([0, 1, 2, 3].map((i) => source.read(i)));
+    expect(rows.map(({ caption }) => caption)).toEqual(['first', 'second', 'third', 'fourth']);
+    expect(rows[2]?.winner).toEqual(plain(3));
+    await expect(source.read(4)).rejects.toThrow('0 to 3');
+    await source[Symbol.asyncDispose]();
+    await expect(openPairs([`${folder}/one.jsonl`, `${folder}/nowhere`])).rejects.toThrow('nowhere');
+    await expect(openPairs([])).rejects.toThrow('there is no path of data to open');
+  });
+
   test('empty and missing files are refused', async () => {
     await writeFiles(folder, { 'empty.jsonl': '\n\n' });
     await expect(openPairs(`${folder}/empty.jsonl`)).rejects.toThrow('empty.jsonl: there are no lines');

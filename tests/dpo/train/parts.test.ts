@@ -158,6 +158,16 @@ describe('metrics', () => {
     expect(names(rows({ winnerChange: -0.1, loserChange: 0.3 }))).toEqual([]);
     expect(names([rowOf(1, { margin: 0 })])).toEqual([]);
   });
+
+  test('of displaced likelihood say what may help, and not what is done already', () => {
+    const rows = [1, 2].map((step) => rowOf(step, { winnerChange: 0.1, loserChange: 0.3 }));
+    expect(warningsOf(rows, { objective: 'dpo' })[0]?.message).toMatch(
+      /fewer steps, objective dpo\+sft or safeguard helps$/,
+    );
+    expect(warningsOf(rows, { objective: 'dpo+sft', safeguard: 0.9 })[0]?.message).toMatch(
+      /A larger beta, a lower learning rate, fewer steps or a larger sftWeight helps$/i,
+    );
+  });
 });
 
 describe('event files', () => {

@@ -1,13 +1,13 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadPipelineFolder } from 'diffusion-dpo/diffusion/node';
 import { type MetricsRow, samplePictures, type TrainSettings } from 'diffusion-dpo/dpo';
-import { loadTuned, train } from 'diffusion-dpo/dpo/node';
+import { loadTuned, train, writePickAPic } from 'diffusion-dpo/dpo/node';
 import { flattenTree, read } from 'diffusion-dpo/tensor';
 import { openSafetensorsFile } from 'diffusion-dpo/tensor/node';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { tinyRun } from '../tinyPipeline.ts';
+import { flatPicture, tinyRun } from '../tinyPipeline.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -107,6 +107,45 @@ test('a run that is stopped while errors of the reference are computed ends at o
   expect(batches).toEqual([1]);
   expect(stopped).toMatchObject({ stopped: true, steps: 0, model: undefined });
   expect(timeless((await train(cut)).rows)).toEqual(timeless(whole.rows));
+});
+
+test('seconds are those of the whole run, before and after it was stopped', async () => {
+  const settings = await tinyRun(folder);
+  const stopped = await stopAfter(settings, 3);
+  // As if it had taken long.
+  const record = join(settings.output, 'checkpoints', 'step-00000003', 'checkpoint.json');
+  const { seconds, ...rest } = JSON.parse(await readFile(record, 'utf8'));
+  expect(seconds).toBeGreaterThan(0);
+  expect(seconds).toBeLessThanOrEqual(stopped.seconds);
+  await writeFile(record, JSON.stringify({ ...rest, seconds: 5000 }));
+  expect((await train(settings)).seconds).toBeGreaterThan(5000);
+  expect(JSON.parse(await readFile(join(settings.output, 'result.json'), 'utf8')).seconds).toBeGreaterThan(5000);
+});
+
+test('pairs without a preference are refused before anything is said or written', async () => {
+  const settings = await tinyRun(folder);
+  const file = join(folder, 'ties.parquet');
+  const picture = flatPicture([1, 2, 3]);
+  await writePickAPic([{ caption: 'a', winner: picture, loser: picture, tie: true }], file);
+  const said: unknown[] = [];
+  const asked = { ...settings, pairs: [file], output: join(folder, 'none') };
+  await expect(train(asked, { onStart: (lines) => said.push(lines) })).rejects.toThrow(
+    /ties\.parquet holds no pair with a preference: 1 ties and 0 pairs without a label are left out/,
+  );
+  expect(said).toEqual([]);
+  await expect(readdir(asked.output)).rejects.toThrow('ENOENT');
+});
+
+test('what β is of is said', async () => {
+  const settings = await tinyRun(folder, { steps: 1 });
+  const lines = async (objective: TrainSettings['objective']) => {
+    const said: string[] = [];
+    const output = join(folder, objective);
+    await train({ ...settings, objective, output }, { onStart: (all) => said.push(...all) });
+    return said.join('\n');
+  };
+  expect(await lines('dpo')).toContain('dpo, β = 500 per mean squared error, β·W_t = 5.21 per summed one');
+  expect(await lines('ipo')).toContain('ipo, τ = 50, β of the margin that is watched only, β = 500 per mean');
 });
 
 test('held-out pairs are ranked alike, whether the reference is asked or its errors were computed before', async () => {
