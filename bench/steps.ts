@@ -1,94 +1,36 @@
 /**
- * Where the time of a training step goes: a small text-to-image model like that of examples/emoji, on random pictures.
+ * Where the time of a training step goes: pretraining a small text-to-image model, or a run of `diffusion-dpo train`.
  *
  *   npx tsx bench/steps.ts
+ *   npx tsx bench/steps.ts --train examples/emoji/train.json
  *   npx tsx bench/steps.ts --device wasm1 --batch 16 --steps 20 --json
  *
  * A step is kernels and the rest: memory, the table, waking threads. As in training, the next step's graph is built, and
  * read into a program, while kernels run.
  */
 import { parseArgs } from 'node:util';
-import { noiseSchedule, textToImage } from 'diffusion-dpo/diffusion';
-import { pretraining } from 'diffusion-dpo/dpo';
-import { countParameters } from 'diffusion-dpo/nn';
-import {
-  key,
-  type PlanReport,
-  prepare,
-  profile,
-  random,
-  realize,
-  setDefaultDevice,
-  type Tensor,
-  zeros,
-} from 'diffusion-dpo/tensor';
+import { type PlanReport, prepare, profile, realize, setDefaultDevice } from 'diffusion-dpo/tensor';
 import { openNamed } from './devices.ts';
+import { matmulRate } from './matmulRate.ts';
+import { pretrainingSteps, tuningSteps } from './pipelineSteps.ts';
 
 const { values: options } = parseArgs({
   options: {
     device: { type: 'string', default: 'wasm2' },
+    train: { type: 'string' },
     batch: { type: 'string', default: '64' },
     steps: { type: 'string', default: '10' },
     json: { type: 'boolean', default: false },
   },
 });
-const [batchSize, steps] = [Number(options.batch), Number(options.steps)];
-const [size, width, tokens, vocabulary] = [16, 64, 16, 600];
+const steps = Number(options.steps);
 
 const device = await openNamed(options.device);
 setDefaultDevice(device);
-
-const model = textToImage({
-  unet: {
-    _class_name: 'UNet2DConditionModel',
-    sample_size: size,
-    in_channels: 3,
-    out_channels: 3,
-    block_out_channels: [32, 64, 112],
-    down_block_types: ['DownBlock2D', 'CrossAttnDownBlock2D', 'CrossAttnDownBlock2D'],
-    up_block_types: ['CrossAttnUpBlock2D', 'CrossAttnUpBlock2D', 'UpBlock2D'],
-    layers_per_block: 1,
-    norm_num_groups: 8,
-    attention_head_dim: [2, 4, 4],
-    cross_attention_dim: width,
-    use_linear_projection: true,
-    addition_embed_type: 'text_time',
-    addition_time_embed_dim: 8,
-    projection_class_embeddings_input_dim: 6 * 8 + width,
-  },
-  textEncoder: {
-    architectures: ['CLIPTextModelWithProjection'],
-    model_type: 'clip_text_model',
-    vocab_size: vocabulary,
-    hidden_size: width,
-    intermediate_size: 4 * width,
-    projection_dim: width,
-    num_hidden_layers: 2,
-    num_attention_heads: 4,
-    max_position_embeddings: tokens,
-    hidden_act: 'quick_gelu',
-  },
-});
-const [pictures, ids, emptyIds] = (await realize([
-  random.normal(key(1), [256, 3, size, size]),
-  random.randint(key(2), [256, tokens], 0, vocabulary),
-  zeros([1, tokens], { dtype: 'i32' }),
-])) as [Tensor, Tensor, Tensor];
-const training = pretraining({
-  model,
-  schedule: noiseSchedule({ betaSchedule: 'squaredcos_cap_v2' }),
-  prediction: 'epsilon',
-  data: { pictures, ids, emptyIds },
-  batchSize,
-  learningRate: 1e-3,
-  learningRateSchedule: () => 1,
-  captionDropout: 0.1,
-  weightDecay: 0.01,
-  maxGradientNorm: 1,
-  emaDecay: 0.999,
-  key: key(0),
-});
-let state = await training.init(await realize(model.init(key(0))));
+const { about, first } =
+  options.train === undefined
+    ? await pretrainingSteps(Number(options.batch))
+    : await tuningSteps(options.train, device);
 
 const median = (list: readonly number[]): number => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)] ?? 0;
 const kernelTime = ({ kernels }: PlanReport): number =>
@@ -96,28 +38,29 @@ const kernelTime = ({ kernels }: PlanReport): number =>
 
 const [building, reading, whole, inKernels]: [number[], number[], number[], number[]] = [[], [], [], []];
 let report: PlanReport | undefined;
-let next = training.step(state);
-for (let step = 0; step < steps + 3; step++) {
+let rate = 0;
+let step = await first();
+for (let i = 0; i < steps + 3; i++) {
   const start = performance.now();
-  const { loss: _, ...after } = next;
-  const running = realize(next, { donate: state });
+  const running = realize(step.results, { donate: step.donate });
   await new Promise((resolve) => setTimeout(resolve, 0));
   const begun = performance.now();
-  next = training.step(after);
+  const next = await step.next();
   const built = performance.now();
-  prepare(next);
+  prepare(next.results);
   const read = performance.now();
   await running;
   const end = performance.now();
-  state = after;
-  const profiled = await profile(next);
+  const profiled = await profile(next.results);
+  step = next;
   // The first ones compile.
-  if (step < 3) continue;
+  if (i < 3) continue;
   report = profiled;
   building.push(built - begun);
   reading.push(read - built);
   whole.push(end - start);
   inKernels.push(kernelTime(profiled));
+  rate = Math.max(rate, await matmulRate(device));
 }
 
 const groups = new Map<string, { milliseconds: number; flops: number; kernels: number }>();
@@ -132,24 +75,33 @@ for (const { description, milliseconds = 0, flops } of report?.kernels ?? []) {
     kernels: group.kernels + 1,
   });
 }
+/** Multiplications and additions of contractions alone. */
+const flops = [...groups].reduce((sum, [name, group]) => sum + (name === 'loops' ? 0 : group.flops), 0);
 const result = {
   device: device.description,
-  parameters: countParameters(state.optimiser.params),
-  batchSize,
+  about,
   step: median(whole),
   building: median(building),
   reading: median(reading),
   kernels: median(inKernels),
   outside: 1 - median(inKernels) / median(whole),
+  gflop: flops / 1e9,
+  matmulRate: rate,
+  /** The step's rate over that of a large matrix product in the same run. */
+  ofMatmul: flops / median(whole) / 1e6 / rate,
   groups: Object.fromEntries(groups),
 };
 if (options.json) console.log(JSON.stringify(result));
 else {
   const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
-  console.log(`${result.device}; ${result.parameters} parameters, ${batchSize} pictures of ${size} × ${size} a step`);
+  console.log(`${result.device}; ${about}`);
   console.log(
     `step ${result.step.toFixed(1)} ms: kernels ${result.kernels.toFixed(1)} ms, outside of them ${percent(result.outside)}; ` +
       `meanwhile building the next graph ${result.building.toFixed(1)} ms and reading it ${result.reading.toFixed(1)} ms`,
+  );
+  console.log(
+    `${result.gflop.toFixed(1)} GFLOP of contractions at ${(flops / result.step / 1e6).toFixed(1)} GFLOP/s, ` +
+      `${result.ofMatmul.toFixed(2)} of a large matrix product's ${rate.toFixed(1)}`,
   );
   for (const [name, { milliseconds, flops, kernels }] of groups) {
     const rate = milliseconds === 0 ? 0 : flops / milliseconds / 1e6;

@@ -20,13 +20,13 @@ import {
   item,
   key,
   mapTree,
-  matmul,
   random,
   realize,
   setDefaultDevice,
   type Tensor,
 } from 'diffusion-dpo/tensor';
 import { finish, openNamed } from './devices.ts';
+import { matmulRate } from './matmulRate.ts';
 
 interface Model {
   readonly config: Readonly<Record<string, unknown>>;
@@ -133,26 +133,6 @@ interface Row {
   readonly process: number;
 }
 
-/** A GPU takes more work to be busy. */
-const sideOfProduct = ({ name, description }: Device): number =>
-  name === 'webgpu' && !description.includes('on the CPU') ? 4096 : 1024;
-
-const now = (): number => performance.now();
-
-/** GFLOP/s of a large matrix product, the best of a few. */
-async function matmulRate(device: Device): Promise<number> {
-  const n = sideOfProduct(device);
-  const [a, b] = await realize([random.normal(key(1), [n, n]), random.normal(key(2), [n, n])] as const);
-  let best = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < 6; i++) {
-    const start = now();
-    dispose(await finish(matmul(a, b).sum()));
-    best = Math.min(best, now() - start);
-  }
-  dispose([a, b]);
-  return (2 * n ** 3) / best / 1e6;
-}
-
 /** Weights are drawn one tensor at a time, so that no more than one is there in f32. */
 async function drawn<P>(tree: P, dtype: 'f32' | 'bf16'): Promise<P> {
   const tensors = new Map<string, Tensor>();
@@ -204,9 +184,9 @@ async function measure(device: Device, name: string, model: Model): Promise<Row[
     const times: number[] = [];
     let rate = 0;
     for (let i = 0; i < Number(options.repeat ?? (halves ? 2 : 5)); i++) {
-      const start = now();
+      const start = performance.now();
       dispose(await finish(build()));
-      times.push(now() - start);
+      times.push(performance.now() - start);
       rate = Math.max(rate, await matmulRate(device));
     }
     times.sort((a, b) => a - b);

@@ -2,8 +2,9 @@ import { type Device, type DeviceBuffer, defaultDevice, type Run } from './devic
 import { type StorageArray, toValues, type ValueArray } from './dtype.ts';
 import { TensorError } from './errors.ts';
 import { computedOn, giveUp, leaf, place, whileComputing } from './placement.ts';
-import { checkUsable, describe, inputsOf, type Source, sourceOf, type Tensor, typeOf } from './tensor.ts';
-import { flattenTree, mapTree } from './tree.ts';
+import { checkUsable, describe, inputsOf, isNewTo, type Source, sourceOf, type Tensor, typeOf } from './tensor.ts';
+import { inOrderOfCreation } from './tensorIds.ts';
+import { flattenTree, mapTree, treeLeaves } from './tree.ts';
 
 export interface RealizeOptions {
   /**
@@ -25,26 +26,30 @@ interface Graph {
   readonly leaves: readonly Tensor[];
 }
 
+let walks = 0;
+
 /** Everything that the roots need; throws where something needed has been given up. */
 function traverse(roots: readonly Tensor[]): Graph {
-  const found = new Set(roots);
+  const walk = ++walks;
+  const isNew = (tensor: Tensor): boolean => isNewTo(tensor, walk);
+  const found = roots.filter(isNew);
   const pending: Tensor[] = [];
   const leaves: Tensor[] = [];
-  for (const tensor of found) {
+  for (let i = 0; i < found.length; i++) {
+    const tensor = found[i] as Tensor;
     if (isPending(tensor)) {
       pending.push(tensor);
-      for (const input of inputsOf(tensor)) found.add(input);
+      for (const input of inputsOf(tensor)) if (isNew(input)) found.push(input);
     } else leaves.push(tensor);
   }
-  // In the order of creation, which puts inputs before users, a backward pass runs from the last layer to the first,
-  // whichever gradient is asked for first: so each cotangent lives as short as it can.
-  pending.sort((a, b) => a.id - b.id);
   const gone = leaves.find((tensor) => sourceOf(tensor).kind === 'gone');
   if (gone !== undefined) {
     const user = pending.find((tensor) => inputsOf(tensor).includes(gone));
     checkUsable(user === undefined ? 'realize' : `realize: ${describe(user)}`, gone);
   }
-  return { pending, leaves };
+  // In the order of creation, which puts inputs before users, a backward pass runs from the last layer to the first,
+  // whichever gradient is asked for first: so each cotangent lives as short as it can.
+  return { pending: inOrderOfCreation(pending), leaves };
 }
 
 /** The device that a graph is bound to: the one asked for, else that of its leaves; throws where they differ. */
@@ -69,7 +74,7 @@ function commonDevice(leaves: readonly Tensor[], asked: Device | undefined): Dev
 
 /** The device that the leaves of a tree's graphs are on, if any is on one. */
 export const deviceOf = (tree: unknown): Device | undefined =>
-  commonDevice(traverse(flattenTree(tree).map(({ tensor }) => tensor)).leaves, undefined);
+  commonDevice(traverse(treeLeaves(tree)).leaves, undefined);
 
 const queues = new WeakMap<Device, Promise<unknown>>();
 
@@ -113,7 +118,8 @@ function runOf(
   const isSame = known.pending.every(isPending) && known.leaves.every((leaf) => isThere(sourceOf(leaf)));
   const { pending, leaves } = isSame ? known : traverse(roots);
   commonDevice(leaves, device);
-  for (const tensor of [...leaves, ...pending]) checkDType(device, tensor);
+  for (const tensor of leaves) checkDType(device, tensor);
+  for (const tensor of pending) checkDType(device, tensor);
   placeLeaves(device, leaves);
   return { order: pending, outputs: roots.filter(isPending), donated };
 }
@@ -135,7 +141,7 @@ function graphOf(roots: readonly Tensor[]): Graph {
  * Worth its while where every step of a loop realizes one large graph.
  */
 export function prepare(tree: unknown): void {
-  const roots = [...new Set(flattenTree(tree).map(({ tensor }) => tensor))];
+  const roots = [...new Set(treeLeaves(tree))];
   const [first] = roots;
   if (first === undefined) return;
   const graph = traverse(roots);
@@ -149,7 +155,7 @@ export async function withRun<T>(
   asked: Device | undefined,
   job: (device: Device, run: Run) => Promise<T>,
 ): Promise<T> {
-  const roots = [...new Set(flattenTree(tree).map(({ tensor }) => tensor))];
+  const roots = [...new Set(treeLeaves(tree))];
   const graph = traverse(roots);
   const device = commonDevice(graph.leaves, asked) ?? (await defaultDevice());
   return enqueue(device, async () => job(device, runOf(device, roots, graph)));
@@ -160,7 +166,7 @@ export async function withRun<T>(
  * leaves: their values are on the device and the graph behind them is let go.
  */
 export async function realize<T>(tree: T, options: RealizeOptions = {}): Promise<T> {
-  const roots = new Set(flattenTree(tree).map(({ tensor }) => tensor));
+  const roots = new Set(treeLeaves(tree));
   const given = flattenTree(options.donate).filter(({ tensor }) => !roots.has(tensor));
   for (const { tensor } of given) checkUsable('realize: donate', tensor);
   const graph = graphOf([...roots]);

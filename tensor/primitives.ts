@@ -24,6 +24,9 @@ export type TestPrimitive = 'equal' | 'less' | 'isNaN' | 'isFinite';
 
 type None = Readonly<Record<never, never>>;
 
+/** The attributes of primitives that have none: one object, since graphs have thousands of such nodes. */
+export const noAttributes: None = Object.freeze({});
+
 /**
  * Every primitive and what it needs to know beside its inputs. This list is all that an executor evaluates and all that
  * `autograd` differentiates; every other operator is composed of these.

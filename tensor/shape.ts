@@ -67,10 +67,11 @@ export function normalizeAxes(operator: string, axes: number | readonly number[]
 export function broadcastShapes(operator: string, ...shapes: readonly Shape[]): Shape {
   const [first] = shapes;
   if (first !== undefined && shapes.every((shape) => sameShape(first, shape))) return first;
-  const rank = Math.max(0, ...shapes.map((shape) => shape.length));
+  const rank = shapes.reduce((most, shape) => Math.max(most, shape.length), 0);
   const result = new Array<number>(rank).fill(1);
   for (const shape of shapes) {
-    shape.forEach((size, i) => {
+    for (let i = 0; i < shape.length; i++) {
+      const size = shape[i] as number;
       const axis = rank - shape.length + i;
       const other = result[axis];
       if (size !== other && size !== 1 && other !== 1) {
@@ -80,7 +81,7 @@ export function broadcastShapes(operator: string, ...shapes: readonly Shape[]): 
         );
       }
       if (size !== 1) result[axis] = size;
-    });
+    }
   }
   return result;
 }

@@ -26,6 +26,8 @@ export class Tensor {
   /** Unique in the process, ascending in order of creation; error messages name it. */
   readonly id: number;
   #source: Source;
+  /** The last walk that came by. */
+  #walk = 0;
 
   /** Use `tensor`, `zeros` and the operators; this is for them. */
   constructor(shape: Shape, dtype: DType, source: Source) {
@@ -54,9 +56,16 @@ export class Tensor {
   static settle(tensor: Tensor, source: Source): void {
     tensor.#source = source;
   }
+
+  /** For this layer's use: whether a walk through a graph, by its number, comes by a tensor for the first time. */
+  static isNewTo(tensor: Tensor, walk: number): boolean {
+    if (tensor.#walk === walk) return false;
+    tensor.#walk = walk;
+    return true;
+  }
 }
 
-export const { sourceOf, settle } = Tensor;
+export const { sourceOf, settle, isNewTo } = Tensor;
 
 /** What a pending tensor is computed from; nothing of any other. */
 export const inputsOf = (tensor: Tensor): readonly Tensor[] => {

@@ -17,9 +17,18 @@ function map(tree: unknown, path: string, f: (tensor: Tensor, path: string) => u
   if (tree instanceof Tensor) return f(tree, path);
   if (Array.isArray(tree)) return tree.map((child, i) => map(child, join(path, i), f));
   if (isPlainObject(tree)) {
-    return Object.fromEntries(Object.entries(tree).map(([key, child]) => [key, map(child, join(path, key), f)]));
+    const copy = { ...tree };
+    for (const key of Object.keys(copy)) copy[key] = map(copy[key], join(path, key), f);
+    return copy;
   }
   return tree;
+}
+
+/** Calls `f` with each tensor of a tree and its path, in the order of the tree's keys. */
+function visit(tree: unknown, path: string, f: (tensor: Tensor, path: string) => void): void {
+  if (tree instanceof Tensor) f(tree, path);
+  else if (Array.isArray(tree)) for (let i = 0; i < tree.length; i++) visit(tree[i], join(path, i), f);
+  else if (isPlainObject(tree)) for (const key of Object.keys(tree)) visit(tree[key], join(path, key), f);
 }
 
 /** The same tree with every tensor replaced by `f(tensor, path)`; paths join keys with dots. */
@@ -30,7 +39,7 @@ export function mapTree<T>(tree: T, f: (tensor: Tensor, path: string) => Tensor)
 /** Tensors of a tree with their paths, in the order of its keys. A tensor that occurs twice is listed twice. */
 export function flattenTree(tree: unknown): { path: string; tensor: Tensor }[] {
   const leaves: { path: string; tensor: Tensor }[] = [];
-  map(tree, '', (tensor, path) => leaves.push({ path, tensor }));
+  visit(tree, '', (tensor, path) => leaves.push({ path, tensor }));
   return leaves;
 }
 

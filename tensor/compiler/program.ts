@@ -1,6 +1,6 @@
 import { type DType, dtypes, isHalf } from '../dtype.ts';
 import { computedOn } from '../placement.ts';
-import type { Attributes, Primitive } from '../primitives.ts';
+import { type Attributes, noAttributes, type Primitive } from '../primitives.ts';
 import type { Shape } from '../shape.ts';
 import { sourceOf, type Tensor } from '../tensor.ts';
 import { type Composite, compositionOf } from './compositions.ts';
@@ -84,7 +84,6 @@ export function addAttribute(row: Row, attribute: unknown): void {
 }
 
 const noInputs: readonly Value[] = [];
-const noAttributes = {};
 
 const noComposites: ReadonlySet<Composite> = new Set();
 

@@ -1,5 +1,6 @@
 import type { Run } from '../device.ts';
 import { sourceOf, type Tensor } from '../tensor.ts';
+import { NumbersByTensor } from '../tensorIds.ts';
 import type { Composite } from './compositions.ts';
 import { addAttribute, addType, codeOf, type Program, readGraph } from './program.ts';
 import { Words } from './rows.ts';
@@ -72,7 +73,7 @@ function describeGraph({ order, outputs }: Graph): Description {
   const words = new Words();
   const leaves: Tensor[] = [];
   const constants: { tensor: Tensor; value: number }[] = [];
-  const places = new Map<Tensor, number>();
+  const places = new NumbersByTensor(order);
   const placeOf = (tensor: Tensor): number => {
     const known = places.get(tensor);
     if (known !== undefined) return known;

@@ -1,6 +1,6 @@
 import { isFloat, isHalf } from '../dtype.ts';
 import { TensorError } from '../errors.ts';
-import type { BinaryPrimitive, UnaryPrimitive } from '../primitives.ts';
+import { type BinaryPrimitive, noAttributes, type UnaryPrimitive } from '../primitives.ts';
 import { broadcastShapes } from '../shape.ts';
 import { makeNode, type Tensor, typeOf } from '../tensor.ts';
 import {
@@ -17,15 +17,16 @@ import {
 const float = (primitive: UnaryPrimitive) => {
   return (x: Tensor): Tensor => {
     checkFloat(primitive, x);
-    return makeNode(primitive, [x], {}, x.shape, x.dtype);
+    return makeNode(primitive, [x], noAttributes, x.shape, x.dtype);
   };
 };
 
 const arithmetic = (primitive: BinaryPrimitive) => {
   return (a: Operand, b: Operand): Tensor => {
-    const [x, y] = broadcastOperands(primitive, [a, b]) as [Tensor, Tensor];
+    const inputs = broadcastOperands(primitive, [a, b]);
+    const x = inputs[0] as Tensor;
     checkNumeric(primitive, x);
-    return makeNode(primitive, [x, y], {}, x.shape, x.dtype);
+    return makeNode(primitive, inputs, noAttributes, x.shape, x.dtype);
   };
 };
 
@@ -52,7 +53,7 @@ export const erf: (x: Tensor) => Tensor = float('erf');
 /** −x; u32 wraps. */
 export function neg(x: Tensor): Tensor {
   checkNumeric('neg', x);
-  return makeNode('neg', [x], {}, x.shape, x.dtype);
+  return makeNode('neg', [x], noAttributes, x.shape, x.dtype);
 }
 
 /** Integers wrap. */
@@ -72,7 +73,7 @@ export const minimum: (a: Operand, b: Operand) => Tensor = arithmetic('minimum')
 export function pow(a: Operand, b: Operand): Tensor {
   const [x, y] = broadcastOperands('pow', [a, b]) as [Tensor, Tensor];
   checkFloat('pow', x);
-  return makeNode('pow', [x, y], {}, x.shape, x.dtype);
+  return makeNode('pow', [x, y], noAttributes, x.shape, x.dtype);
 }
 
 export const square = (x: Tensor): Tensor => mul(x, x);
@@ -104,7 +105,7 @@ export function sign(x: Tensor): Tensor {
 /** The largest whole number not above x. Integers stay. Its gradient is zero, as is that of the other roundings. */
 export function floor(x: Tensor): Tensor {
   checkNumeric('floor', x);
-  return isFloat(x.dtype) ? makeNode('floor', [x], {}, x.shape, x.dtype) : x;
+  return isFloat(x.dtype) ? makeNode('floor', [x], noAttributes, x.shape, x.dtype) : x;
 }
 
 /** The smallest whole number not below x. */
@@ -145,14 +146,14 @@ export function remainder(a: Operand, b: Operand): Tensor {
 /** Elementwise a = b; NaN equals nothing. */
 export function equal(a: Operand, b: Operand): Tensor {
   const [x, y] = broadcastOperands('equal', [a, b]) as [Tensor, Tensor];
-  return makeNode('equal', [x, y], {}, x.shape, 'bool');
+  return makeNode('equal', [x, y], noAttributes, x.shape, 'bool');
 }
 
 /** Elementwise a < b; false where either is NaN. */
 export function less(a: Operand, b: Operand): Tensor {
   const [x, y] = broadcastOperands('less', [a, b]) as [Tensor, Tensor];
   checkNumeric('less', x);
-  return makeNode('less', [x, y], {}, x.shape, 'bool');
+  return makeNode('less', [x, y], noAttributes, x.shape, 'bool');
 }
 
 export function notEqual(a: Operand, b: Operand): Tensor {
@@ -178,7 +179,7 @@ const logical = (operator: string, primitive: 'minimum' | 'maximum') => {
   return (a: Operand, b: Operand): Tensor => {
     const [x, y] = broadcastOperands(operator, [a, b]) as [Tensor, Tensor];
     checkBool(operator, x);
-    return makeNode(primitive, [x, y], {}, x.shape, 'bool');
+    return makeNode(primitive, [x, y], noAttributes, x.shape, 'bool');
   };
 };
 
@@ -195,13 +196,13 @@ export function logicalNot(x: Tensor): Tensor {
 /** True where x is NaN. */
 export function isNaN(x: Tensor): Tensor {
   checkFloat('isNaN', x);
-  return makeNode('isNaN', [x], {}, x.shape, 'bool');
+  return makeNode('isNaN', [x], noAttributes, x.shape, 'bool');
 }
 
 /** True where x is neither infinite nor NaN. */
 export function isFinite(x: Tensor): Tensor {
   checkFloat('isFinite', x);
-  return makeNode('isFinite', [x], {}, x.shape, 'bool');
+  return makeNode('isFinite', [x], noAttributes, x.shape, 'bool');
 }
 
 /**
@@ -214,7 +215,7 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   const [x, y] = broadcastOperands('where', [a, b]) as [Tensor, Tensor];
   const shape = broadcastShapes('where', condition.shape, x.shape);
   const inputs = [condition, x, y].map((input) => broadcastTo(input, shape));
-  return makeNode('where', inputs, {}, shape, x.dtype);
+  return makeNode('where', inputs, noAttributes, shape, x.dtype);
 }
 
 /** Bounds for `clamp`; either may be left out. */

@@ -1,4 +1,5 @@
 import { ShapeError, TensorError } from '../errors.ts';
+import { noAttributes } from '../primitives.ts';
 import { broadcastShapes, sizeOf } from '../shape.ts';
 import { makeNode, type Tensor, typeOf } from '../tensor.ts';
 import { add } from './elementwise.ts';
@@ -29,7 +30,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   }
   const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2));
   const inputs = [broadcastTo(a, [...batch, rows, inner]), broadcastTo(b, [...batch, inner, columns])];
-  return makeNode('matmul', inputs, {}, [...batch, rows, columns], a.dtype);
+  return makeNode('matmul', inputs, noAttributes, [...batch, rows, columns], a.dtype);
 }
 
 /** `x · weightᵀ + bias` over the last axis; weight is [out, in], as PyTorch stores it. */

@@ -1,19 +1,22 @@
 import { checkScalar } from '../dtype.ts';
 import { ShapeError, TensorError } from '../errors.ts';
+import { noAttributes } from '../primitives.ts';
 import { checkShape, formatShape, normalizeAxes, normalizeAxis, type Shape, sameShape, sizeOf } from '../shape.ts';
 import { makeNode, type Tensor, typeOf } from '../tensor.ts';
 import { broadcastTo, constant } from './operands.ts';
 
 /** The same elements in row-major order under another shape; one size may be −1: what remains. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
-  const known = shape.filter((size) => size !== -1);
-  const rest = sizeOf(known);
-  const unknown = shape.length - known.length;
+  let [rest, unknown] = [1, 0];
+  for (const size of shape) {
+    if (size === -1) unknown++;
+    else rest *= size;
+  }
   const target = unknown === 1 && rest > 0 ? shape.map((size) => (size === -1 ? x.size / rest : size)) : shape;
-  if (unknown > 1 || target.some((size) => !Number.isInteger(size) || size < 0) || sizeOf(target) !== x.size) {
+  if (unknown > 1 || !target.every((size) => Number.isInteger(size) && size >= 0) || sizeOf(target) !== x.size) {
     throw new ShapeError(`reshape: ${typeOf(x)} has ${x.size} elements and cannot become ${formatShape(shape)}`);
   }
-  return sameShape(target, x.shape) ? x : makeNode('reshape', [x], {}, target, x.dtype);
+  return sameShape(target, x.shape) ? x : makeNode('reshape', [x], noAttributes, target, x.dtype);
 }
 
 /** Reorders axes: output axis i is input axis `axes[i]`. */

@@ -1,5 +1,6 @@
 import { checkScalar, type DType, isFloat, isHalf } from '../dtype.ts';
 import { ShapeError, TensorError } from '../errors.ts';
+import { noAttributes } from '../primitives.ts';
 import { broadcastShapes, type Shape, sameShape } from '../shape.ts';
 import { makeNode, Tensor, typeOf } from '../tensor.ts';
 
@@ -20,8 +21,8 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
     throw new ShapeError(`broadcastTo: ${typeOf(x)} does not broadcast to [${shape.join(', ')}]`);
   }
   const aligned = [...new Array<number>(shape.length - x.rank).fill(1), ...x.shape];
-  const expanded = sameShape(aligned, x.shape) ? x : makeNode('reshape', [x], {}, aligned, x.dtype);
-  return sameShape(aligned, shape) ? expanded : makeNode('broadcastTo', [expanded], {}, shape, x.dtype);
+  const expanded = sameShape(aligned, x.shape) ? x : makeNode('reshape', [x], noAttributes, aligned, x.dtype);
+  return sameShape(aligned, shape) ? expanded : makeNode('broadcastTo', [expanded], noAttributes, shape, x.dtype);
 }
 
 /** Operands as tensors of one dtype and one shape; throws where dtypes differ or shapes do not broadcast. */
@@ -72,7 +73,7 @@ export function checkBool(operator: string, x: Tensor): void {
 
 /** Converts to `dtype` as `roundTo` says: floats to integers truncate and saturate, NaN becomes 0. */
 export const cast = (x: Tensor, dtype: DType): Tensor =>
-  x.dtype === dtype ? x : makeNode('cast', [x], {}, x.shape, dtype);
+  x.dtype === dtype ? x : makeNode('cast', [x], noAttributes, x.shape, dtype);
 
 /**
  * Runs a composed operator in f32 where its inputs are halves, so that it rounds once, at the end, and sums of halves
