@@ -4,7 +4,8 @@
  *   npx tsx examples/emoji/judges.ts
  *
  * one that tells the two art styles and pictures of neither apart, from the emoji of all categories but flags, and one that tells the
- * example's captions apart. Pictures of held-out captions are used for the accuracy of the first alone.
+ * example's captions apart. The first learns nothing from pictures of held-out captions, which tell its accuracy; the second knows them all,
+ * since samples are compared with real pictures of their captions.
  */
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
