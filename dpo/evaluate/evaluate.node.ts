@@ -49,6 +49,9 @@ export interface EvaluateHooks {
   readonly signal?: AbortSignal;
 }
 
+/** Points of the frontier whose averages consist of fewer samples than this are not told. */
+const fewestEffective = 10;
+
 /** Of the captions that were trained on: as many as the judge of kinds has pictures of. */
 const distinct = (captions: readonly string[]): string[] => [...new Set(captions)];
 
@@ -147,8 +150,8 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
   const frontier = {
     points: rewardKlFrontier(
       before,
-      [8, 4, 2, 1, 0.5, 0.25, 0.125].map((times) => times * deviation),
-    ),
+      Array.from({ length: 16 }, (_, i) => 2 ** (3 - i) * deviation),
+    ).filter(({ effectiveSamples }) => effectiveSamples >= fewestEffective),
     base: { reward: mean(before), kl: 0 },
     tuned: placed,
     /** The most divergence that these samples can show; a run beyond it has no place. */

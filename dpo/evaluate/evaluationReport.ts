@@ -111,11 +111,15 @@ function trainingCurves(rows: readonly MetricRecord[]): Curve[] {
     }),
     curveOf(rows, {
       title: 'Implicit accuracy',
-      note: 'Share of the pairs of a step that are ranked as labelled.',
-      keys: { accuracy: 'training pairs' },
+      note: 'Share of pairs that are ranked as labelled.',
+      keys: { accuracy: 'training pairs', 'validation.accuracy': 'held-out pairs' },
       reference: { label: 'chance', value: 0.5 },
     }),
-    curveOf(rows, { title: 'Margin', note: 'u, the implicit reward margin.', keys: { margin: 'margin' } }),
+    curveOf(rows, {
+      title: 'Margin',
+      note: 'u, the implicit reward margin.',
+      keys: { margin: 'training pairs', 'validation.margin': 'held-out pairs' },
+    }),
     curveOf(rows, {
       title: 'Errors against the reference',
       note: 'Above 0, pictures are predicted worse than by the base.',
@@ -130,7 +134,7 @@ function trainingCurves(rows: readonly MetricRecord[]): Curve[] {
 /** Reward against divergence: what is possible, and what was reached. */
 function frontierCurve({ frontier: found, rewardName }: EvaluationFigures): Curve {
   const { points, base, tuned, place } = found;
-  const frontier = [{ kl: base.kl, reward: base.reward }, ...points].toSorted((a, b) => a.kl - b.kl);
+  const frontier = points.filter(({ kl }) => kl > 0).toSorted((a, b) => a.kl - b.kl);
   const at = [...frontier.map(({ kl }) => kl), tuned.kl].toSorted((a, b) => a - b);
   const valueAt = (kl: number): number | null => frontier.find((point) => point.kl === kl)?.reward ?? null;
   return {
@@ -139,13 +143,15 @@ function frontierCurve({ frontier: found, rewardName }: EvaluationFigures): Curv
       `The most reward (${rewardName}) that a model could reach for its divergence from the base, estimated from samples of ` +
       'the base, and the tuned pipeline. Samples are drawn with guidance, the divergence is that of the models without it. ' +
       (place === null
-        ? `These samples show no divergence above ${found.largestDivergence.toFixed(1)} nats, where the frontier ends; the tuned pipeline lies beyond.`
+        ? `These samples can show no divergence above ${found.largestDivergence.toFixed(1)} nats; the tuned pipeline lies beyond.`
         : `At its divergence the tuned pipeline has gained ${percent(place.efficiency)} of what is possible.`),
     axis: 'KL in nats',
+    axisIsLogarithmic: true,
     at,
     series: [
       { label: 'frontier', values: at.map(valueAt) },
       { label: 'tuned', values: at.map((kl) => (kl === tuned.kl ? tuned.reward : null)) },
     ],
+    reference: { label: 'base', value: base.reward },
   };
 }

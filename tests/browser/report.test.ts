@@ -17,6 +17,10 @@ interface Seen {
   readonly errors: readonly string[];
   /** For each curve, how many pixels of its canvas are drawn on. */
   readonly inked: readonly number[];
+  /** For each curve, how many pixels have the colour of its last line. */
+  readonly dots: readonly number[];
+  /** For each curve, the colours of its legend. */
+  readonly markers: readonly (readonly string[])[];
   /** The widths of the pictures, 0 where one is broken. */
   readonly pictures: readonly number[];
   /** How far the page is wider than its window, in pixels. */
@@ -34,9 +38,22 @@ const look = () => {
           const { data } = canvas.getContext('2d')?.getImageData(0, 0, canvas.width, canvas.height) ?? { data: [] };
           return data.filter((value, i) => i % 4 === 3 && value > 0).length;
         });
+        const markers = [...document.querySelectorAll('.u-legend')].map((legend) =>
+          [...legend.querySelectorAll<HTMLElement>('.u-series .u-marker')]
+            .filter(({ offsetWidth, offsetHeight }) => offsetWidth > 0 && offsetHeight > 0)
+            .map((marker) => getComputedStyle(marker).backgroundColor),
+        );
+        const dots = [...document.querySelectorAll('canvas')].map((canvas, i) => {
+          const [red, green, blue] = (markers[i]?.at(-1)?.match(/\d+/g) ?? []).map(Number);
+          const { data } = canvas.getContext('2d')?.getImageData(0, 0, canvas.width, canvas.height) ?? { data: [] };
+          return data.filter(
+            (_, j) =>
+              j % 4 === 0 && data[j] === red && data[j + 1] === green && data[j + 2] === blue && data[j + 3] === 255,
+          ).length;
+        });
         const pictures = [...document.images].map(({ naturalWidth }) => naturalWidth);
         const overflow = document.documentElement.scrollWidth - innerWidth;
-        const seen = { title: document.title, errors, inked, pictures, overflow };
+        const seen = { title: document.title, errors, inked, dots, markers, pictures, overflow };
         void fetch('/', { method: 'POST', body: JSON.stringify(seen) });
       }),
     ),
@@ -56,6 +73,16 @@ const report: Report = {
       series: [{ label: 'margin', values: Array.from({ length: 200 }, (_, i) => Math.sin(i / 9)) }],
       reference: { label: 'none', value: 0 },
     },
+    {
+      title: 'One place',
+      axis: 'where',
+      axisIsLogarithmic: true,
+      at: [0.01, 1, 100],
+      series: [
+        { label: 'nothing', values: [null, null, null] },
+        { label: 'alone', values: [null, 0.5, null] },
+      ],
+    },
   ],
   grids: [{ title: 'Samples', columns: ['before', 'after'], rows: [{ caption: 'cat', pictures: [picture, picture] }] }],
   definitions: { Margin: 'β times a difference.' },
@@ -74,6 +101,13 @@ describe.skipIf(typeof chromium === 'string')('the report in a browser', () => {
       expect(seen.errors).toEqual([]);
       expect(seen.inked.length).toBe(report.curves.length);
       for (const pixels of seen.inked) expect(pixels).toBeGreaterThan(500);
+      // A value that stands alone is a dot: its colour is on the canvas.
+      expect(seen.dots.at(-1)).toBeGreaterThan(10);
+      for (const colours of seen.markers) {
+        expect(new Set(colours).size).toBe(colours.length);
+        expect(colours).not.toContain('rgba(0, 0, 0, 0)');
+      }
+      expect(seen.markers.map(({ length }) => length)).toEqual([1, 2, 2]);
       expect(seen.pictures).toEqual([2, 2]);
       expect(seen.overflow).toBeLessThanOrEqual(0);
     } finally {

@@ -25,6 +25,8 @@ const short = (value) => {
   const text = size !== 0 && (size < 1e-3 || size >= 1e5) ? value.toExponential(1) : String(Number(value.toPrecision(3)));
   return text.replace('e+', 'e').replaceAll('-', '−');
 };
+// Of the ticks of a logarithmic scale most have no label.
+const labels = (_, ticks) => ticks.map((tick) => (tick === null ? '' : short(tick)));
 let plots = [];
 function draw() {
   plots.forEach((plot) => plot.destroy());
@@ -36,22 +38,24 @@ function draw() {
       return [];
     }
     const axis = { stroke: ink, font, grid: { stroke: line, width: 1 }, ticks: { show: false }, gap: 6 };
-    const lines = curve.lines.map(({ label, colour: number, faint, dash }) => ({
+    const lines = curve.lines.map(({ label, colour: number, faint, dash, values }) => ({
       label,
       stroke: colour('series' + number) + (faint ? '40' : ''),
       width: faint || dash ? 1 : 1.75,
       dash: dash ? [4, 4] : undefined,
-      points: { show: curve.at.length < 3 },
+      // Values that stand alone are no line.
+      points: { size: 6, fill: colour('series' + number), show: !dash && values.filter((value) => value !== null).length < Math.max(3, curve.at.length / 2) },
       spanGaps: true,
       value: (_, value) => short(value),
     }));
     const options = {
       width: place.clientWidth,
       height: 200,
-      scales: { x: { time: false }, y: { distr: curve.logarithmic ? 3 : 1 } },
+      scales: { x: { time: false, distr: curve.axisIsLogarithmic ? 3 : 1 }, y: { distr: curve.logarithmic ? 3 : 1 } },
+      legend: { markers: { width: 0, fill: (_, i) => lines[i - 1]?.stroke } },
       axes: [
-        { ...axis, grid: { show: false }, size: 28, values: (_, ticks) => ticks.map(short) },
-        { ...axis, size: 56, values: (_, ticks) => ticks.map(short) },
+        { ...axis, grid: { show: false }, size: 28, values: labels },
+        { ...axis, size: 56, values: labels },
       ],
       cursor: { points: { size: 6 }, drag: { x: true, y: false } },
       series: [{ label: curve.axis, value: (_, value) => short(value) }, ...lines],

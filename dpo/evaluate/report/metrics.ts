@@ -52,30 +52,30 @@ export interface Curve {
   readonly reference?: { readonly label: string; readonly value: number };
   /** Drawn on a logarithmic scale. */
   readonly logarithmic?: boolean;
+  /** The axis is logarithmic; what is at 0 or below is left out. */
+  readonly axisIsLogarithmic?: boolean;
 }
 
 export interface CurveOptions extends Omit<Curve, 'at' | 'series'> {
-  /** Names in the records, and how they are labelled. */
+  /** Names in the records, dots leading into records within, and how they are labelled. */
   readonly keys: Readonly<Record<string, string>>;
 }
 
-/** A diagram of some numbers of records over one of them, `step` unless `axis` names another. Records without are left out. */
+/** A diagram of some numbers of records over one of them, `step` unless `axis` names another. Records and numbers without are left out. */
 export function curveOf(records: readonly MetricRecord[], { keys, ...curve }: CurveOptions): Curve {
   const axis = curve.axis ?? 'step';
   const number = (record: MetricRecord, name: string): number | null => {
-    const value = record[name];
+    const value = name.split('.').reduce<unknown>((found, part) => (isRecord(found) ? found[part] : undefined), record);
     return typeof value === 'number' && Number.isFinite(value) ? value : null;
   };
   const names = Object.keys(keys);
   const used = records
     .filter((record) => number(record, axis) !== null && names.some((name) => number(record, name) !== null))
     .toSorted((a, b) => Number(a[axis]) - Number(b[axis]));
-  return {
-    ...curve,
-    axis,
-    at: used.map((record) => Number(record[axis])),
-    series: names.map((name) => ({ label: keys[name] as string, values: used.map((record) => number(record, name)) })),
-  };
+  const series = names
+    .filter((name) => used.length === 0 || used.some((record) => number(record, name) !== null))
+    .map((name) => ({ label: keys[name] as string, values: used.map((record) => number(record, name)) }));
+  return { ...curve, axis, at: used.map((record) => Number(record[axis])), series };
 }
 
 /** Means over a window of `width` neighbours to both sides, without those that are missing. */

@@ -47,14 +47,15 @@ ${sections.filter((section) => section !== false)}
   return page.text;
 }
 
-/** Above so many points lines are smoothed. */
+/** Above so many values a line is smoothed. */
 const mostPoints = 80;
 
 /** A curve as the script draws it. */
-function linesOf({ axis = 'step', at, series, reference, logarithmic = false }: Curve) {
+function linesOf(curve: Curve) {
+  const { axis = 'step', at, series, reference, logarithmic = false, axisIsLogarithmic = false } = curve;
   const lines = series.flatMap(({ label, values }, i) => {
-    const line = { label, colour: series.length === 1 ? 1 : i % 4, values };
-    if (at.length <= mostPoints) return [line];
+    const line = { label, colour: 1 + (i % 3), values };
+    if (values.filter((value) => value !== null).length <= mostPoints) return [line];
     return [
       { ...line, faint: true },
       { ...line, values: smoothed(values, Math.ceil(at.length / 50)) },
@@ -63,5 +64,5 @@ function linesOf({ axis = 'step', at, series, reference, logarithmic = false }: 
   const across = reference && [
     { label: reference.label, colour: 0, dash: true, values: at.map(() => reference.value) },
   ];
-  return { axis, at, logarithmic, lines: [...lines, ...(across ?? [])] };
+  return { axis, at, logarithmic, axisIsLogarithmic, lines: [...lines, ...(across ?? [])] };
 }

@@ -50,7 +50,8 @@ figure { margin: 0; }
 .u-legend { text-align: left; font-size: .8125rem; color: var(--faint); font-variant-numeric: tabular-nums; }
 .u-legend th { font-weight: 500; }
 .u-legend tbody th, .u-legend td { padding: 2px 4px; border: 0; min-width: 0; }
-.u-legend .u-marker { width: .8em; height: .8em; border-radius: 50%; border: 0 !important; }
+.u-legend .u-marker { width: .8em; height: .8em; border-radius: 50%; }
+.u-legend .u-series:first-child .u-marker { display: none; }
 .samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(calc(var(--columns) * 5.25rem), 1fr)); gap: 1.4rem 1.25rem; }
 .sample { min-width: 0; }
 .heads, .pictures { display: grid; grid-template-columns: repeat(var(--columns), 1fr); gap: .4rem; }

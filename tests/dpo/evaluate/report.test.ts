@@ -139,6 +139,23 @@ describe('metrics', () => {
     });
   });
 
+  test('are of numbers within records too, without those that are nowhere', () => {
+    const records = [
+      { step: 1, accuracy: 0.5 },
+      { step: 2, accuracy: 0.6, validation: { accuracy: 0.7 } },
+    ];
+    const keys = {
+      accuracy: 'training',
+      'validation.accuracy': 'held out',
+      'validation.margin': 'margin',
+      'a.b': 'no',
+    };
+    expect(curveOf(records, { title: 'Accuracy', keys }).series).toEqual([
+      { label: 'training', values: [0.5, 0.6] },
+      { label: 'held out', values: [null, 0.7] },
+    ]);
+  });
+
   test('are smoothed over neighbours that are there', () => {
     expect(smoothed([1, null, 3, 5], 1)).toEqual([1, 2, 4, 4]);
     expect(smoothed([null, null], 3)).toEqual([null, null]);
