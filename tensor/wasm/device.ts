@@ -7,7 +7,7 @@ import { TensorError } from '../errors.ts';
 import type { DevicePlanReport } from '../explain.ts';
 import type { Attributes } from '../primitives.ts';
 import { formatShape } from '../shape.ts';
-import { sourceOf, type Tensor } from '../tensor.ts';
+import { describe, sourceOf, type Tensor } from '../tensor.ts';
 import { contractionModule } from './contractions/module.ts';
 import { Heap, mostPages } from './heap.ts';
 import { laneDType } from './lanes.ts';
@@ -118,7 +118,7 @@ export class WasmDevice implements Device {
   }
 
   upload(dtype: DType, storage: StorageArray): DeviceBuffer {
-    const buffer = this.#hold(dtype, storage.byteLength);
+    const buffer = this.#hold(dtype, storage.byteLength, () => `${storage.length} numbers of ${dtype} from the host`);
     this.#bytes(buffer).set(new Uint8Array(storage.buffer, storage.byteOffset, storage.byteLength));
     return buffer;
   }
@@ -153,10 +153,14 @@ export class WasmDevice implements Device {
     const { id, plan } = await this.#planFor(program);
     const leaves = program.leaves.map((tensor) => own(placedBuffer(tensor)));
     const scratchBytes = aligned(plan.threadScratchBytes);
-    const pieces = [plan.table.bytes, plan.arenaBytes, scratchBytes * this.#threads.count];
+    const pieces = [
+      { bytes: plan.table.bytes, what: () => 'the table of a run' },
+      { bytes: plan.arenaBytes, what: () => intermediates(plan) },
+      { bytes: scratchBytes * this.#threads.count, what: () => `what ${this.#threads.count} threads work in` },
+    ];
     const { results, made, taken, addresses } = this.#place(plan, outputs, leaves, donated, pieces);
     const [table, arena, scratch] = addresses as [number, number, number];
-    const working = pieces.reduce((sum, bytes) => sum + bytes, 0);
+    const working = pieces.reduce((sum, { bytes }) => sum + bytes, 0);
     this.#count(working, 0);
     try {
       this.#fillTable(program, plan, { table, arena, leaves, results });
@@ -175,7 +179,7 @@ export class WasmDevice implements Device {
       throw error;
     } finally {
       addresses.forEach((address, i) => {
-        this.#heap.free(address, pieces[i] as number);
+        this.#heap.free(address, pieces[i]?.bytes as number);
       });
       this.#count(-working, 0);
     }
@@ -190,15 +194,17 @@ export class WasmDevice implements Device {
     outputs: readonly Tensor[],
     leaves: readonly WasmBuffer[],
     donated: ReadonlySet<DeviceBuffer>,
-    pieces: readonly number[],
+    pieces: readonly { readonly bytes: number; readonly what: () => string }[],
   ): Places {
     const leaf = (slot: number): WasmBuffer => leaves[slot] as WasmBuffer;
     const slots = plan.reuse.assign((slot) => donated.has(leaf(slot)));
     const [made, taken]: [WasmBuffer[], WasmBuffer[]] = [[], []];
     const addresses: number[] = [];
-    const place = (dtype: DType, bytes: number, slot: number | undefined): WasmBuffer => {
+    const place = (tensor: Tensor, slot: number | undefined): WasmBuffer => {
+      const { dtype } = tensor;
+      const bytes = tensor.size * byteSize[dtype];
       if (slot === undefined) {
-        const buffer = this.#hold(dtype, bytes);
+        const buffer = this.#hold(dtype, bytes, () => describe(tensor));
         made.push(buffer);
         return buffer;
       }
@@ -206,13 +212,13 @@ export class WasmDevice implements Device {
       return new WasmBuffer(dtype, leaf(slot).address, bytes);
     };
     try {
-      const results = outputs.map(({ dtype, size }, i) => place(dtype, size * byteSize[dtype], slots[i]));
-      for (const bytes of pieces) addresses.push(this.#heap.allocate(bytes));
+      const results = outputs.map((tensor, i) => place(tensor, slots[i]));
+      for (const { bytes, what } of pieces) addresses.push(this.#heap.allocate(bytes, what));
       return { results, made, taken, addresses };
     } catch (error) {
       for (const buffer of made) this.free(buffer);
       addresses.forEach((address, i) => {
-        this.#heap.free(address, pieces[i] as number);
+        this.#heap.free(address, pieces[i]?.bytes as number);
       });
       throw error;
     }
@@ -307,8 +313,8 @@ export class WasmDevice implements Device {
     return new Uint8Array(this.#heap.memory.buffer, address, byteLength);
   }
 
-  #hold(dtype: DType, byteLength: number): WasmBuffer {
-    const buffer = new WasmBuffer(dtype, this.#heap.allocate(byteLength), byteLength);
+  #hold(dtype: DType, byteLength: number, what: () => string): WasmBuffer {
+    const buffer = new WasmBuffer(dtype, this.#heap.allocate(byteLength, what), byteLength);
     this.#count(byteLength, 1);
     return buffer;
   }
@@ -320,6 +326,13 @@ export class WasmDevice implements Device {
     use.peakBytes = Math.max(use.peakBytes, use.bytes);
     use.peakBuffers = Math.max(use.peakBuffers, use.buffers);
   }
+}
+
+/** What a plan keeps between its kernels, in words: how many there are, and the one that moves most. */
+function intermediates({ tasks }: Plan): string {
+  const [most] = tasks.map(({ report }) => report).toSorted((a, b) => b.bytes - a.bytes);
+  const example = most && ` (the one that moves most, ${most.description}, writes ${most.writes.join(' and ')})`;
+  return `what ${tasks.length} kernels keep between them${example ?? ''}`;
 }
 
 function own(buffer: DeviceBuffer): WasmBuffer {

@@ -24,12 +24,12 @@ export class Heap {
     this.#gaps.push({ start: 64, bytes: this.#end - 64 });
   }
 
-  /** The address of a new piece, the smallest gap that fits. */
-  allocate(bytes: number): number {
+  /** The address of a new piece, the smallest gap that fits; `what` it is for is told where there is none. */
+  allocate(bytes: number, what: () => string): number {
     const size = Math.max(aligned(bytes), 64);
     let best: Gap | undefined;
     for (const gap of this.#gaps) if (gap.bytes >= size && (best === undefined || gap.bytes < best.bytes)) best = gap;
-    best ??= this.#grow(size);
+    best ??= this.#grow(size, what);
     const { start } = best;
     best.start += size;
     best.bytes -= size;
@@ -56,17 +56,17 @@ export class Heap {
     }
   }
 
-  #grow(size: number): Gap {
+  #grow(size: number, what: () => string): Gap {
     const last = this.#gaps.at(-1);
     const open = last !== undefined && last.start + last.bytes === this.#end ? last : undefined;
     const missing = size - (open?.bytes ?? 0);
     const now = this.#end / pageBytes;
     const pages = Math.min(Math.max(Math.ceil(missing / pageBytes), now >> 2), mostPages - now);
-    if (pages * pageBytes < missing) throw this.#full(size);
+    if (pages * pageBytes < missing) throw this.#full(size, what);
     try {
       this.memory.grow(pages);
     } catch {
-      throw this.#full(size);
+      throw this.#full(size, what);
     }
     const start = this.#end;
     this.#end += pages * pageBytes;
@@ -79,13 +79,13 @@ export class Heap {
     return gap;
   }
 
-  #full(size: number): TensorError {
+  #full(size: number, what: () => string): TensorError {
     const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
     const free = this.#gaps.reduce((total, gap) => total + gap.bytes, 0);
     const largest = Math.max(0, ...this.#gaps.map(({ bytes }) => bytes));
     const left = (mostPages - this.#end / pageBytes) * pageBytes;
     return new TensorError(
-      `wasm: no room for ${mib(size)}: of the 4096 MiB that WebAssembly can address, ${mib(this.#end - free)} are in use, and ` +
+      `wasm: no room for ${mib(size)}, ${what()}: of the 4096 MiB that WebAssembly can address, ${mib(this.#end - free)} are in use, and ` +
         `the largest piece that would fit is ${mib(Math.max(largest, left))}; use smaller batches, checkpointing or half precision`,
     );
   }

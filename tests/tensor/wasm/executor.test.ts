@@ -133,7 +133,13 @@ describe('memory', () => {
   test('too much is refused with the numbers, and the device goes on', async () => {
     const device = await WasmDevice.open({ threads: 1 });
     const huge = t.ones([1 << 16, 1 << 15]);
-    await expect(t.realize(huge, { device })).rejects.toThrow(/wasm: no room for 8192 MiB.*4096 MiB/);
+    await expect(t.realize(huge, { device })).rejects.toThrow(
+      /wasm: no room for 8192 MiB, f32\[65536, 32768\] \(tensor #\d+, result of constant\): .*4096 MiB/,
+    );
+    const between = t.softmax(t.matmul(t.ones([1 << 16, 2]), t.ones([2, 1 << 15]))).sum();
+    await expect(t.realize(between, { device })).rejects.toThrow(
+      /no room for \d+ MiB, what \d+ kernels keep between them \(the one that moves most, .*, writes f32\[65536, 32768\].*\): of the/,
+    );
     expect(await t.read(await t.realize(t.ones([2]), { device }))).toEqual(Float32Array.of(1, 1));
   });
 
