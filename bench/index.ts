@@ -1,5 +1,6 @@
 /**
- * What each device reaches for each kernel, and its share of what bare code reaches on one thread beside it.
+ * What each device reaches for each kernel, and its share of what bare code reaches beside it: one thread of WebAssembly, or
+ * plain WGSL for WebGPU.
  *
  *   npm run bench                            a table of all items; the reference executor runs the small ones
  *   npm run bench -- --items 'conv|MLP'      only items whose names match
@@ -13,7 +14,7 @@ import { setDefaultDevice } from 'diffusion-dpo/tensor';
 import { Bench } from 'tinybench';
 import { openNamed } from './devices.ts';
 import { type Item, items } from './items.ts';
-import { type Limit, limits, rateOf } from './limits.ts';
+import { type Limit, limitsFor, rateOf } from './limits.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -42,17 +43,19 @@ interface Result {
   /** Of the median. */
   readonly rate: number;
   readonly unit: string;
-  /** The best call's part of what the limit allows on one thread, and the limit: the best so far. */
+  /** The best call's part of what the limit allows, and the limit: the best so far. */
   readonly share?: number;
   readonly limit?: { readonly name: string; readonly perSecond: number };
 }
 
 const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] as number;
 
+type Limits = Awaited<ReturnType<typeof limitsFor>>;
+
 /** A shared machine is slow for seconds at a time: so the limits are measured all along, and the best of each counts. */
 const fastest = new Map<Limit, number>();
-function fastestOf(limit: Limit): number {
-  const rate = Math.max(fastest.get(limit) ?? 0, rateOf(limit));
+async function fastestOf(limit: Limit): Promise<number> {
+  const rate = Math.max(fastest.get(limit) ?? 0, await rateOf(limit));
   fastest.set(limit, rate);
   return rate;
 }
@@ -60,7 +63,7 @@ function fastestOf(limit: Limit): number {
 /** Parts that an item's time is cut into, with its limit measured between them. */
 const rounds = 5;
 
-async function measure({ name, work, unit, limit, prepare }: Item, device: string): Promise<Result> {
+async function measure({ name, work, unit, limit, prepare }: Item, device: string, limits: Limits): Promise<Result> {
   const run = await prepare();
   for (let i = 0; i < 3; i++) await run();
   const bare = limit && limits[limit.kind];
@@ -77,14 +80,14 @@ async function measure({ name, work, unit, limit, prepare }: Item, device: strin
     const result = bench.getTask(name)?.result;
     if (result?.state !== 'completed') throw new Error(`the item '${name}' did not complete`);
     samples.push(...(result.latency.samples ?? []));
-    if (bare) fastestOf(bare);
+    if (bare) await fastestOf(bare);
   }
   const best = samples.reduce((a, b) => Math.min(a, b));
   const middle = median(samples);
   const rate = work / (middle / 1000) / prefix[unit];
   const measured = { item: name, device, best, median: middle, calls: samples.length, rate, unit };
   if (bare === undefined || limit === undefined) return measured;
-  const perSecond = fastestOf(bare);
+  const perSecond = await fastestOf(bare);
   return { ...measured, share: limit.work / (best / 1000) / perSecond, limit: { name: bare.name, perSecond } };
 }
 
@@ -97,17 +100,17 @@ function print({ item, best, median, rate, unit, share, limit }: Result): void {
   console.log(`  ${item.padEnd(47)} ${time.padStart(26)} ${rate.toPrecision(3).padStart(9)} ${unit.padEnd(9)} ${part}`);
 }
 
-for (let i = 0; i < 20; i++) for (const limit of Object.values(limits)) fastestOf(limit);
-
 const wanted = new RegExp(options.items);
 const results: Result[] = [];
 for (const name of options.devices.split(',')) {
   const device = await openNamed(name);
   setDefaultDevice(device);
+  const limits = await limitsFor(device);
+  for (let i = 0; i < 20; i++) for (const limit of Object.values(limits)) await fastestOf(limit);
   if (!options.json) console.log(`\n${device.description}`);
   for (const item of items) {
     if (!wanted.test(item.name) || (device.name === 'reference' && item.small !== true)) continue;
-    const result = await measure(item, name);
+    const result = await measure(item, name, limits);
     results.push(result);
     if (!options.json) print(result);
   }

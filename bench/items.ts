@@ -18,8 +18,16 @@ import {
   zeros,
 } from 'diffusion-dpo/tensor';
 import { finish } from './devices.ts';
-import type { limits } from './limits.ts';
-import { blockFlop, type MlpSizes, mlpFlop, mlpTraining, residualBlock } from './training.ts';
+import type { LimitKind } from './limits.ts';
+import {
+  type BlockSizes,
+  blockFlop,
+  blockGradients,
+  blockTraining,
+  type MlpSizes,
+  mlpFlop,
+  mlpTraining,
+} from './training.ts';
 
 export interface Item {
   readonly name: string;
@@ -27,7 +35,7 @@ export interface Item {
   readonly work: number;
   readonly unit: 'GFLOP/s' | 'GB/s' | 'M nodes/s' | 'steps/s' | 'runs/s';
   /** What bounds the item where nothing is lost, and how much of that it does in a call, if not `work`. */
-  readonly limit?: { readonly kind: keyof typeof limits; readonly work: number };
+  readonly limit?: { readonly kind: LimitKind; readonly work: number };
   /** Small enough for the reference executor. */
   readonly small?: boolean;
   /** Makes the inputs on the default device; what it gives is timed. */
@@ -87,15 +95,19 @@ const product = (m: number, k: number, n: number, more: More = {}): Item =>
   );
 
 /** A 3 × 3 convolution with its two gradients. */
-function convolution(channels: number, height: number, width: number, more: More = {}): Item[] {
-  const name = `conv ${channels}→${channels} @${height}×${width}`;
+function convolution(
+  [from, to]: readonly [number, number],
+  [images, height, width]: readonly [number, number, number],
+  more: More = {},
+): Item[] {
+  const name = `conv ${from}→${to} @${images === 1 ? '' : `${images}×`}${height}×${width}`;
   const shapes = [
-    [1, channels, height, width],
-    [channels, channels, 3, 3],
-    [1, channels, height, width],
+    [images, from, height, width],
+    [to, from, 3, 3],
+    [images, to, height, width],
   ];
   const f = (x: Tensor, w: Tensor): Tensor => conv2d(x, w, { padding: 1 });
-  const flop = 2 * 9 * channels * channels * height * width;
+  const flop = 2 * 9 * from * to * images * height * width;
   const gradient = (which: 0 | 1) =>
     prepared(shapes, (x, w, g) => vjp(f, x as Tensor, w as Tensor).pullback(g as Tensor)[which]);
   return [
@@ -169,14 +181,21 @@ const mlp = (sizes: MlpSizes, optimizer: 'sgd' | 'adam', more: More = {}): Item 
   ...more,
 });
 
-function block(images: number, channels: number, size: number, groups: number, more: More = {}): Item {
-  const sizes = { images, channels, size, groups };
-  return arithmetic(
-    `ResNet block ${images}×${channels}×${size}×${size}, forward and backward`,
-    blockFlop(sizes),
-    async () => running(await residualBlock(sizes)),
-    more,
-  );
+function block(sizes: BlockSizes, more: More = {}): Item[] {
+  const { images, channels, height, width } = sizes;
+  const name = `ResNet block ${images}×${channels}×${height}×${width}`;
+  const work = blockFlop(sizes);
+  return [
+    arithmetic(`${name}, forward and backward`, work, async () => running(await blockGradients(sizes)), more),
+    {
+      name: `${name}, SGD`,
+      work: 1,
+      unit: 'steps/s',
+      limit: { kind: 'block', work },
+      prepare: () => blockTraining(sizes),
+      ...more,
+    },
+  ];
 }
 
 /** Only builds a graph; its work is the tensors that it makes. */
@@ -226,15 +245,17 @@ export const items: readonly Item[] = [
       (a, b) => matmul(a as Tensor, b as Tensor),
     ),
   ),
-  ...convolution(8, 16, 16, small),
-  ...convolution(64, 32, 32),
-  ...convolution(320, 32, 32),
-  ...convolution(128, 64, 64),
-  ...convolution(64, 33, 31),
+  ...convolution([8, 8], [1, 16, 16], small),
+  ...convolution([64, 64], [1, 32, 32]),
+  ...convolution([320, 320], [1, 32, 32]),
+  ...convolution([128, 128], [1, 64, 64]),
+  ...convolution([64, 64], [1, 33, 31]),
+  ...convolution([3, 64], [4, 32, 32]),
   ...attention(2, 64, 16, small),
   ...attention(8, 1024, 40),
-  ...attention(8, 1000, 40),
+  ...attention(8, 1021, 37),
   mapping('GroupNorm and SiLU 1×320×32×32', [1, 320, 32, 32], (x) => norm(x, 32)),
+  mapping('GroupNorm and SiLU 1×320×33×31', [1, 320, 33, 31], (x) => norm(x, 32)),
   mapping('softmax 64×64', [64, 64], softmax, small),
   mapping('softmax 4096×1024', [4096, 1024], softmax),
   mapping('softmax 4096×1001', [4096, 1001], softmax),
@@ -242,11 +263,16 @@ export const items: readonly Item[] = [
   mapping('layerNorm 4096×1001', [4096, 1001], (x) => layerNorm(x)),
   mapping('chain of 10, 4 k', [1 << 12], chain, small),
   mapping('chain of 10, 4 M', [1 << 22], chain),
+  mapping('chain of 10, 4,190,209', [2047 ** 2], chain),
   sum('sum of 4 k', 1 << 12, small),
   sum('sum of 16 M', 1 << 24),
+  sum('sum of 16,769,025', 4095 ** 2),
   mlp([32, 16, 16, 4], 'sgd', small),
   mlp([256, 784, 512, 10], 'sgd'),
   mlp([256, 784, 512, 10], 'adam'),
-  block(1, 8, 8, 4, small),
-  block(4, 64, 16, 32),
+  mlp([253, 781, 509, 11], 'sgd'),
+  mlp([253, 781, 509, 11], 'adam'),
+  ...block({ images: 1, channels: 8, height: 8, width: 8, groups: 4 }, small),
+  ...block({ images: 1, channels: 64, height: 32, width: 32, groups: 32 }),
+  ...block({ images: 1, channels: 64, height: 33, width: 31, groups: 32 }),
 ];

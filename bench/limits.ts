@@ -1,11 +1,13 @@
+import type { Device } from 'diffusion-dpo/tensor';
 import { contractionModule } from '../tensor/wasm/contractions/module.ts';
 import { countUp } from '../tensor/wasm/control.ts';
 import { f32, f32x4, type Local, local, memoryCopy, returnValue, v128 } from '../tensor/wasm/instructions.ts';
 import { ModuleBuilder } from '../tensor/wasm/module.ts';
 import { hasRelaxedSimd } from '../tensor/wasm/relaxed.ts';
+import { gpuLimits } from './gpuLimits.ts';
 
 /**
- * What code without a framework around it reaches on one thread here: the register block of the matrix products over
+ * What code without a framework around it reaches, on one thread of WebAssembly here: the register block of the matrix products over
  * packed panels that stay in the cache, and plain passes over memory. All are measured anew beside every item, because a
  * shared machine is not equally fast at all times.
  */
@@ -13,8 +15,10 @@ export interface Limit {
   readonly name: string;
   /** FLOP or bytes of one call. */
   readonly work: number;
-  readonly run: () => void;
+  readonly run: () => unknown;
 }
+
+export type LimitKind = 'block' | 'copy' | 'sum';
 
 const pages = 1200;
 const memory = new WebAssembly.Memory({ initial: pages });
@@ -75,17 +79,21 @@ function passes(): { readonly copy: Limit; readonly sum: Limit } {
   };
 }
 
-export const limits = { block: registerBlock(), ...passes() } as const;
-
-// Once before anything is measured, so that the engine has compiled them well.
-for (const limit of Object.values(limits)) rateOf(limit, 50);
+/** The limits for a device: those of WebGPU are measured there, those of all others on one thread of WebAssembly. */
+export async function limitsFor(device: Device): Promise<Readonly<Record<LimitKind, Limit>>> {
+  if (device.name === 'webgpu') return gpuLimits();
+  const limits = { block: registerBlock(), ...passes() };
+  // Once before anything is measured, so that the engine has compiled them well.
+  for (const limit of Object.values(limits)) await rateOf(limit, 50);
+  return limits;
+}
 
 /** The best rate of a few calls, per second. */
-export function rateOf({ work, run }: Limit, calls = 10): number {
+export async function rateOf({ work, run }: Limit, calls = 10): Promise<number> {
   let best = Number.POSITIVE_INFINITY;
   for (let i = 0; i < calls; i++) {
     const from = performance.now();
-    run();
+    await run();
     best = Math.min(best, performance.now() - from);
   }
   return (1000 * work) / best;

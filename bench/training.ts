@@ -76,32 +76,53 @@ export async function mlpTraining(sizes: MlpSizes, optimizer: 'sgd' | 'adam'): P
 export interface BlockSizes {
   readonly images: number;
   readonly channels: number;
-  readonly size: number;
+  readonly height: number;
+  readonly width: number;
   readonly groups: number;
 }
 
 /** Floating-point operations of a block's convolutions, forward and backward. */
-export const blockFlop = ({ images, channels, size }: BlockSizes): number =>
-  3 * 2 * 2 * images * channels * channels * 9 * size * size;
+export const blockFlop = ({ images, channels, height, width }: BlockSizes): number =>
+  3 * 2 * 2 * images * channels * channels * 9 * height * width;
 
-/** x + conv(silu(norm(conv(silu(norm(x)))))): the loss mean(y²) and its gradients by everything; each call builds it anew. */
-export async function residualBlock({ images, channels, size, groups }: BlockSizes): Promise<() => unknown> {
+type Affine = Readonly<Record<'weight' | 'bias', Tensor>>;
+
+interface Block {
+  readonly w1: Tensor;
+  readonly w2: Tensor;
+  readonly norm1: Affine;
+  readonly norm2: Affine;
+}
+
+/** A block's parameters, its input, and the loss mean(y²) of y = x + conv(silu(norm(conv(silu(norm(x)))))). */
+async function residualBlock({ images, channels, height, width, groups }: BlockSizes) {
   const kernel = (index: number): Tensor => drawn(index, [channels, channels, 3, 3], (9 * channels) ** -0.5);
-  const norm = () => ({ weight: ones([channels]), bias: zeros([channels]) });
-  const params = await realize({
-    x: drawn(4, [images, channels, size, size]),
-    w1: kernel(5),
-    w2: kernel(6),
-    norm1: norm(),
-    norm2: norm(),
-  });
-  type Block = typeof params;
-  const half = (x: Tensor, weight: Tensor, affine: Block['norm1']): Tensor =>
+  const norm = (): Affine => ({ weight: ones([channels]), bias: zeros([channels]) });
+  const params: Block = { w1: kernel(5), w2: kernel(6), norm1: norm(), norm2: norm() };
+  const half = (x: Tensor, weight: Tensor, affine: Affine): Tensor =>
     conv2d(silu(groupNorm(x, groups, affine)), weight, { padding: 1 });
-  const loss = ({ x, w1, w2, norm1, norm2 }: Block): Tensor =>
+  const loss = ({ w1, w2, norm1, norm2 }: Block, x: Tensor): Tensor =>
     x
       .add(half(half(x, w1, norm1), w2, norm2))
       .square()
       .mean();
-  return () => valueAndGrad(loss)(params);
+  return { ...(await realize({ params, x: drawn(4, [images, channels, height, width]) })), loss };
+}
+
+/** The loss of a block and its gradients by everything; each call builds it anew. */
+export async function blockGradients(sizes: BlockSizes): Promise<() => unknown> {
+  const { params, x, loss } = await residualBlock(sizes);
+  return () => valueAndGrad(loss)(params, x);
+}
+
+/** Training steps of a block, by stochastic gradient descent; each call is one step. */
+export async function blockTraining(sizes: BlockSizes): Promise<() => Promise<void>> {
+  const { params, x, loss } = await residualBlock(sizes);
+  let state = params;
+  return async () => {
+    const [value, gradients] = valueAndGrad((own: Block) => loss(own, x))(state);
+    const moved = zipTrees((p, g) => p.sub(g.mul(1e-3)), state, gradients);
+    await finish({ value, moved }, { donate: state });
+    state = moved;
+  };
 }
