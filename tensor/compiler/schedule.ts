@@ -1,5 +1,5 @@
 import type { Attributes } from '../primitives.ts';
-import { sizeOf } from '../shape.ts';
+import { type Shape, sameShape, sizeOf } from '../shape.ts';
 import { chooseBuffers, isReduction, isStep, joinsMany } from './buffers.ts';
 import { chooseEpilogues, type Epilogue, noEpilogues } from './epilogues.ts';
 import { buildKernel, type Group, type Loops, loopsOf, lowerValue, type Space, spaceOf } from './group.ts';
@@ -214,6 +214,13 @@ function dependencies(program: Program, buffers: ReadonlySet<Value>): ReadonlySe
   return below;
 }
 
+/** Whether two reductions have inputs of one shape, and reduce the same axes. */
+function reducesAlike(a: Value, b: Value): boolean {
+  const axesOf = ({ attributes }: Value): readonly number[] => (attributes as Attributes['sum']).axes;
+  const shapeOf = ({ inputs }: Value): Shape => (inputs as readonly [Value])[0].shape;
+  return sameShape(shapeOf(a), shapeOf(b)) && sameShape(axesOf(a), axesOf(b));
+}
+
 /** Where a group's values are made if a value joins them, or `undefined` where it cannot. */
 function joinedWalk(
   group: OpenGroup,
@@ -228,9 +235,13 @@ function joinedWalk(
   const reducing = group.values.some(isReduction);
   const rows = product(group.shape.slice(0, group.split));
   const length = product(group.shape.slice(group.split));
-  if (space.reduces) {
+  if (space.reduces && !space.trailing) {
+    // What is added up down the same columns, as the gradients of a normalisation's scale and shift are, needs one walk.
+    const alike = group.values.every((other) => !isReduction(other) || reducesAlike(other, value));
+    if (!reducing || !alike || required.some((input) => group.values.includes(input))) return undefined;
+  } else if (space.reduces) {
     const [ownRows, ownLength] = [product(space.shape.slice(0, space.split)), product(space.shape.slice(space.split))];
-    if (!space.trailing || ownLength < shortestRow || (ownRows < fewRows && ownLength > longRow)) return undefined;
+    if (ownLength < shortestRow || (ownRows < fewRows && ownLength > longRow)) return undefined;
     if (reducing ? rows !== ownRows || length !== ownLength : rows * length !== ownRows * ownLength) return undefined;
     if (reducing && !group.values.every((other) => !isReduction(other) || spaceOf(other)?.trailing)) return undefined;
   } else {

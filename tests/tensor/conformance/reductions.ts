@@ -57,6 +57,25 @@ const magnitude = (values: readonly number[]): number => values.reduce((a, b) =>
 
 /** Reductions against naive loops over every choice of axes. */
 export function reductions(device: DeviceOf): void {
+  test('several of one array over the same axes at once are what each is alone', () =>
+    holds([shapeAndAxes, seeds], async ({ shape, axes }, seed) => {
+      // Whole numbers, whose sums are exact.
+      const x = upload(whole(shape, seed, -4, 9), 'f32');
+      if (product(shape) === 0) return;
+      const both = t.mul(x, x);
+      const alone = () => [
+        t.sum(x, axes),
+        t.sum(both, axes),
+        t.max(t.add(x, 1), axes),
+        t.sum(t.add(both, x), axes).mul(3),
+        t.sum(t.sub(x, t.max(x, axes, { keepDims: true })), axes),
+      ];
+      const together = (await t.realize(alone())) as t.Tensor[];
+      const expected = await Promise.all(alone().map((one) => t.read(one)));
+      expect(await Promise.all(together.map((one) => t.read(one)))).toEqual(expected);
+      t.dispose(together);
+    }));
+
   test('sum over any axes, rounded once or wrapping', () =>
     holds(
       [shapeAndAxes, seeds],

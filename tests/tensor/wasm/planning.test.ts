@@ -48,6 +48,22 @@ describe('planning', () => {
     expect(cached).toBeLessThan(400);
   });
 
+  test('reductions down the same columns share a kernel, also in the gradients of a scale and a shift', async () => {
+    const device = await WasmDevice.open({ threads: 1 });
+    const x = await t.realize(t.ones([40, 24, 3]), { device });
+    const kernels = async (tree: unknown) => (await t.explain(tree, { device })).kernels.length;
+    expect(await kernels([x.sum([0, 2]), x.square().sum([0, 2]), x.max([0, 2])])).toBe(1);
+    expect(await kernels([x.sum([0, 2]), x.sum(0)])).toBe(2);
+    // What depends on the first sums is another walk.
+    const mean = x.mean([0, 2], { keepDims: true });
+    expect(await kernels(x.sub(mean).square().sum([0, 2]))).toBe(2);
+    const affine = { scale: t.ones([1, 24, 1]), shift: t.ones([1, 24, 1]) };
+    const loss = ({ scale, shift }: typeof affine) => x.mul(scale).add(shift).square().sum();
+    // The cotangent, and both sums over it.
+    expect(await kernels(grad(loss)(affine))).toBe(2);
+    device.close();
+  });
+
   test('kernels that differ only in what they work on share their code', () => {
     const [few, many] = [4, 12].map((layers) => {
       const outputs = step(layers);
