@@ -84,17 +84,18 @@ export async function limitsFor(device: Device): Promise<Readonly<Record<LimitKi
   if (device.name === 'webgpu') return gpuLimits();
   const limits = { block: registerBlock(), ...passes() };
   // Once before anything is measured, so that the engine has compiled them well.
-  for (const limit of Object.values(limits)) await rateOf(limit, 50);
+  for (const limit of Object.values(limits)) await rateOf(limit, 150);
   return limits;
 }
 
-/** The best rate of a few calls, per second. */
-export async function rateOf({ work, run }: Limit, calls = 10): Promise<number> {
+/** The best rate of the calls that fit in so many milliseconds, one at least; per second. */
+export async function rateOf({ work, run }: Limit, milliseconds = 30): Promise<number> {
   let best = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < calls; i++) {
+  const start = performance.now();
+  do {
     const from = performance.now();
     await run();
     best = Math.min(best, performance.now() - from);
-  }
+  } while (performance.now() - start < milliseconds);
   return (1000 * work) / best;
 }

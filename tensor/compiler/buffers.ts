@@ -4,6 +4,7 @@ import { stridesOf } from '../shape.ts';
 import { lowering } from './lower.ts';
 import { at, variable } from './position.ts';
 import type { Program, Value } from './program.ts';
+import { unions } from './unions.ts';
 
 const views: ReadonlySet<string> = new Set([
   'reshape',
@@ -97,19 +98,20 @@ export function chooseBuffers(program: Program, mostLoads: number, widening = fa
   const buffers = new Set<Value>(program.outputs);
   const hasBuffer = (value: Value): boolean => buffers.has(value);
   const cost = new Float64Array(program.values.length);
-  const loads: ReadonlySet<Value>[] = [];
+  const loads: (readonly Value[])[] = [];
+  const union = unions(program.values);
 
   const costOf = (value: Value): number => (hasBuffer(value) ? 1 : (cost[value.id] as number));
   /** What values with these inputs load, themselves not being stored. */
-  const loadsOf = (inputs: readonly Value[]): ReadonlySet<Value> => {
-    const [first] = inputs;
-    if (inputs.length === 1 && first !== undefined && !hasBuffer(first)) return loads[first.id] ?? nothing;
-    const all = new Set<Value>();
-    for (const input of inputs) {
-      if (hasBuffer(input)) all.add(input);
-      else for (const other of loads[input.id] ?? nothing) all.add(other);
-    }
-    return all;
+  const loadsOf = (inputs: readonly Value[]): readonly Value[] => {
+    const first = inputs[0];
+    if (inputs.length === 1 && first !== undefined && !hasBuffer(first)) return loads[first.id] ?? [];
+    return union((add) => {
+      for (const input of inputs) {
+        if (hasBuffer(input)) add(input);
+        else loads[input.id]?.forEach(add);
+      }
+    });
   };
   /** Gives a buffer to what a view shows, or to the view itself where it joins several. */
   const store = (value: Value): void => {
@@ -135,8 +137,8 @@ export function chooseBuffers(program: Program, mostLoads: number, widening = fa
     }
     const needed = primitive === 'barrier' ? inputs.slice(0, 1) : inputs;
     let together = loadsOf(needed);
-    if (together.size > mostLoads && !joinsMany(value)) {
-      for (const input of needed) if (loadsOf([input]).size > 1) store(input);
+    if (together.length > mostLoads && !joinsMany(value)) {
+      for (const input of needed) if (loadsOf([input]).length > 1) store(input);
       together = loadsOf(needed);
     }
     loads[value.id] = together;
@@ -167,8 +169,6 @@ export function unwidened(value: Value, hasBuffer: (value: Value) => boolean): V
   const widens = value.primitive === 'cast' && value.dtype === 'f32' && from !== undefined && isHalf(from.dtype);
   return widens && !hasBuffer(value) ? from : value;
 }
-
-const nothing: ReadonlySet<Value> = new Set();
 
 /** A buffer seen with a constant stride along every axis, 0 where that has one element. Strides and offset are in elements. */
 export interface StridedView {

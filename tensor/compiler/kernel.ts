@@ -75,5 +75,7 @@ export interface LoopKernel {
     readonly pattern: LoopKernel;
     valueOf(value: Value): Value;
     slotOf(slot: number): number;
+    /** What stands there for a value here, if it is about it. */
+    originalOf(value: Value): Value | undefined;
   };
 }

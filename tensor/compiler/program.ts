@@ -3,6 +3,7 @@ import { computedOn } from '../placement.ts';
 import { type Attributes, noAttributes, type Primitive } from '../primitives.ts';
 import type { Shape } from '../shape.ts';
 import { sourceOf, type Tensor } from '../tensor.ts';
+import { NumbersByTensor } from '../tensorIds.ts';
 import { type Composite, compositionOf } from './compositions.ts';
 import { addAll, addFloat, type Row, Rows } from './rows.ts';
 
@@ -103,7 +104,8 @@ export function readGraph(
   outputs: readonly Tensor[],
   composites: ReadonlySet<Composite> = noComposites,
 ): { readonly program: Program; readonly constants: readonly Tensor[] } {
-  const known = new Map<Tensor, Value>();
+  /** What tensors are read as, by the number of the value. */
+  const known = new NumbersByTensor(order);
   const forms = new Rows();
   const nodes = new Rows();
   const values: Value[] = [];
@@ -168,9 +170,9 @@ export function readGraph(
   };
   const valueOf = (tensor: Tensor, isOrdered = false): Value => {
     const existing = known.get(tensor);
-    if (existing !== undefined) return existing;
+    if (existing !== undefined) return values[existing] as Value;
     const value = read(tensor, isOrdered);
-    known.set(tensor, value);
+    known.set(tensor, value.id);
     return value;
   };
 

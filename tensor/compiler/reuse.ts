@@ -1,5 +1,5 @@
 import type { LoopKernel } from './kernel.ts';
-import { keyOf } from './position.ts';
+import { keyOf, type Position } from './position.ts';
 import { outputIndices, type Program, type Value } from './program.ts';
 import { loadsOf } from './scalars.ts';
 
@@ -11,11 +11,47 @@ export interface MemoryTask {
   readonly kernel?: LoopKernel | undefined;
 }
 
+/** What is found out of a kernel once, however many others are like it. */
+interface Memory {
+  readonly reads: readonly Value[];
+  readonly writes: readonly Value[];
+  /** What it stores in order, each with the last stage that loads it again, if that could overwrite it in place. */
+  readonly reloaded: readonly { readonly value: Value; readonly by: Value | undefined }[];
+}
+
+const memories = new WeakMap<LoopKernel, Memory>();
+
+function memoryOfPattern(kernel: LoopKernel): Memory {
+  const known = memories.get(kernel);
+  if (known !== undefined) return known;
+  const { stages } = kernel;
+  const loads = stages.map(({ scalar }) => new Set(loadsOf(scalar).map(({ from }) => from)));
+  const stored = stages.filter(({ store }) => store !== undefined);
+  const memory: Memory = {
+    reads: [...new Set(loads.flatMap((own) => [...own]))],
+    writes: stored.map(({ value }) => value),
+    reloaded: stored.map(({ value, store }) => {
+      const last = stages.findLast((_, i) => loads[i]?.has(value) === true);
+      const fits =
+        last?.kind === 'map' &&
+        last.store !== undefined &&
+        last.value.dtype === value.dtype &&
+        keyOf(last.store) === keyOf(store as Position);
+      return { value, by: fits ? last.value : undefined };
+    }),
+  };
+  memories.set(kernel, memory);
+  return memory;
+}
+
 /** What a kernel loads, and what it stores. */
-export const memoryOf = ({ stages }: LoopKernel): Pick<MemoryTask, 'reads' | 'writes'> => ({
-  reads: new Set(stages.flatMap(({ scalar }) => loadsOf(scalar).map(({ from }) => from))),
-  writes: stages.flatMap(({ store, value }) => (store === undefined ? [] : [value])),
-});
+export function memoryOf(kernel: LoopKernel): Pick<MemoryTask, 'reads' | 'writes'> {
+  const { like } = kernel;
+  const { reads, writes } = memoryOfPattern(like?.pattern ?? kernel);
+  return like === undefined
+    ? { reads: new Set(reads), writes }
+    : { reads: new Set(reads.map(like.valueOf)), writes: writes.map(like.valueOf) };
+}
 
 /**
  * Finds, for every output, the leaves whose buffers it could be written to: those of as many bytes that are last read in an
@@ -93,6 +129,10 @@ export class Reuse {
 
 /** Whether a kernel loads a leaf only where, and not after, it stores the output. */
 function overwritesInPlace(kernel: LoopKernel | undefined, leaf: Value, output: Value): boolean {
+  if (kernel?.like !== undefined) {
+    const [from, to] = [leaf, output].map(kernel.like.originalOf);
+    return from !== undefined && to !== undefined && overwritesInPlace(kernel.like.pattern, from, to);
+  }
   if (kernel === undefined || kernel.stages.some(({ pass }) => pass > 0)) return false;
   const storing = kernel.stages.findIndex(({ value }) => value === output);
   const store = kernel.stages[storing]?.store;
@@ -110,17 +150,12 @@ function overwritesInPlace(kernel: LoopKernel | undefined, leaf: Value, output: 
  */
 export function findShadows(kernel: LoopKernel, escapes: (value: Value) => boolean): Map<Value, Value> {
   const shadows = new Map<Value, Value>();
-  for (const { value, store } of kernel.stages) {
-    if (store === undefined || escapes(value)) continue;
-    const last = kernel.stages.findLast(({ scalar }) => loadsOf(scalar).some((load) => load.from === value));
-    const fits =
-      last?.kind === 'map' &&
-      last.store !== undefined &&
-      last.value.dtype === value.dtype &&
-      keyOf(last.store) === keyOf(store) &&
-      !shadows.has(last.value) &&
-      ![...shadows.values()].includes(last.value);
-    if (fits) shadows.set(value, last.value);
+  const taken = new Set<Value>();
+  const own = kernel.like?.valueOf ?? ((value: Value): Value => value);
+  for (const { value, by } of memoryOfPattern(kernel.like?.pattern ?? kernel).reloaded) {
+    if (by === undefined || escapes(own(value)) || shadows.has(own(by)) || taken.has(own(by))) continue;
+    shadows.set(own(value), own(by));
+    taken.add(own(by));
   }
   return shadows;
 }

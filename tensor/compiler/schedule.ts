@@ -11,6 +11,7 @@ import { type Position, samePosition } from './position.ts';
 import type { Program, Value } from './program.ts';
 import { kernelLike } from './renamed.ts';
 import { allParts, loadsOf } from './scalars.ts';
+import { unions } from './unions.ts';
 
 /** A value that is computed by a step of its own, from memory to memory. */
 export interface Step {
@@ -97,7 +98,7 @@ export function schedule(program: Program, options: ScheduleOptions): Schedule {
       madeBy[value.id] = groups.length - 1;
       continue;
     }
-    const required = [...(needs[value.id] ?? [])];
+    const required = needs[value.id] ?? [];
     const earliest = Math.max(none, ...required.map(makerOf));
     const step = isStep(value) || epilogues.has(value);
     const space = step ? undefined : spaceOf(value);
@@ -154,7 +155,7 @@ function kernelsOf(
   groups: readonly OpenGroup[],
   buffers: ReadonlySet<Value>,
   epilogues: ReadonlyMap<Value, Epilogue>,
-  needs: readonly ReadonlySet<Value>[],
+  needs: readonly (readonly Value[])[],
   madeBy: Int32Array,
 ): (LoopKernel | Step)[] {
   const outputs = new Set(program.outputs);
@@ -195,21 +196,22 @@ function kernelsOf(
 }
 
 /** For every value, by its number, those with buffers that it is computed from, or that a barrier puts before it. */
-function dependencies(program: Program, buffers: ReadonlySet<Value>): ReadonlySet<Value>[] {
-  const below: ReadonlySet<Value>[] = [];
+function dependencies(program: Program, buffers: ReadonlySet<Value>): (readonly Value[])[] {
+  const below: (readonly Value[])[] = [];
+  const union = unions(program.values);
   for (const { id, inputs } of program.values) {
-    const [only] = inputs;
+    const only = inputs[0];
     const same = inputs.length === 1 && only !== undefined && !buffers.has(only) ? below[only.id] : undefined;
     if (same !== undefined) {
       below[id] = same;
       continue;
     }
-    const set = new Set<Value>();
-    for (const input of inputs) {
-      if (buffers.has(input)) set.add(input);
-      else for (const other of below[input.id] ?? []) set.add(other);
-    }
-    below[id] = set;
+    below[id] = union((add) => {
+      for (const input of inputs) {
+        if (buffers.has(input)) add(input);
+        else below[input.id]?.forEach(add);
+      }
+    });
   }
   return below;
 }
