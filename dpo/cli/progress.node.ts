@@ -38,10 +38,17 @@ export function progress(what: string, total: number, { from = 0, shown = '' } =
 /** The status of a process that was stopped by Ctrl-C, by convention. */
 export const interrupted = 130;
 
-/** A signal that Ctrl-C gives once; a second Ctrl-C ends the process as usual. */
+/** Within so many milliseconds a second signal is the first again: programs in between pass on what the terminal sends too. */
+const echo = 500;
+
+/** A signal that Ctrl-C gives once; a second Ctrl-C ends the process at once. */
 export function interruptible(): AbortSignal {
   const controller = new AbortController();
-  process.once('SIGINT', () => {
+  let first: number | undefined;
+  process.on('SIGINT', () => {
+    if (first !== undefined && performance.now() - first > echo) process.exit(interrupted);
+    if (first !== undefined) return;
+    first = performance.now();
     console.error('\nstopping after this step; press Ctrl-C again to stop at once');
     controller.abort();
   });

@@ -5,6 +5,9 @@ import { deviceKeys, optimiserKeys, pictureKeys, runKeys } from './commonKeys.ts
 import { neededText, neededTexts, numberFrom, optional, positive, timestepRange, wholeFrom } from './fields.ts';
 import { key, pathKey, type SettingsOf } from './key.ts';
 
+/** The objectives whose margin is weighted by time steps. */
+export const weighted = ['dpo', 'dpo+sft', 'cdpo', 'robust', 'hinge', 'dspo', 'dmpo', 'flow-dpo'] as const;
+
 /** Everything that `train` can be told. */
 export const trainKeys = {
   model: pathKey(neededText, 'The folder of the pipeline to tune, in the layout of diffusers.'),
@@ -41,6 +44,7 @@ export const trainKeys = {
   timestepWeight: key(
     oneOf(...timestepWeightNames),
     'Weights of time steps: constant as in the paper and its code, elbo, score-consistent, or min-snr.',
+    { objective: weighted },
   ),
   dataVariance: key(optional(positive(1)), 'Variance of the data in each dimension; null: measured on the pairs.', {
     timestepWeight: ['score-consistent'],

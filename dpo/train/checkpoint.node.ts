@@ -52,10 +52,11 @@ export async function saveCheckpoint(
 
 /** Steps of the checkpoints in a folder, rising. */
 async function checkpointSteps(folder: string): Promise<number[]> {
-  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+  const found = readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [];
     throw error;
   });
+  const names = await attempt('read', folder, found);
   return names
     .flatMap((name) => folderPattern.exec(name)?.[1] ?? [])
     .map(Number)
@@ -71,6 +72,16 @@ export async function latestCheckpoint(folder: string): Promise<Checkpoint | und
   const record = parseObject(await attempt('read', file, readFile(file)), file);
   if (record.step !== step) throw new FormatError(`${file}: is of step ${String(record.step)}, not ${step}`);
   return { folder: path, step, record };
+}
+
+/** The settings of the run that a checkpoint is of. */
+export function settingsOfRecord({ folder, record }: Pick<Checkpoint, 'folder' | 'record'>): Record<string, unknown> {
+  const { settings } = record;
+  if (typeof settings !== 'object' || settings === null || Array.isArray(settings))
+    throw new FormatError(
+      `${join(folder, recordName)}: it does not say what the settings were; remove that checkpoint`,
+    );
+  return settings as Record<string, unknown>;
 }
 
 /**

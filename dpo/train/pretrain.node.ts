@@ -28,7 +28,8 @@ import { gridPng } from '../data/pictureGrid.ts';
 import { centred, preparePicture } from '../data/preprocess.ts';
 import { mapReadable } from '../data/readable.ts';
 import type { CaptionedSource } from '../data/sources.ts';
-import { latestCheckpoint, loadState, saveCheckpoint } from './checkpoint.node.ts';
+import { latestCheckpoint, loadState, saveCheckpoint, settingsOfRecord } from './checkpoint.node.ts';
+import { notFinite } from './notFinite.ts';
 import { type PretrainState, pretraining } from './pretrain.ts';
 import { realizeWhile } from './realizeWhile.ts';
 import { openRowLog } from './rowLog.node.ts';
@@ -91,6 +92,7 @@ export async function pretrain(
       totalSteps: settings.steps,
     }),
     captionDropout: settings.captionDropout,
+    optimiser: settings.optimiser,
     weightDecay: settings.weightDecay,
     maxGradientNorm: settings.maxGradientNorm,
     emaDecay: settings.emaDecay,
@@ -104,8 +106,7 @@ export async function pretrain(
   let state: PretrainState = found === undefined ? fresh : await loadState(found, fresh, device);
   const from = found?.step ?? 0;
   // Going on with more steps, or another learning rate, is a way to train; so it is said and not refused.
-  const changes =
-    found === undefined ? [] : settingsChanges(found.record.settings as Record<string, unknown>, settings);
+  const changes = found === undefined ? [] : settingsChanges(settingsOfRecord(found), settings);
   if (changes.length > 0) hooks.onWarning?.(`going on with other settings after step ${from}: ${changes.join('; ')}`);
   const log = await openRowLog<PretrainRow>(join(settings.output, 'log.jsonl'), from);
   await replaceText(join(settings.output, 'settings.json'), formatObject(settings));
@@ -133,6 +134,18 @@ export async function pretrain(
     await replaceFile(path, (write) => write(gridPng(drawn, { size })));
   }
 
+  let saved = from;
+  /** What went wrong, and the first parameters that are not finite. */
+  async function failure(what: string): Promise<TensorError> {
+    const parameters = await notFinite(state.optimiser.params);
+    const told = parameters.length === 0 ? '' : `; parameters that are not finite begin with: ${parameters.join(', ')}`;
+    const last =
+      saved === 0
+        ? 'there is no checkpoint yet'
+        : `the last good checkpoint is that of step ${saved} in ${checkpoints}`;
+    return new TensorError(`step ${step}: ${what}${told}. ${last}. A lower learning rate may help`);
+  }
+
   let [sum, counted] = (found?.record.sum ?? [0, 0]) as [number, number];
   let step = from;
   let next = training.step(state);
@@ -142,10 +155,7 @@ export async function pretrain(
     state = after;
     step++;
     const value = await item(loss);
-    if (!Number.isFinite(value))
-      throw new TensorError(
-        `step ${step}: the loss is ${value}; checkpoints are in ${checkpoints}. Lower the learning rate`,
-      );
+    if (!Number.isFinite(value)) throw await failure(`the loss is ${value}`);
     [sum, counted] = [sum + value, counted + 1];
     hooks.onStep?.({ step, loss: value });
     const isEnd = step === settings.steps;
@@ -155,7 +165,10 @@ export async function pretrain(
     }
     const stopped = hooks.signal?.aborted === true && !isEnd;
     if (isEnd || stopped || step % settings.checkpointEvery === 0) {
+      // The loss tells only what parameters were before the step.
+      if ((await notFinite(state)).length > 0) throw await failure('it left numbers that are not finite');
       await saveCheckpoint(checkpoints, step, state, { settings, sum: [sum, counted] }, settings.keepCheckpoints);
+      saved = step;
       await drawSamples(step);
     }
     if (stopped) return { steps: step, stopped, model: undefined };

@@ -8,8 +8,9 @@ import {
   type TextToImageParams,
   toldTimesteps,
 } from '../../diffusion/index.ts';
-import { adamW, clipByGlobalNorm, emaStep, type LearningRateSchedule } from '../../nn/index.ts';
+import { clipByGlobalNorm, emaStep, type LearningRateSchedule, type OptimiserState } from '../../nn/index.ts';
 import { copy, random, realize, type Tensor, take, where } from '../../tensor/index.ts';
+import { type OptimiserName, optimiserOf } from './optimiserOf.ts';
 
 /** Pictures with captions, on the device. */
 export interface CaptionedPictures {
@@ -32,6 +33,8 @@ export interface PretrainOptions {
   readonly learningRateSchedule: LearningRateSchedule;
   /** Share of captions that are replaced by the empty one, for classifier-free guidance. */
   readonly captionDropout: number;
+  /** Default adamw. */
+  readonly optimiser?: OptimiserName;
   readonly weightDecay: number;
   /** The largest norm of the gradient. */
   readonly maxGradientNorm: number;
@@ -41,11 +44,9 @@ export interface PretrainOptions {
   readonly key: Tensor;
 }
 
-type Optimised = ReturnType<ReturnType<typeof adamW<TextToImageParams>>['init']>;
-
 /** Everything that a step changes: saved, it is all that is needed to go on. */
 export interface PretrainState {
-  readonly optimiser: Optimised;
+  readonly optimiser: OptimiserState<TextToImageParams>;
   /** An average of the parameters, to sample with. */
   readonly average: TextToImageParams;
 }
@@ -56,7 +57,10 @@ export interface PretrainState {
  */
 export function pretraining(options: PretrainOptions) {
   const { model, schedule, prediction, data, batchSize } = options;
-  const optimiser = adamW<TextToImageParams>({ weightDecay: options.weightDecay });
+  const optimiser = optimiserOf<TextToImageParams>(options.optimiser ?? 'adamw', {
+    weightDecay: options.weightDecay,
+    hasHalves: false,
+  });
   const [count = 0, , height = 0, width = 0] = data.pictures.shape;
 
   function loss(params: TextToImageParams, stepKey: Tensor): Tensor {

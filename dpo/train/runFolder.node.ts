@@ -6,7 +6,8 @@ import type { MetricsRow } from './metrics.ts';
 import { openRowLog, type RowLog } from './rowLog.node.ts';
 
 export const metricsName = 'metrics.jsonl';
-const isEventFile = (name: string): boolean => name.startsWith('events.out.tfevents.');
+const ownEvents = '.diffusion-dpo';
+const isOwnEventFile = (name: string): boolean => name.startsWith('events.out.tfevents.') && name.endsWith(ownEvents);
 
 /** A row's numbers by names that TensorBoard groups. */
 function scalarsOf(row: MetricsRow): Record<string, number> {
@@ -30,12 +31,12 @@ export async function openRunLog(
   { tensorboard }: { readonly tensorboard: boolean },
 ): Promise<RowLog<MetricsRow>> {
   const log = await openRowLog<MetricsRow>(join(folder, metricsName), from);
-  for (const name of (await attempt('read', folder, readdir(folder))).filter(isEventFile))
-    await attempt('write', folder, rm(join(folder, name)));
   if (!tensorboard) return log;
+  for (const name of (await attempt('read', folder, readdir(folder))).filter(isOwnEventFile))
+    await attempt('write', folder, rm(join(folder, name)));
   const now = (): number => Date.now() / 1000;
   const recordOf = (row: MetricsRow): Uint8Array => scalarsRecord(now(), row.step, scalarsOf(row));
-  const events = join(folder, `events.out.tfevents.${Math.floor(now())}.diffusion-dpo`);
+  const events = join(folder, `events.out.tfevents.${Math.floor(now())}${ownEvents}`);
   const head = [eventFileHead(now()), ...log.rows.map(recordOf)];
   await attempt('write', events, writeFile(events, Buffer.concat(head)));
   return {

@@ -103,7 +103,12 @@ export function describeRun(
   const { beta, objective, timestepWeight } = settings;
   const ties = pairs.ties === 0 ? '' : `, ${pairs.ties} ties left out`;
   const heldOut = validation === undefined ? '' : `, ${validation.count} held out`;
-  const perSum = beta / (2 * 3 * height * width);
+  const perSum = beta / (3 * height * width);
+  // KTO has no W_t, and other weights than the constant one are no one number.
+  const summed =
+    timestepWeight === 'constant' && objective !== 'kto'
+      ? `β·W_t = ${(perSum / 2).toPrecision(3)} per summed one (W_t = ½)`
+      : `${perSum.toPrecision(3)} per summed one`;
   const ofWatched = 'of the margin that is watched only';
   const own =
     {
@@ -116,6 +121,6 @@ export function describeRun(
   return [
     `${counted(pairs.count, 'pair')} of 3 × ${height} × ${width}${ties}${heldOut}`,
     `${settings.method === 'lora' ? 'LoRA, ' : ''}${trained.toLocaleString('en')} parameters to train, ${settings.optimiser}, learning rate ${settings.learningRate}`,
-    `${objective}${own}, β = ${beta} per mean squared error, β·W_t = ${perSum.toPrecision(3)} per summed one (W_t = ½)${weighted}${measured}`,
+    `${objective}${own}, β = ${beta} per mean squared error, ${summed}${weighted}${measured}`,
   ];
 }

@@ -1,4 +1,5 @@
-import { join } from 'node:path';
+import { realpath } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { loadPipelineFolder, savePipelineFolder } from '../../diffusion/index.node.ts';
 import { type LoraAdapters, loraTensors } from '../../nn/index.ts';
 import { saveSafetensors } from '../../tensor/index.node.ts';
@@ -17,6 +18,7 @@ import { type TrainHooks, type TrainResult, trainPolicy } from './trainPolicy.no
  * @throws TensorError where settings, files or numbers are wrong; the last good checkpoint stays.
  */
 export async function train(settings: TrainSettings, hooks: TrainHooks = {}): Promise<TrainResult> {
+  await refuseOwnOutput(settings);
   const device = await openDevice(settings.device);
   setDefaultDevice(device);
   const { storage: dtype, checkpointing } = settings;
@@ -53,4 +55,15 @@ export async function train(settings: TrainSettings, hooks: TrainHooks = {}): Pr
     await savePipelineFolder(folder, { ...pipeline, params }, { dtype: settings.saveDtype });
     return folder;
   });
+}
+
+/** Refuses a model that the tuned one would be written over. */
+async function refuseOwnOutput({ model, output }: TrainSettings): Promise<void> {
+  const [from, to] = await Promise.all(
+    [model, join(output, 'model')].map((path) => realpath(path).catch(() => resolve(path))),
+  );
+  if (from === to)
+    throw new TensorError(
+      `train: the tuned model would be written over ${model}, which it begins with; give another output`,
+    );
 }

@@ -18,7 +18,8 @@ import type { TrainSettings } from '../config/trainKeys.ts';
 import type { DataPosition } from '../data/order.ts';
 import { type PairBatch, pairBatches } from '../data/pairBatches.ts';
 import type { PairSource } from '../data/sources.ts';
-import { type Checkpoint, latestCheckpoint, loadState, saveCheckpoint } from './checkpoint.node.ts';
+import { type Checkpoint, latestCheckpoint, loadState, saveCheckpoint, settingsOfRecord } from './checkpoint.node.ts';
+import { fingerprint } from './fingerprint.node.ts';
 import { type RankingDraws, type RankPairsOptions, rankingErrors, rankPairs } from './implicitAccuracy.ts';
 import { emptyWindow, type MetricsRow, type MetricsWindow, pairRows, summarize, withBatch } from './metrics.ts';
 import { notFinite } from './notFinite.ts';
@@ -102,7 +103,8 @@ export async function trainPolicy<T>(
   const checkpoints = join(settings.output, 'checkpoints');
   await attempt('write', settings.output, makeFolder(settings.output));
   const found = await latestCheckpoint(checkpoints);
-  if (found !== undefined) refuseOtherSettings(found, settings);
+  const inputs = await fingerprint(pairs, model);
+  if (found !== undefined) refuseOthers(found, settings, inputs);
   await replaceText(join(settings.output, 'settings.json'), formatObject(settings));
   const hasHalves = settings.method === 'full' && settings.storage !== 'f32';
   const steps = preferenceSteps({
@@ -130,7 +132,7 @@ export async function trainPolicy<T>(
       errorsOf = await precomputedErrors({
         ...{
           file: errorsFile(settings.output),
-          identity: settingsIdentity(settings),
+          identity: `${settingsIdentity(settings)} ${inputs}`,
           batches: totalSteps * accumulation,
           reference: model,
         },
@@ -225,13 +227,23 @@ export async function trainPolicy<T>(
       saved === 0
         ? 'there is no checkpoint yet'
         : `the last good checkpoint is that of step ${saved} in ${checkpoints}`;
+    const { storage, beta } = settings;
     return new TensorError(
-      `step ${step}: ${what}${told('gradients', gradients)}${told('parameters', parameters)}. ${last}. A lower learning rate or ` +
-        'a smaller maxGradientNorm may help; so may storage f32',
+      `step ${step}: ${what}${told('gradients', gradients)}${told('parameters', parameters)}. ${last}. A lower learning rate, ` +
+        `a smaller maxGradientNorm or a smaller beta (it is ${beta}) may help${storage === 'f32' ? '' : '; so may storage f32'}`,
     );
   }
 
   let saved = from;
+  async function keep(step: number): Promise<void> {
+    // The loss tells only what parameters were before the step.
+    const bad = await notFinite(state.optimiser.params);
+    if (bad.length > 0) throw await failure(step, 'it left parameters that are not finite', undefined, saved);
+    const record = { settings, inputs, position, window, seconds: seconds() };
+    await saveCheckpoint(checkpoints, step, state, record, settings.keepCheckpoints);
+    saved = step;
+  }
+
   let mark = performance.now();
   device.resetPeak();
   try {
@@ -254,7 +266,7 @@ export async function trainPolicy<T>(
       if (!Number.isFinite(loss) || (gradientNorm !== undefined && !Number.isFinite(gradientNorm)))
         throw await failure(
           update === undefined ? step + 1 : step,
-          `the loss is ${loss}`,
+          Number.isFinite(loss) ? `the norm of the gradient is ${gradientNorm}` : `the loss is ${loss}`,
           update?.gradientNorms ?? sum,
           saved,
         );
@@ -264,24 +276,19 @@ export async function trainPolicy<T>(
 
       position = job.position;
       hooks.onStep?.({ step, loss });
-      if (await record(step, mark)) {
+      const recorded = await record(step, mark).catch(async (error: unknown) => {
+        // What went wrong is not in the parameters, so the steps are kept.
+        await keep(step).catch(() => undefined);
+        throw error;
+      });
+      if (recorded) {
         window = emptyWindow(settings.buckets);
         device.resetPeak();
         mark = performance.now();
       }
       const isStopped = hooks.signal?.aborted === true && step < totalSteps;
       if (isStopped || step === totalSteps || step % settings.checkpointEvery === 0) {
-        // The loss tells only what parameters were before the step.
-        const bad = await notFinite(state.optimiser.params);
-        if (bad.length > 0) throw await failure(step, 'it left parameters that are not finite', undefined, saved);
-        await saveCheckpoint(
-          checkpoints,
-          step,
-          state,
-          { settings, position, window, seconds: seconds() },
-          settings.keepCheckpoints,
-        );
-        saved = step;
+        await keep(step);
       }
       if (isStopped) return ended(true, step);
     }
@@ -306,11 +313,17 @@ const validationDraws = (
   key: random.foldIn(key(settings.seed), 2),
 });
 
-function refuseOtherSettings({ folder, record }: Checkpoint, settings: TrainSettings): void {
-  const changes = settingsChanges(record.settings as Readonly<Record<string, unknown>>, settings);
+/** Refuses to go on with other settings, pairs or weights than a run was begun with. */
+function refuseOthers({ folder, record }: Checkpoint, settings: TrainSettings, inputs: string): void {
+  const changes = settingsChanges(settingsOfRecord({ folder, record }), settings);
   if (changes.length > 0)
     throw new TensorError(
       `${folder}: this run was begun with other settings, so it cannot go on with these:\n` +
         `${changes.map((change) => `  ${change}`).join('\n')}\nGive another \`output\`, or remove that folder's checkpoints`,
+    );
+  if (record.inputs !== undefined && record.inputs !== inputs)
+    throw new TensorError(
+      `${folder}: this run was begun with other pairs or another model under the same names, so it cannot go on with these. ` +
+        "Give another `output`, or remove that folder's checkpoints",
     );
 }

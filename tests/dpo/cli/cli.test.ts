@@ -24,8 +24,15 @@ interface Ended {
   readonly err: string;
 }
 
+interface When {
+  readonly says: RegExp;
+  readonly send: NodeJS.Signals;
+  /** Sends it again at once, as programs in between may that pass signals on. */
+  readonly twice?: boolean;
+}
+
 /** Starts the command line; `when` is asked after each piece of output whether to send a signal. */
-function run(args: readonly string[], when?: { readonly says: RegExp; readonly send: NodeJS.Signals }): Promise<Ended> {
+function run(args: readonly string[], when?: When): Promise<Ended> {
   const child = spawn(process.execPath, ['--import', 'tsx', main, ...args], { cwd: root });
   let [out, err, sent] = ['', '', false];
   child.stdout.on('data', (piece) => {
@@ -36,6 +43,7 @@ function run(args: readonly string[], when?: { readonly says: RegExp; readonly s
     if (when !== undefined && !sent && when.says.test(err)) {
       sent = true;
       child.kill(when.send);
+      if (when.twice) setTimeout(() => child.kill(when.send), 30);
     }
   });
   return new Promise((resolve, reject) => {
@@ -75,7 +83,7 @@ test('a run that is stopped by Ctrl-C, and one that is killed, end as one that i
   expect(whole.err).toMatch(/β = 500 per mean squared error, β·W_t = 5\.21 per summed one/);
   expect(whole.code).toBe(0);
 
-  const stopped = await run(trainFlags('stopped'), { says: /step 12:/, send: 'SIGINT' });
+  const stopped = await run(trainFlags('stopped'), { says: /step 12:/, send: 'SIGINT', twice: true });
   expect(stopped.err).toMatch(/stopped after step \d+; the same command goes on from there/);
   expect(stopped.code).toBe(130);
 

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadPipelineFolder } from 'diffusion-dpo/diffusion/node';
@@ -7,7 +7,7 @@ import { loadTuned, train, writePickAPic } from 'diffusion-dpo/dpo/node';
 import { flattenTree, read } from 'diffusion-dpo/tensor';
 import { openSafetensorsFile } from 'diffusion-dpo/tensor/node';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { flatPicture, tinyRun } from '../tinyPipeline.ts';
+import { flatPicture, tinyRun, writeTinyPairs, writeTinyPipeline } from '../tinyPipeline.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -228,6 +228,68 @@ test('nor is a model saved that the last step has left so', async () => {
     /step 1: it left parameters that are not finite; parameters that are not finite begin with: \w+\.[\s\S]*there is no checkpoint yet/,
   );
   await expect(readdir(join(settings.output, 'model'))).rejects.toThrow('ENOENT');
+});
+
+test('where held-out pairs cannot be read the steps are kept, and a run with others goes on', async () => {
+  const settings = await tinyRun(folder, { steps: 2, validateEvery: 2, checkpointEvery: 100 });
+  const broken = join(folder, 'broken.jsonl');
+  await writeFile(broken, '{"caption": "a", "winner": "none.png", "loser": "none.png"}\n');
+  await expect(train({ ...settings, validation: [broken] })).rejects.toThrow('none of 1 row can be read');
+  expect(await readdir(join(settings.output, 'checkpoints'))).toEqual(['step-00000002']);
+  const { steps, model } = await train({ ...settings, validation: settings.pairs });
+  expect([steps, model]).toEqual([2, join(settings.output, 'model')]);
+});
+
+test('other pairs or another model under the same names are not gone on with, nor are errors of them used', async () => {
+  const settings = await tinyRun(folder, { reference: 'precomputed', steps: 4, checkpointEvery: 2, logEvery: 1 });
+  await stopAfter(settings, 2);
+  await writeTinyPairs(settings.pairs[0] as string, 5);
+  await expect(train(settings)).rejects.toThrow('begun with other pairs or another model under the same names');
+  await rm(join(settings.output, 'checkpoints'), { recursive: true });
+  const { rows } = await train(settings);
+  expect(rows[0]?.loss).toBeCloseTo(Math.LN2, 5);
+  await rm(join(settings.output, 'checkpoints'), { recursive: true });
+  await writeTinyPipeline(settings.model, 1);
+  const again = await train(settings);
+  expect(again.rows[0]?.loss).toBeCloseTo(Math.LN2, 5);
+});
+
+test('a model is not written over, nor are event files of others removed', async () => {
+  const settings = await tinyRun(folder, { steps: 1 });
+  await expect(train({ ...settings, model: join(settings.output, 'model') })).rejects.toThrow(
+    /would be written over .*model, which it begins with/,
+  );
+  await mkdir(settings.output);
+  const [other, own] = ['events.out.tfevents.1.other', 'events.out.tfevents.1.diffusion-dpo'];
+  for (const name of [other, own]) await writeFile(join(settings.output, name), 'kept');
+  const eventFiles = async () => (await readdir(settings.output)).filter((name) => name.startsWith('events.'));
+  await train({ ...settings, tensorboard: false });
+  expect((await eventFiles()).sort()).toEqual([own, other]);
+  await rm(join(settings.output, 'checkpoints'), { recursive: true });
+  await train(settings);
+  const files = await eventFiles();
+  expect(files).toContain(other);
+  expect(files).not.toContain(own);
+  expect(files.length).toBe(2);
+});
+
+test('a checkpoint without settings, and a file in the place of checkpoints, are told of in words', async () => {
+  const settings = await tinyRun(folder, { steps: 1 });
+  await train(settings);
+  const record = join(settings.output, 'checkpoints', 'step-00000001', 'checkpoint.json');
+  await writeFile(record, '{"step": 1}');
+  await expect(train(settings)).rejects.toThrow(/checkpoint\.json: it does not say what the settings were/);
+  const other = join(folder, 'other');
+  await mkdir(other);
+  await writeFile(join(other, 'checkpoints'), '');
+  await expect(train({ ...settings, output: other })).rejects.toThrow(/cannot read .*checkpoints: /);
+});
+
+test('where the gradient alone overflows, that is what is said', async () => {
+  const settings = await tinyRun(folder, { beta: 1e38, steps: 1 });
+  await expect(train(settings)).rejects.toThrow(
+    /step 1: the norm of the gradient is (Infinity|NaN); [\s\S]*a smaller beta \(it is 1e\+38\) may help$/,
+  );
 });
 
 test('adapters are saved as diffusers names them, and give the tuned model', async () => {
