@@ -31,6 +31,10 @@ export const evaluateKeys = {
     optional(neededText),
     'A module that exports `score(pictures, captions)`, a number for each picture, which win rate and frontier go by; null: the probability of the preferred kind.',
   ),
+  mostPairs: key(
+    wholeFrom(1000, 1),
+    'Pairs of each set that real pictures are taken from at most, for judges, distances and captions; implicit accuracy is of all.',
+  ),
   beta: key(optional(positive(1)), "β of the margin; null: that of the run's settings, else 5000."),
   samples: key(wholeFrom(256, 8), 'Pictures that are drawn from each of the two pipelines.'),
   draws: key(wholeFrom(10, 1), 'Draws of noise and time step for each held-out pair.'),

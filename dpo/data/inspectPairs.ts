@@ -1,5 +1,6 @@
 import { TensorError } from '../../tensor/index.ts';
 import { mapConcurrently } from './mapConcurrently.ts';
+import { listed } from './readable.ts';
 import type { PairSource, PreferencePair } from './sources.ts';
 
 /** What is in a data set. Counts are of the pairs that were read. */
@@ -118,8 +119,7 @@ export function describePairs(summary: PairSummary): string {
         ({ model, wins, losses }) =>
           `model ${model}: preferred in ${wins} of ${wins + losses} (${percent(wins, wins + losses)})`,
       ),
-    ...broken.slice(0, 20).map((message) => `broken: ${message}`),
-    ...(broken.length > 20 ? [`broken: ${broken.length - 20} more`] : []),
+    ...listed(broken, 20).map((message) => `broken: ${message}`),
   ];
   return facts.join('\n');
 }

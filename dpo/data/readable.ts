@@ -12,6 +12,14 @@ export interface SkipOptions {
   readonly onSkipped?: ((message: string) => void) | undefined;
 }
 
+/** Messages, each once with how often it is there, and how many more there are than so many. */
+export function listed(messages: readonly string[], most: number): string[] {
+  const counts = new Map<string, number>();
+  for (const message of messages) counts.set(message, (counts.get(message) ?? 0) + 1);
+  const lines = [...counts].map(([message, count]) => (count === 1 ? message : `${message} (${count} rows)`));
+  return [...lines.slice(0, most), ...(lines.length > most ? [`and ${lines.length - most} more`] : [])];
+}
+
 /** The error that says which rows of a source are broken, where they are too many or all. */
 export function brokenRows(
   source: { readonly name: string; readonly count: number },
@@ -22,9 +30,8 @@ export function brokenRows(
     messages.length > maxSkipped
       ? `${counted(messages.length, 'row')} could not be read, and at most ${maxSkipped} may be skipped (maxSkipped)`
       : `none of ${counted(source.count, 'row')} can be read`;
-  const shown = messages.slice(0, 10).map((message) => `\n  ${message}`);
-  const more = messages.length > 10 ? `\n  and ${messages.length - 10} more` : '';
-  return new TensorError(`${source.name}: ${how}:${shown.join('')}${more}`);
+  const shown = listed(messages, 10).map((message) => `\n  ${message}`);
+  return new TensorError(`${source.name}: ${how}:${shown.join('')}`);
 }
 
 /**

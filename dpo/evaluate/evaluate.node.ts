@@ -15,6 +15,8 @@ import {
 import type { EvaluateSettings } from '../config/evaluateKeys.ts';
 import type { TrainSettings } from '../config/trainKeys.ts';
 import { openPairs } from '../data/openSources.node.ts';
+import type { PairSource } from '../data/sources.ts';
+import { spreadRows } from '../data/spreadRows.ts';
 import { dpo } from '../objectives/index.ts';
 import { timestepWeights } from '../objectives/timestepWeights.ts';
 import { rankPairs } from '../train/implicitAccuracy.ts';
@@ -82,8 +84,13 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
 
   const onSkipped = (message: string): void => hooks.onWarning?.(`skipped: ${message}`);
   const { maxSkipped } = settings;
-  const train = await realPictures(trainPairs, size, settings.preferred, { maxSkipped, onSkipped });
-  const heldOut = await realPictures(heldOutPairs, size, settings.preferred, { maxSkipped, onSkipped });
+  const picturesOf = (source: PairSource): Promise<RealPictures> => {
+    const few = spreadRows(source, settings.mostPairs);
+    if (few.count < source.count)
+      hooks.onWarning?.(`${source.name}: real pictures are those of ${few.count} of ${source.count} pairs (mostPairs)`);
+    return realPictures(few, size, settings.preferred, { maxSkipped, onSkipped });
+  };
+  const [train, heldOut] = [await picturesOf(trainPairs), await picturesOf(heldOutPairs)];
   const judges =
     settings.judges === null
       ? await trainJudges({

@@ -10,7 +10,7 @@ import {
   tokenIds,
 } from '../../diffusion/index.ts';
 import { countParameters, learningRateSchedule } from '../../nn/index.ts';
-import { replaceFile, replaceText } from '../../tensor/index.node.ts';
+import { attempt, makeFolder, replaceFile, replaceText } from '../../tensor/index.node.ts';
 import {
   copy,
   item,
@@ -29,13 +29,14 @@ import { centred, preparePicture } from '../data/preprocess.ts';
 import { mapReadable } from '../data/readable.ts';
 import type { CaptionedSource } from '../data/sources.ts';
 import { latestCheckpoint, loadState, saveCheckpoint, settingsOfRecord } from './checkpoint.node.ts';
+import { lockRun } from './lockRun.node.ts';
 import { notFinite } from './notFinite.ts';
 import { type PretrainState, pretraining } from './pretrain.ts';
 import { realizeWhile } from './realizeWhile.ts';
 import { openRowLog } from './rowLog.node.ts';
 import { pictureSizeOf } from './runPlan.ts';
 import { samplePictures } from './samplePictures.ts';
-import { settingsChanges } from './settingsChanges.ts';
+import { settingsChanges } from './settingsChanges.node.ts';
 
 /** One row of `log.jsonl`. */
 export interface PretrainRow {
@@ -99,6 +100,8 @@ export async function pretrain(
     key: key(settings.seed),
   });
 
+  await attempt('write', settings.output, makeFolder(settings.output));
+  await using _lock = await lockRun(settings.output);
   const checkpoints = join(settings.output, 'checkpoints');
   const found = await latestCheckpoint(checkpoints);
   const params = await realize(model.init(key(settings.seed)));

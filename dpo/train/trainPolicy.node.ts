@@ -21,6 +21,7 @@ import type { PairSource } from '../data/sources.ts';
 import { type Checkpoint, latestCheckpoint, loadState, saveCheckpoint, settingsOfRecord } from './checkpoint.node.ts';
 import { fingerprint } from './fingerprint.node.ts';
 import { type RankingDraws, type RankPairsOptions, rankingErrors, rankPairs } from './implicitAccuracy.ts';
+import { lockRun } from './lockRun.node.ts';
 import { emptyWindow, type MetricsRow, type MetricsWindow, pairRows, summarize, withBatch } from './metrics.ts';
 import { notFinite } from './notFinite.ts';
 import { optimiserOf } from './optimiserOf.ts';
@@ -31,7 +32,7 @@ import { type BatchReport, type PreferenceState, type PreferenceStep, preference
 import { realizeWhile } from './realizeWhile.ts';
 import { openRunLog } from './runFolder.node.ts';
 import { describeRun, type RunPlan, type UNetParams } from './runPlan.ts';
-import { settingsChanges, settingsIdentity } from './settingsChanges.ts';
+import { settingsChanges, settingsIdentity } from './settingsChanges.node.ts';
 import type { ErrorsOf } from './storedErrors.ts';
 import { warningsOf } from './warnings.ts';
 
@@ -102,6 +103,7 @@ export async function trainPolicy<T>(
   const timesteps = task.schedule.numTrainTimesteps;
   const checkpoints = join(settings.output, 'checkpoints');
   await attempt('write', settings.output, makeFolder(settings.output));
+  await using _lock = await lockRun(settings.output);
   const found = await latestCheckpoint(checkpoints);
   const inputs = await fingerprint(pairs, model);
   if (found !== undefined) refuseOthers(found, settings, inputs);

@@ -1,6 +1,7 @@
+import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { hostname, tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
 import { loadPipelineFolder } from 'diffusion-dpo/diffusion/node';
 import { type MetricsRow, samplePictures, type TrainSettings } from 'diffusion-dpo/dpo';
 import { loadTuned, train, writePickAPic } from 'diffusion-dpo/dpo/node';
@@ -271,6 +272,28 @@ test('a model is not written over, nor are event files of others removed', async
   expect(files).toContain(other);
   expect(files).not.toContain(own);
   expect(files.length).toBe(2);
+});
+
+test('one run at a time writes into a folder; what a killed one left does not matter', async () => {
+  const settings = await tinyRun(folder, { steps: 1 });
+  const both = await Promise.allSettled([train(settings), train(settings)]);
+  const refused = both.filter((one) => one.status === 'rejected');
+  expect(refused.length).toBe(1);
+  expect(String(refused[0]?.reason)).toMatch(new RegExp(`process ${process.pid} is writing there`));
+  const lock = join(settings.output, 'run.lock');
+  await expect(readFile(lock)).rejects.toThrow('ENOENT');
+  const gone = spawnSync(process.execPath, ['-e', '']).pid;
+  await writeFile(lock, `${gone} ${hostname()}\n`);
+  expect((await train(settings)).steps).toBe(1);
+  await writeFile(lock, `${gone} elsewhere\n`);
+  await expect(train(settings)).rejects.toThrow(`process ${gone} on elsewhere is writing there`);
+});
+
+test('a path may be written in another way when a run goes on', async () => {
+  const settings = await tinyRun(folder, { steps: 1 });
+  await train(settings);
+  const pairs = settings.pairs.map((path) => relative(process.cwd(), path));
+  expect((await train({ ...settings, pairs, model: relative(process.cwd(), settings.model) })).steps).toBe(1);
 });
 
 test('a checkpoint without settings, and a file in the place of checkpoints, are told of in words', async () => {
