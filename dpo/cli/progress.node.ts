@@ -41,17 +41,16 @@ export const interrupted = 130;
 /** Within so many milliseconds a second signal is the first again: programs in between pass on what the terminal sends too. */
 const echo = 500;
 
-/** A signal that Ctrl-C gives once; a second Ctrl-C ends the process at once. */
+/** A signal that Ctrl-C gives once; a second Ctrl-C ends the process as usual. */
 export function interruptible(): AbortSignal {
   const controller = new AbortController();
-  let first: number | undefined;
-  process.on('SIGINT', () => {
-    if (first !== undefined && performance.now() - first > echo) process.exit(interrupted);
-    if (first !== undefined) return;
-    first = performance.now();
+  const stop = (): void => {
+    if (controller.signal.aborted) return;
     console.error('\nstopping after this step; press Ctrl-C again to stop at once');
     controller.abort();
-  });
+    setTimeout(() => process.off('SIGINT', stop), echo).unref();
+  };
+  process.on('SIGINT', stop);
   process.once('SIGTERM', () => controller.abort());
   return controller.signal;
 }
