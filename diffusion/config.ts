@@ -103,7 +103,7 @@ export function readConfig<const F extends Readonly<Record<string, Field<unknown
     Object.entries(fields).map(([name, read]) => {
       const result = read(Object.hasOwn(given, name) ? given[name] : undefined);
       if ('value' in result) return [name, result.value];
-      problems.push(`${name}: ${result.problem}, got ${show(given[name])}`);
+      problems.push(`${name}: ${result.problem}${given[name] === undefined ? '' : `, got ${show(given[name])}`}`);
       return [name, undefined];
     }),
   );

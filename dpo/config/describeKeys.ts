@@ -30,7 +30,7 @@ export function keysTable(keys: Keys): string {
 /** The page of the documentation that lists every key of every command. */
 export const configurationPage = (): string => `# Configuration
 
-Every command takes its settings from a JSON file, \`--config file.json\`, from flags, or from both; flags count more. The flag of
+The commands below take their settings from a JSON file, \`--config file.json\`, from flags, or from both; flags count more. The flag of
 a key is its name with dashes: \`learningRate\` is \`--learning-rate\`. Values of flags are JSON, or else texts:
 \`--steps 200\`, \`--ema-decay null\`; several make a list: \`--size 16 24\`, \`--pairs a.parquet b.parquet\`. A key that is not known is refused, with the one that may be meant.
 

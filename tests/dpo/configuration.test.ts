@@ -21,7 +21,7 @@ describe('settings of train', () => {
   test.each([
     [{ betta: 1 }, /betta: is not known here.*beta/],
     [{ learningrate: 1 }, /learningrate: is not known here.*learningRate/],
-    [{ model: undefined }, /model: must be given/],
+    [{ model: undefined }, /model: must be given(?!, got)/],
     [{ pairs: [] }, /pairs: must be a text, or a list of texts/],
     [{ beta: 0 }, /beta: must be a number above 0, got 0/],
     [{ beta: '5000' }, /beta: must be a number above 0, got "5000"/],
