@@ -6,13 +6,14 @@
  *   npx tsx bench/steps.ts --device wasm1 --batch 16 --steps 20 --json
  *
  * A step is kernels and the rest: memory, the table, waking threads. As in training, the next step's graph is built, and
- * read into a program, while kernels run.
+ * read into a program, while kernels run. On a machine without a core to spare that slows the kernels, so they are measured
+ * twice: alone, and in such a step, where what is left is the time in which no kernel runs.
  */
 import { parseArgs } from 'node:util';
 import { type PlanReport, prepare, profile, realize, setDefaultDevice } from 'diffusion-dpo/tensor';
 import { openNamed } from './devices.ts';
 import { matmulRate } from './matmulRate.ts';
-import { pretrainingSteps, tuningSteps } from './pipelineSteps.ts';
+import { pretrainingSteps, type Step, tuningSteps } from './pipelineSteps.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -36,30 +37,46 @@ const median = (list: readonly number[]): number => list.toSorted((a, b) => a - 
 const kernelTime = ({ kernels }: PlanReport): number =>
   kernels.reduce((sum, { milliseconds = 0 }) => sum + milliseconds, 0);
 
-const [building, reading, whole, inKernels]: [number[], number[], number[], number[]] = [[], [], [], []];
+/** Builds what comes after a step while `running` is under way, and says how long each part took. */
+async function meanwhile({ next }: Step, running: Promise<unknown>) {
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  const begun = performance.now();
+  const after = await next();
+  const built = performance.now();
+  prepare(after.results);
+  const read = performance.now();
+  await running;
+  return { after, building: built - begun, reading: read - built };
+}
+
+const [building, reading, whole, inKernels, idle] = Array.from({ length: 5 }, (): number[] => []) as [
+  number[],
+  number[],
+  number[],
+  number[],
+  number[],
+];
 let report: PlanReport | undefined;
 let rate = 0;
 let step = await first();
 for (let i = 0; i < steps + 3; i++) {
+  const watchedFrom = performance.now();
+  const watching = profile(step.results);
+  await meanwhile(step, watching);
+  const watched = performance.now() - watchedFrom;
   const start = performance.now();
-  const running = realize(step.results, { donate: step.donate });
-  await new Promise((resolve) => setTimeout(resolve, 0));
-  const begun = performance.now();
-  const next = await step.next();
-  const built = performance.now();
-  prepare(next.results);
-  const read = performance.now();
-  await running;
+  const made = await meanwhile(step, realize(step.results, { donate: step.donate }));
   const end = performance.now();
-  const profiled = await profile(next.results);
-  step = next;
+  step = made.after;
+  const profiled = await profile(step.results);
   // The first ones compile.
   if (i < 3) continue;
   report = profiled;
-  building.push(built - begun);
-  reading.push(read - built);
+  building.push(made.building);
+  reading.push(made.reading);
   whole.push(end - start);
   inKernels.push(kernelTime(profiled));
+  idle.push(1 - kernelTime(await watching) / watched);
   rate = Math.max(rate, await matmulRate(device));
 }
 
@@ -85,6 +102,7 @@ const result = {
   reading: median(reading),
   kernels: median(inKernels),
   outside: 1 - median(inKernels) / median(whole),
+  idle: median(idle),
   gflop: flops / 1e9,
   matmulRate: rate,
   /** The step's rate over that of a large matrix product in the same run. */
@@ -96,7 +114,8 @@ else {
   const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
   console.log(`${result.device}; ${about}`);
   console.log(
-    `step ${result.step.toFixed(1)} ms: kernels ${result.kernels.toFixed(1)} ms, outside of them ${percent(result.outside)}; ` +
+    `step ${result.step.toFixed(1)} ms: kernels alone ${result.kernels.toFixed(1)} ms, the rest ${percent(result.outside)}; ` +
+      `no kernel runs in ${percent(result.idle)} of a step; ` +
       `meanwhile building the next graph ${result.building.toFixed(1)} ms and reading it ${result.reading.toFixed(1)} ms`,
   );
   console.log(
