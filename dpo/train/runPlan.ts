@@ -47,6 +47,8 @@ export async function planRun(settings: TrainSettings, pipeline: PlannedPipeline
     throw new TensorError(
       `${pairs.name} holds no pair with a preference: ${pairs.ties} ties and ${pairs.unlabelled} pairs without a label are left out`,
     );
+  if (settings.safeguard !== null && settings.objective === 'sft')
+    throw new TensorError('train: safeguard limits the gradient by the other picture, and sft has none; leave it out');
   const batch: PairBatchOptions = {
     size: pictureSizeOf(settings.size, pipeline.config.unet),
     crop: settings.crop,

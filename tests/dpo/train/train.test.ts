@@ -308,6 +308,12 @@ test('a checkpoint without settings, and a file in the place of checkpoints, are
   await expect(train({ ...settings, output: other })).rejects.toThrow(/cannot read .*checkpoints: /);
 });
 
+test('a safeguard of nothing is refused before anything is written', async () => {
+  const settings = await tinyRun(folder, { objective: 'sft', safeguard: 0.9 });
+  await expect(train(settings)).rejects.toThrow('safeguard limits the gradient by the other picture, and sft has none');
+  await expect(readdir(settings.output)).rejects.toThrow('ENOENT');
+});
+
 test('where the gradient alone overflows, that is what is said', async () => {
   const settings = await tinyRun(folder, { beta: 1e38, steps: 1 });
   await expect(train(settings)).rejects.toThrow(
