@@ -1,5 +1,5 @@
 import { findAdapter, isSoftware, openAdapter, usage } from '../tensor/webgpu/gpu.ts';
-import type { Limit, LimitKind } from './limits.ts';
+import type { Limits } from './limits.ts';
 
 /**
  * What plain WGSL without a framework around it reaches on the GPU: a matrix product of 4 × 4 blocks in registers, the
@@ -32,7 +32,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   c[at] = c0; c[at + ${n / 4}u] = c1; c[at + ${(2 * n) / 4}u] = c2; c[at + ${(3 * n) / 4}u] = c3;
 }`;
 
-/** The same by tiles of ${depth} rows, which a workgroup reads once. */
+/** The same by tiles, which a workgroup reads once. */
 const tiledProduct = (n: number): string => `${matrices}
 var<workgroup> ta: array<vec4f, ${(depth * tile) / 4}>;
 var<workgroup> tb: array<vec4f, ${(depth * tile) / 4}>;
@@ -73,7 +73,7 @@ const sum = pass(
 );
 
 /** Opens the fastest adapter, beside the device that is measured, and readies its kernels. */
-export async function gpuLimits(): Promise<Readonly<Record<LimitKind, Limit>>> {
+export async function gpuLimits(): Promise<Limits> {
   const adapter = await findAdapter();
   const device = await openAdapter(adapter);
   const slow = isSoftware(adapter);

@@ -14,7 +14,7 @@ import { setDefaultDevice } from 'diffusion-dpo/tensor';
 import { Bench } from 'tinybench';
 import { openNamed } from './devices.ts';
 import { type Item, items } from './items.ts';
-import { type Limit, limitsFor, rateOf } from './limits.ts';
+import { type Limit, type Limits, limitsFor, rateOf } from './limits.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -49,8 +49,6 @@ interface Result {
 }
 
 const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] as number;
-
-type Limits = Awaited<ReturnType<typeof limitsFor>>;
 
 /** A shared machine is slow for seconds at a time: so the limits are measured all along, and the best of each counts. */
 const fastest = new Map<Limit, number>();

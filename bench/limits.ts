@@ -7,9 +7,9 @@ import { hasRelaxedSimd } from '../tensor/wasm/relaxed.ts';
 import { gpuLimits } from './gpuLimits.ts';
 
 /**
- * What code without a framework around it reaches, on one thread of WebAssembly here: the register block of the matrix products over
- * packed panels that stay in the cache, and plain passes over memory. All are measured anew beside every item, because a
- * shared machine is not equally fast at all times.
+ * What code without a framework around it reaches, on one thread of WebAssembly here: the register block of the matrix
+ * products over packed panels that stay in the cache, and plain passes over memory. All are measured anew beside every item,
+ * because a shared machine is not equally fast at all times.
  */
 export interface Limit {
   readonly name: string;
@@ -19,6 +19,7 @@ export interface Limit {
 }
 
 export type LimitKind = 'block' | 'copy' | 'sum';
+export type Limits = Readonly<Record<LimitKind, Limit>>;
 
 const pages = 1200;
 const memory = new WebAssembly.Memory({ initial: pages });
@@ -79,13 +80,16 @@ function passes(): { readonly copy: Limit; readonly sum: Limit } {
   };
 }
 
+let ofWasm: Limits | undefined;
+
 /** The limits for a device: those of WebGPU are measured there, those of all others on one thread of WebAssembly. */
-export async function limitsFor(device: Device): Promise<Readonly<Record<LimitKind, Limit>>> {
+export async function limitsFor(device: Device): Promise<Limits> {
   if (device.name === 'webgpu') return gpuLimits();
-  const limits = { block: registerBlock(), ...passes() };
+  if (ofWasm !== undefined) return ofWasm;
+  ofWasm = { block: registerBlock(), ...passes() };
   // Once before anything is measured, so that the engine has compiled them well.
-  for (const limit of Object.values(limits)) await rateOf(limit, 150);
-  return limits;
+  for (const limit of Object.values(ofWasm)) await rateOf(limit, 150);
+  return ofWasm;
 }
 
 /** The best rate of the calls that fit in so many milliseconds, one at least; per second. */

@@ -90,9 +90,12 @@ export async function pretrainingSteps(batchSize: number): Promise<PipelineSteps
   };
 }
 
-/** Tuning as `diffusion-dpo train --config FILE` does, with its model and its pairs. */
+/** Tuning all parameters beside a frozen copy as `diffusion-dpo train --config FILE` does, with its model and its pairs. */
 export async function tuningSteps(file: string, device: Device): Promise<PipelineSteps> {
   const settings = await settingsOf('train', { config: file }, trainKeys);
+  const { method, reference, accumulation } = settings;
+  if (method !== 'full' || reference !== 'model' || accumulation !== 1)
+    throw new Error(`${file}: steps are measured with method full, reference model and accumulation 1 only`);
   const pipeline = await loadPipelineFolder(settings.model, { device, dtype: settings.storage });
   const pairs = await openPairs(settings.pairs);
   const { task, batch, conditioning } = await planRun(settings, pipeline, pairs);

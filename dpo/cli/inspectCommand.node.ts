@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { parseObject } from '../../diffusion/index.ts';
 import { attempt, openSafetensorsPath } from '../../tensor/index.node.ts';
 import { FormatError, formatShape, sizeOf } from '../../tensor/index.ts';
+import { readRecord, recordName, settingsOfRecord } from '../train/checkpoint.node.ts';
 
 interface Weights {
   readonly file: string;
@@ -32,11 +33,10 @@ interface CheckpointFacts {
 }
 
 async function checkpointIn(folder: string, files: readonly string[]): Promise<CheckpointFacts | undefined> {
-  if (!files.includes('checkpoint.json')) return undefined;
-  const path = join(folder, 'checkpoint.json');
-  const { step, settings, position, seconds } = parseObject(await attempt('read', path, readFile(path)), path);
-  if (typeof settings !== 'object' || settings === null) throw new FormatError(`${path}: there are no settings in it`);
-  return { step, settings: settings as Readonly<Record<string, unknown>>, position, seconds };
+  if (!files.includes(recordName)) return undefined;
+  const record = await readRecord(folder);
+  const { step, position, seconds } = record;
+  return { step, settings: settingsOfRecord({ folder, record }), position, seconds };
 }
 
 /** A checkpoint in lines for people. */

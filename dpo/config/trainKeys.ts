@@ -6,7 +6,7 @@ import { neededText, neededTexts, numberFrom, optional, positive, timestepRange,
 import { key, pathKey, type SettingsOf } from './key.ts';
 
 /** The objectives whose margin is weighted by time steps. */
-export const weighted = ['dpo', 'dpo+sft', 'cdpo', 'robust', 'hinge', 'dspo', 'dmpo', 'flow-dpo'] as const;
+const weighted = ['dpo', 'dpo+sft', 'cdpo', 'robust', 'hinge', 'dspo', 'dmpo', 'flow-dpo'] as const;
 
 /** Everything that `train` can be told. */
 export const trainKeys = {

@@ -1,4 +1,4 @@
-import type { PairSource } from './sources.ts';
+import type { PairSource, RowGroup } from './sources.ts';
 
 /**
  * At most so many rows of a source: whole groups that lie evenly over it, or as many rows of each as are wanted, since what
@@ -10,10 +10,9 @@ export function spreadRows(source: PairSource, most: number): PairSource {
   const wanted = Math.min(groups.length, Math.ceil((most * groups.length) / count));
   const rows: number[] = [];
   for (let i = 0; i < wanted; i++) {
-    const group = groups[Math.floor((i * groups.length) / wanted)];
+    const { start, end } = groups[Math.floor((i * groups.length) / wanted)] as RowGroup;
     const share = Math.ceil((most - rows.length) / (wanted - i));
-    for (let row = group?.start ?? 0; row < Math.min(group?.end ?? 0, (group?.start ?? 0) + share); row++)
-      rows.push(row);
+    for (let row = start; row < Math.min(end, start + share); row++) rows.push(row);
   }
   return {
     ...source,

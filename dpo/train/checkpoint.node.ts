@@ -5,7 +5,9 @@ import { loadParameters, parseObject } from '../../diffusion/index.ts';
 import { attempt, makeFolder, openSafetensorsFile, saveSafetensors, syncFolder } from '../../tensor/index.node.ts';
 import { type Device, FormatError, flattenTree, Tensor } from '../../tensor/index.ts';
 
-const [stateName, recordName] = ['state.safetensors', 'checkpoint.json'];
+const stateName = 'state.safetensors';
+/** Its presence makes a folder a checkpoint. */
+export const recordName = 'checkpoint.json';
 const folderName = (step: number): string => `step-${String(step).padStart(8, '0')}`;
 const folderPattern = /^step-(\d{8,})$/;
 
@@ -68,10 +70,16 @@ export async function latestCheckpoint(folder: string): Promise<Checkpoint | und
   const step = (await checkpointSteps(folder)).at(-1);
   if (step === undefined) return undefined;
   const path = join(folder, folderName(step));
-  const file = join(path, recordName);
-  const record = parseObject(await attempt('read', file, readFile(file)), file);
-  if (record.step !== step) throw new FormatError(`${file}: is of step ${String(record.step)}, not ${step}`);
+  const record = await readRecord(path);
+  if (record.step !== step)
+    throw new FormatError(`${join(path, recordName)}: is of step ${String(record.step)}, not ${step}`);
   return { folder: path, step, record };
+}
+
+/** What the folder of a checkpoint says beside its tensors. */
+export async function readRecord(folder: string): Promise<Checkpoint['record']> {
+  const file = join(folder, recordName);
+  return parseObject(await attempt('read', file, readFile(file)), file);
 }
 
 /** The settings of the run that a checkpoint is of. */

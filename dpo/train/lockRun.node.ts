@@ -7,9 +7,9 @@ import { TensorError } from '../../tensor/index.ts';
 const name = 'run.lock';
 
 /** Whether a process of this machine is there. */
-function isAlive(process_: number): boolean {
+function isAlive(pid: number): boolean {
   try {
-    process.kill(process_, 0);
+    process.kill(pid, 0);
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';

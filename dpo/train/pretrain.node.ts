@@ -19,7 +19,7 @@ import {
   realize,
   setDefaultDevice,
   type Tensor,
-  TensorError,
+  type TensorError,
   tensor,
 } from '../../tensor/index.ts';
 import type { PretrainSettings } from '../config/pretrainKeys.ts';
@@ -30,7 +30,7 @@ import { mapReadable } from '../data/readable.ts';
 import type { CaptionedSource } from '../data/sources.ts';
 import { latestCheckpoint, loadState, saveCheckpoint, settingsOfRecord } from './checkpoint.node.ts';
 import { lockRun } from './lockRun.node.ts';
-import { notFinite } from './notFinite.ts';
+import { notFinite, notFiniteError } from './notFinite.ts';
 import { type PretrainState, pretraining } from './pretrain.ts';
 import { realizeWhile } from './realizeWhile.ts';
 import { openRowLog } from './rowLog.node.ts';
@@ -140,13 +140,8 @@ export async function pretrain(
   let saved = from;
   /** What went wrong, and the first parameters that are not finite. */
   async function failure(what: string): Promise<TensorError> {
-    const parameters = await notFinite(state.optimiser.params);
-    const told = parameters.length === 0 ? '' : `; parameters that are not finite begin with: ${parameters.join(', ')}`;
-    const last =
-      saved === 0
-        ? 'there is no checkpoint yet'
-        : `the last good checkpoint is that of step ${saved} in ${checkpoints}`;
-    return new TensorError(`step ${step}: ${what}${told}. ${last}. A lower learning rate may help`);
+    const found = { parameters: await notFinite(state.optimiser.params) };
+    return notFiniteError({ step, what, found, saved, checkpoints, advice: 'A lower learning rate may help' });
   }
 
   let [sum, counted] = (found?.record.sum ?? [0, 0]) as [number, number];

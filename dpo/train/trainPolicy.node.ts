@@ -23,7 +23,7 @@ import { fingerprint } from './fingerprint.node.ts';
 import { type RankingDraws, type RankPairsOptions, rankingErrors, rankPairs } from './implicitAccuracy.ts';
 import { lockRun } from './lockRun.node.ts';
 import { emptyWindow, type MetricsRow, type MetricsWindow, pairRows, summarize, withBatch } from './metrics.ts';
-import { notFinite } from './notFinite.ts';
+import { notFinite, notFiniteError } from './notFinite.ts';
 import { optimiserOf } from './optimiserOf.ts';
 import { pairTensors } from './pairTensors.ts';
 import type { Policy } from './policy.ts';
@@ -223,17 +223,11 @@ export async function trainPolicy<T>(
   async function failure(step: number, what: string, slopes: unknown, saved: number): Promise<TensorError> {
     const gradients = slopes === undefined ? [] : await notFinite(slopes);
     const parameters = gradients.length > 0 ? [] : await notFinite(state.optimiser.params);
-    const told = (kind: string, paths: readonly string[]): string =>
-      paths.length === 0 ? '' : `; ${kind} that are not finite begin with: ${paths.join(', ')}`;
-    const last =
-      saved === 0
-        ? 'there is no checkpoint yet'
-        : `the last good checkpoint is that of step ${saved} in ${checkpoints}`;
     const { storage, beta } = settings;
-    return new TensorError(
-      `step ${step}: ${what}${told('gradients', gradients)}${told('parameters', parameters)}. ${last}. A lower learning rate, ` +
-        `a smaller maxGradientNorm or a smaller beta (it is ${beta}) may help${storage === 'f32' ? '' : '; so may storage f32'}`,
-    );
+    const advice =
+      `A lower learning rate, a smaller maxGradientNorm or a smaller beta (it is ${beta}) may help` +
+      (storage === 'f32' ? '' : '; so may storage f32');
+    return notFiniteError({ step, what, found: { gradients, parameters }, saved, checkpoints, advice });
   }
 
   let saved = from;
