@@ -169,7 +169,26 @@ export function remainder(position: Position, by: number): Position {
 
 /** The row-major number of the element at these coordinates. */
 export const flatten = (coordinates: readonly Position[], strides: readonly number[]): Position =>
-  coordinates.reduce((sum, coordinate, axis) => add(sum, scale(coordinate, strides[axis] as number)), fixed(0));
+  putTogether(
+    coordinates.reduce((sum, coordinate, axis) => add(sum, scale(coordinate, strides[axis] as number)), fixed(0)),
+  );
+
+/** What a reshape took apart, put together again: f·(p mod b) + f·b·⌊p / b⌋ = f·p. */
+function putTogether(position: Position): Position {
+  const { constant, terms } = position;
+  for (const { atom, factor } of terms) {
+    if (atom.kind !== 'remainder') continue;
+    const quotientOf = quotient(atom.of, atom.by);
+    const [whole, ...others] = quotientOf.terms;
+    if (whole === undefined || others.length > 0 || quotientOf.constant !== 0) continue;
+    const isWhole = (term: Term): boolean =>
+      term.atom.key === whole.atom.key && term.factor === whole.factor * factor * atom.by;
+    if (!terms.some(isWhole)) continue;
+    const rest = terms.filter((term) => term.atom !== atom && !isWhole(term));
+    return putTogether(add({ constant, terms: rest }, scale(atom.of, factor)));
+  }
+  return position;
+}
 
 /** The coordinates of element number `position` of an array of this shape. */
 export function unflatten(position: Position, shape: readonly number[]): Position[] {

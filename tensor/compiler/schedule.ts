@@ -1,9 +1,9 @@
 import type { Attributes } from '../primitives.ts';
 import { type Shape, sameShape, sizeOf } from '../shape.ts';
-import { chooseBuffers, isReduction, isStep, joinsMany } from './buffers.ts';
+import { chooseBuffers, isReduction, isStep, joinsMany, operatorCost } from './buffers.ts';
 import { chooseEpilogues, type Epilogue, noEpilogues } from './epilogues.ts';
 import { buildKernel, type Group, type Loops, loopsOf, lowerValue, type Space, spaceOf } from './group.ts';
-import type { LoopKernel } from './kernel.ts';
+import type { LoopKernel, Scalar } from './kernel.ts';
 import { type Extension, type Likeness, likenesses, noLikeness } from './likeness.ts';
 import { shapeLoops } from './loops.ts';
 import { type Lowering, lowering } from './lower.ts';
@@ -35,6 +35,11 @@ export interface ScheduleOptions {
   readonly widening?: boolean;
   /** Whether contractions store what is made of their elements one by one. */
   readonly epilogues?: boolean;
+  /**
+   * Whether a walk along rows also computes expensive functions of what it has just made (the default). A processor
+   * that looks ahead some hundred instructions does two loops sooner than one of as long a chain for each element.
+   */
+  readonly longChains?: boolean;
 }
 
 /** A group while values may still join it. */
@@ -50,6 +55,7 @@ interface Walk {
   readonly element: Lowering;
   /** Whether the group reduces, on which its values' positions depend, as they do on its shape. */
   readonly reducing: boolean;
+  readonly longChains: boolean;
   /** Where each value has just been made. */
   readonly made: Map<Value, Position>;
 }
@@ -68,7 +74,7 @@ const several = -2;
 
 /** Orders a program into kernels and says what each computes. */
 export function schedule(program: Program, options: ScheduleOptions): Schedule {
-  const { mostLoads, fuse = true, widening = false } = options;
+  const { mostLoads, fuse = true, widening = false, longChains = true } = options;
   const chosen = fuse ? chooseBuffers(program, mostLoads, widening) : new Set(program.values);
   const { buffers, epilogues } =
     fuse && options.epilogues ? chooseEpilogues(program, chosen, mostLoads) : noEpilogues(chosen);
@@ -110,7 +116,8 @@ export function schedule(program: Program, options: ScheduleOptions): Schedule {
       if (!fuse || !related || space === undefined || group.step || group.piece !== undefined) continue;
       const candidate = extend(group.likeness, value);
       const known = fitting.get(candidate.number);
-      const walk = known === undefined ? joinedWalk(group, value, space, buffers, mostLoads, required) : undefined;
+      const limits = { mostLoads, longChains };
+      const walk = known === undefined ? joinedWalk(group, value, space, buffers, limits, required) : undefined;
       fitting.set(candidate.number, known ?? walk !== undefined);
       if (walk === undefined && known !== true) continue;
       group.walk = walk;
@@ -229,7 +236,7 @@ function joinedWalk(
   value: Value,
   space: Space,
   buffers: ReadonlySet<Value>,
-  mostLoads: number,
+  { mostLoads, longChains }: Required<Pick<ScheduleOptions, 'mostLoads' | 'longChains'>>,
   required: readonly Value[],
 ): Walk | undefined {
   const reads = new Set([...group.reads, ...required.filter((input) => !group.values.includes(input))]);
@@ -274,19 +281,27 @@ function joinedWalk(
     loops: loopsOf(trial),
     element: lowering((other) => buffers.has(other)),
     reducing: reduces,
+    longChains,
     made: new Map(),
   };
   return trial.values.every((own) => makeLocally(again, trial, own)) ? again : undefined;
 }
 
+/** Whether a function is in it that takes as long as tens of simple operations. */
+const isExpensive = (scalar: Scalar): boolean =>
+  [...allParts(scalar)].some((part) => part.kind === 'apply' && operatorCost(part.operator) >= operatorCost('exp'));
+
 /**
  * Adds a value to those that a walk makes, if every load of one of them is at the very place where it has just been made;
  * says whether it is.
  */
-function makeLocally({ loops, element, made }: Walk, group: Group, value: Value): boolean {
-  const { scalar, position } = lowerValue(group, loops, value, element);
+function makeLocally({ loops, element, made, reducing, longChains }: Walk, group: Group, value: Value): boolean {
+  const { scalar, position, over } = lowerValue(group, loops, value, element);
+  const rows = sizeOf(group.shape.slice(0, group.split));
   for (const load of loadsOf(scalar)) {
     const place = made.get(load.from);
+    const follows = place !== undefined && sizeOf(load.from.shape) !== rows;
+    if (reducing && !longChains && over === 'inner' && follows && isExpensive(scalar)) return false;
     if (place !== undefined && (load.kind !== 'load' || !samePosition(load.position, place))) return false;
   }
   // Masked parts may be computed lane by lane, where what another stage holds in a vector cannot be reached.
