@@ -9,7 +9,7 @@ import { type Count, laneDType, roundToHalf } from './lanes.ts';
 import { placeShares, type ReducePlan, walkOf } from './loopPlan.ts';
 import { type LoopContext, LoopWriter, type Made } from './loopWriter.ts';
 import { Computed, positionCode } from './scalarCode.ts';
-import { type Origin, SpreadAccumulator, setOrigin } from './spread.ts';
+import { SpreadAccumulator } from './spread.ts';
 import type { StepContext } from './stepCode.ts';
 import { eachUnit, pieceOf, vectorLoop } from './units.ts';
 
@@ -19,7 +19,7 @@ interface Block {
   readonly made: Made;
 }
 
-/** Accumulators of stages of the next walk, by their numbers: one for each chain or block. */
+/** Accumulators of stages of the next walk, by their numbers: one for each block. */
 type TakenAlong = Map<number, readonly SpreadAccumulator[]>;
 
 /**
@@ -79,12 +79,9 @@ export function reduceCode(
     const accumulator = (index: number, chain: number): Accumulator => accumulators.get(index)?.[chain] as Accumulator;
     const reductions = stages.filter(({ stage }) => stage.kind !== 'map');
     const spreads = ahead.map(({ index, spread: { of }, sum }) => {
-      const origins = blocks.map((): Origin => [scope.local('v128'), scope.local('v128')]);
-      const own = range(chains).map(
-        (i) => new SpreadAccumulator(scope, (origins[i] ?? origins[0]) as Origin, kind === 'columns'),
-      );
+      const own = blocks.map(() => new SpreadAccumulator(scope, kind === 'columns'));
       taken.set(index, own);
-      return { of, sum, origins, own };
+      return { of, sum, own };
     });
 
     const body = (known: Computed, count: Count, chain: number): Statement => {
@@ -101,11 +98,11 @@ export function reduceCode(
       return [own, others];
     };
     /** Spreads are measured from the first element of each row. */
-    const setOrigins = each(blocks, ({ rows }, i) =>
-      spreads.map(({ of, origins }) => {
+    const startSpreads = each(blocks, ({ rows }, i) =>
+      spreads.map(({ of, own }) => {
         const computed = new Computed(rows);
         const code = writer.compute(of, kind === 'rows' ? 1 : outerCount, computed);
-        return [code, setOrigin(origins[i] as Origin, computed.get(of) as V128, kind === 'columns')];
+        return [code, (own[i] as SpreadAccumulator).start(computed.get(of) as V128)];
       }),
     );
 
@@ -160,20 +157,14 @@ export function reduceCode(
         ? []
         : each(blocks, ({ rows }) => scalars.map((scalar) => writer.steady(scalar, kernel.inner, outerCount, rows))),
       reductions.map(({ index }) => (accumulators.get(index) ?? []).map((one) => one.start())),
-      spreads.map(({ own }) => own.map((one) => one.start())),
-      spreads.length === 0 ? [] : [kernel.inner.map(begin), setOrigins],
+      spreads.length === 0 ? [] : [kernel.inner.map(begin), startSpreads],
       part === 'join' ? joined : nest,
       kind === 'columns' || part === 'join'
         ? []
         : reductions.map(({ index }) =>
             (accumulators.get(index) ?? []).slice(1).map((one) => accumulator(index, 0).addAll(one)),
           ),
-      kind === 'columns'
-        ? []
-        : spreads.map(({ own: [first, ...others] }) => [
-            others.map((one) => (first as SpreadAccumulator).addAll(one)),
-            (first as SpreadAccumulator).join(),
-          ]),
+      spreads.map(({ own }) => own.map((one) => one.join())),
       each(blocks, ({ made }, i) => [
         reductions.map(({ stage, index }) => {
           if (share !== undefined)

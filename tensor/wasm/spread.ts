@@ -45,8 +45,7 @@ export function spreadsIn(kernel: LoopKernel): ReadonlyMap<Stage, Spread> {
   );
 }
 
-/** c of a row as f64, each of the lower two lanes and of the upper two. */
-export type Origin = Pair;
+/** A vector of f32 as f64: its lower two lanes and its upper two. */
 type Pair = readonly [Local<'v128'>, Local<'v128'>];
 
 /**
@@ -55,24 +54,30 @@ type Pair = readonly [Local<'v128'>, Local<'v128'>];
  * little cancels even where the mean is large beside the spread (Chan, Golub & LeVeque 1983).
  */
 export class SpreadAccumulator {
-  readonly #origin: Origin;
   readonly #apart: boolean;
+  /** c. */
+  readonly #origin: Pair;
   /** Σd and Σd². */
   readonly #sums: Pair;
   readonly #squares: Pair;
   readonly #difference: Local<'v128'>;
 
-  /** `apart`: whether lanes are rows of their own. Accumulators of one row have one origin. */
-  constructor(scope: Scope, origin: Origin, apart: boolean) {
-    this.#origin = origin;
+  /** `apart`: whether lanes are rows of their own. */
+  constructor(scope: Scope, apart: boolean) {
     this.#apart = apart;
+    this.#origin = [scope.local('v128'), scope.local('v128')];
     this.#sums = [scope.local('v128'), scope.local('v128')];
     this.#squares = [scope.local('v128'), scope.local('v128')];
     this.#difference = scope.local('v128');
   }
 
-  start(): Statement {
-    return [...this.#sums, ...this.#squares].map((one) => local.set(one, f64x2.const(0)));
+  /** Begins a row whose first element is in the first lane, or where lanes are apart, rows of which each has its own. */
+  start(first: V128): Statement {
+    const origin = halves.map((half) => {
+      const own = promoted(first, this.#apart ? half : 0);
+      return local.set(this.#origin[half], this.#apart ? own : f64x2.splat(f64x2.extractLane(own, 0)));
+    });
+    return [origin, [...this.#sums, ...this.#squares].map((one) => local.set(one, f64x2.const(0)))];
   }
 
   /** Takes a vector in, or with count 1 its first lane. `value` is used twice. */
@@ -88,14 +93,6 @@ export class SpreadAccumulator {
         local.set(squares, f64x2.add(local.get(squares), f64x2.mul(difference, difference))),
       ];
     });
-  }
-
-  /** Takes in what another accumulator of the same row has. */
-  addAll(other: SpreadAccumulator): Statement {
-    return halves.flatMap((half) => [
-      increase(this.#sums[half], local.get(other.#sums[half])),
-      increase(this.#squares[half], local.get(other.#squares[half])),
-    ]);
   }
 
   /** To be done when everything is in: joins the lanes of a row. */
@@ -132,13 +129,6 @@ export class SpreadAccumulator {
     });
   }
 }
-
-/** Measures from a vector: from its first lane, or where lanes are apart, each from its own. `first` is used twice. */
-export const setOrigin = (origin: Origin, first: V128, apart: boolean): Statement =>
-  halves.map((half) => {
-    const own = promoted(first, apart ? half : 0);
-    return local.set(origin[half], apart ? own : f64x2.splat(f64x2.extractLane(own, 0)));
-  });
 
 const halves = [0, 1] as const;
 
