@@ -15,6 +15,11 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   'dpo/data/': ['fast-png', 'hyparquet', 'hyparquet-compressors', 'hyparquet-writer', '@napi-rs/image'],
 };
 
+/** Folders that share nothing: each executor computes by itself, so that one can tell what is wrong with another. */
+const executors = ['tensor/reference/', 'tensor/wasm/', 'tensor/webgpu/'];
+/** Who opens them, and shows what of them is for all. */
+const openers = ['tensor/device.ts', 'tensor/index.ts'];
+
 const root = fileURLToPath(new URL('..', import.meta.url));
 const layerOf = (file: string): string => file.split('/')[0] as string;
 const needsNode = (file: string): boolean => file.endsWith('.node.ts');
@@ -39,6 +44,9 @@ function wrongImport(file: string, specifier: string): string | undefined {
   if (from === to) {
     if (/^[^/]+\/index(\.node)?\.ts$/.test(target) && !isTesting(file))
       return `inside the layer ${to}, import the file itself instead of ${target}`;
+    const executor = executors.find((folder) => target.startsWith(folder));
+    if (executor !== undefined && !file.startsWith(executor) && !openers.includes(file))
+      return `${target} is part of an executor, which only ${openers.join(' and ')} know from without`;
     if (isTesting(target) && !isTesting(file)) return `${target} is for tests of those who use ${to}, not for ${to}`;
     return undefined;
   }
@@ -115,6 +123,8 @@ describe('the import rule', () => {
     ['an exact file of the same layer', 'tensor/ops/norms.ts', "import { add } from './elementwise.ts';"],
     ['Node in a file that says so', 'tensor/file.node.ts', "import { open } from 'node:fs/promises';"],
     ['a lower layer for Node', 'diffusion/folder.node.ts', "import { fromFile } from '../tensor/index.node.ts';"],
+    ['a file of the same executor', 'tensor/wasm/math/exp.ts', "import { steps } from './steps.ts';"],
+    ['who opens an executor', 'tensor/device.ts', "import { WasmDevice } from './wasm/device.ts';"],
     ['the index of a folder', 'tensor/index.node.ts', "export * from './safetensors/index.node.ts';"],
     ['fast-check in the gradient checks', 'autograd/testing/arbitraries.ts', "import fc from 'fast-check';"],
     ['gradients in their checks', 'autograd/testing/check.ts', "import { grad } from '../index.ts';"],
@@ -125,6 +135,8 @@ describe('the import rule', () => {
   test.each([
     ['an upward import', 'tensor/ops/conv.ts', "import { grad } from '../../autograd/index.ts';", 'imports point down'],
     ['an upward type', 'autograd/vjp.ts', "import type { Layer } from '../nn/index.ts';", 'imports point down'],
+    ['an executor in another', 'tensor/wasm/a.ts', "import { erf } from '../reference/erf.ts';", 'part of an executor'],
+    ['an executor in the compiler', 'tensor/compiler/a.ts', "import('../wasm/device.ts');", 'part of an executor'],
     ['a way past index.ts', 'autograd/vjp.ts', "import { leaf } from '../tensor/placement.ts';", 'tensor/index.ts'],
     ['an export past index.ts', 'nn/index.ts', "export * from '../autograd/vjp.ts';", 'autograd/index.ts'],
     ['the own index', 'tensor/ops/conv.ts', "import { add } from '../index.ts';", 'the file itself'],

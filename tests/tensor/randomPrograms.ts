@@ -2,11 +2,23 @@ import { expect } from 'vitest';
 import { checkpoint, grad, vjp } from '../../autograd/index.ts';
 import { type Program, programInputs, runProgram } from '../../autograd/testing/index.ts';
 import * as t from '../../tensor/index.ts';
+import { alone } from './conformance/support.ts';
 
 const ones = (x: t.Tensor): t.Tensor => t.onesLike(x);
 
-/** What a program gives, and where asked for, the gradients of its float results by its float inputs. */
+/**
+ * What a program gives on a device alone, and where asked for, the gradients of its float results by its float inputs.
+ */
 export async function outcome(program: Program, device: t.Device, withGradients: boolean): Promise<number[][]> {
+  const release = alone(device);
+  try {
+    return await outcomeOf(program, device, withGradients);
+  } finally {
+    release();
+  }
+}
+
+async function outcomeOf(program: Program, device: t.Device, withGradients: boolean): Promise<number[][]> {
   const inputs = await t.copy(programInputs(program), { device });
   const outputs = runProgram(program, inputs);
   const results = [...outputs];

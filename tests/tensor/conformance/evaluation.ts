@@ -9,6 +9,13 @@ const values = async (x: t.Tensor): Promise<number[]> => Array.from(await t.read
 export function evaluation(device: DeviceOf): void {
   const outOfRange = (x: t.Tensor) => t.gather(x, t.tensor([9], { dtype: 'i32' }), 0);
 
+  test('no other executor computes meanwhile', async () => {
+    const kind = device().name === 'reference' ? 'wasm' : 'reference';
+    const other = await t.openDevice(kind);
+    await expect(t.realize(t.ones([1]), { device: other })).rejects.toThrow(`${kind} was called`);
+    other.close?.();
+  });
+
   test('building a graph runs nothing; evaluating it does', async () => {
     const watched = new WatchedDevice(device(), 'watched');
     const x = t.tensor([1, 2, 3], { device: watched });

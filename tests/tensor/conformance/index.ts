@@ -20,7 +20,7 @@ import { reductions, scans } from './reductions.ts';
 import { slicing } from './slicing.ts';
 import { spatial } from './spatial.ts';
 import { specials } from './specials.ts';
-import type { DeviceOf } from './support.ts';
+import { alone, type DeviceOf } from './support.ts';
 import { unary } from './unary.ts';
 
 /** Everything that an executor must do, by subject. */
@@ -49,8 +49,10 @@ export const suites: Readonly<Record<string, (device: DeviceOf) => void>> = {
   distributions,
 };
 
-/** Registers every suite on a kind of device; each opens one of its own, so that memory can be counted, and makes it the
- * default. */
+/**
+ * Registers every suite on a kind of device; each opens one of its own, so that memory can be counted, and makes it the
+ * default. Meanwhile no other executor computes.
+ */
 export function conformance(
   kind: string,
   open: () => Promise<Device>,
@@ -60,12 +62,15 @@ export function conformance(
     describe(`${kind}: ${name}`, () => {
       let device: Device | undefined;
       let former: Device | undefined;
+      let release: (() => void) | undefined;
       beforeAll(async () => {
         device = await open();
         former = await defaultDevice();
         setDefaultDevice(device);
+        release = alone(device);
       });
       afterAll(() => {
+        release?.();
         if (former !== undefined) setDefaultDevice(former);
       });
       suites[name]?.(() => {

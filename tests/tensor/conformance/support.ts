@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 import {
   type Device,
   type DType,
@@ -10,10 +10,30 @@ import {
   type Tensor,
   tensor,
 } from '../../../tensor/index.ts';
+import { ReferenceDevice } from '../../../tensor/reference/device.ts';
+import { WasmDevice } from '../../../tensor/wasm/device.ts';
+import { WebGpuDevice } from '../../../tensor/webgpu/device.ts';
 import { entry, type FloatName, generator, type Nd, product, round, ulp } from './naive.ts';
 
 /** A suite gets its device when its tests run, so that one can be opened beforehand. */
 export type DeviceOf = () => Device;
+
+/** The executors, by the names of their devices. */
+const executors = { reference: ReferenceDevice, wasm: WasmDevice, webgpu: WebGpuDevice };
+
+/**
+ * Has every executor but a device's own refuse to compute, until what it gives is called: none may lean on another. That
+ * they share no code is checked with the imports of the project.
+ */
+export function alone({ name }: Device): () => void {
+  const others = Object.entries(executors).filter(([other]) => other !== name);
+  const spies = others.map(([other, { prototype }]) =>
+    vi.spyOn(prototype, 'run').mockRejectedValue(new Error(`${other} was called while ${name} was to compute alone`)),
+  );
+  return () => {
+    for (const spy of spies) spy.mockRestore();
+  };
+}
 
 export const floats: readonly FloatName[] = ['f64', 'f32', 'f16', 'bf16'];
 export const numeric: readonly DType[] = [...floats, 'i32', 'u32'];
