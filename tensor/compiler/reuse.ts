@@ -7,6 +7,8 @@ import { loadsOf } from './scalars.ts';
 export interface MemoryTask {
   readonly reads: ReadonlySet<Value>;
   readonly writes: readonly Value[];
+  /** Whether it looks up elements by indices, which may turn out to be out of range. */
+  readonly looksUp: boolean;
   /** Where the step is a loop kernel, what it loads and stores in detail. */
   readonly kernel?: LoopKernel | undefined;
 }
@@ -15,6 +17,7 @@ export interface MemoryTask {
 interface Memory {
   readonly reads: readonly Value[];
   readonly writes: readonly Value[];
+  readonly looksUp: boolean;
   /** What it stores in order, each with the last stage that loads it again, if that could overwrite it in place. */
   readonly reloaded: readonly { readonly value: Value; readonly by: Value | undefined }[];
 }
@@ -30,6 +33,7 @@ function memoryOfPattern(kernel: LoopKernel): Memory {
   const memory: Memory = {
     reads: [...new Set(loads.flatMap((own) => [...own]))],
     writes: stored.map(({ value }) => value),
+    looksUp: stages.some(({ scalar }) => loadsOf(scalar).some(({ kind }) => kind === 'lookup')),
     reloaded: stored.map(({ value, store }) => {
       const last = stages.findLast((_, i) => loads[i]?.has(value) === true);
       const fits =
@@ -45,18 +49,22 @@ function memoryOfPattern(kernel: LoopKernel): Memory {
 }
 
 /** What a kernel loads, and what it stores. */
-export function memoryOf(kernel: LoopKernel): Pick<MemoryTask, 'reads' | 'writes'> {
+export function memoryOf(kernel: LoopKernel): Pick<MemoryTask, 'reads' | 'writes' | 'looksUp'> {
   const { like } = kernel;
-  const { reads, writes } = memoryOfPattern(like?.pattern ?? kernel);
+  const { reads, writes, looksUp } = memoryOfPattern(like?.pattern ?? kernel);
   return like === undefined
-    ? { reads: new Set(reads), writes }
-    : { reads: new Set(reads.map(like.valueOf)), writes: writes.map(like.valueOf) };
+    ? { reads: new Set(reads), writes, looksUp }
+    : { reads: new Set(reads.map(like.valueOf)), writes: writes.map(like.valueOf), looksUp };
 }
+
+/** How many steps there are up to the last that looks something up. A run with an index out of range goes no further. */
+export const lookupSteps = (tasks: readonly MemoryTask[]): number => tasks.findLastIndex(({ looksUp }) => looksUp) + 1;
 
 /**
  * Finds, for every output, the leaves whose buffers it could be written to: those of as many bytes that are last read in an
  * earlier step, or in the very step that writes the output, if each element is read before it is overwritten; and that
- * `suits` finds suitable.
+ * `suits` finds suitable. What is written while an index may still be out of range takes over none: a run that is refused
+ * leaves everything as it was.
  */
 export function findReuse(
   program: Program,
@@ -79,9 +87,10 @@ export function findReuse(
     if (alike === undefined) leaves.set(bytes, [one]);
     else alike.push(one);
   }
+  const lookups = lookupSteps(tasks);
   const takers = program.outputs.map((output, i) => {
     const [first, ...more] = writer.get(output) ?? [];
-    if (first === undefined || outputs.get(output) !== i) return [];
+    if (first === undefined || first < lookups || outputs.get(output) !== i) return [];
     const slots: number[] = [];
     for (const { leaf, last } of leaves.get(bytesOf(output)) ?? []) {
       const isFree =

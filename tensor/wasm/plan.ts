@@ -78,10 +78,6 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
     if (index !== undefined) return { base: { kind: 'output', index }, offset: 0 };
     return { base: { kind: 'arena' }, offset: arena.get(value) ?? 0 };
   });
-  // A run that is refused for an index out of range stops after the phase that found it: until then it overwrites nothing.
-  const lastLookup = tasks.findLastIndex(({ work }) => work.kind === 'kernel' && work.gathers.length > 0);
-  const early = new Set(tasks.slice(0, lastLookup + 1).flatMap(({ writes }) => writes));
-  const isSafe = (_: Value, output: Value): boolean => !early.has(output);
   const indexed: Value[] = [];
   const builder = new ModuleBuilder(memory);
   const names = new Map<KernelCode, readonly string[]>();
@@ -114,7 +110,7 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
       phases.reduce((sum, steps) => sum + steps.length + 1, 0),
       program.scalars.length,
     ),
-    reuse: findReuse(program, tasks, bytesOf, isSafe),
+    reuse: findReuse(program, tasks, bytesOf),
     indexed,
   };
 }

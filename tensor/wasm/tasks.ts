@@ -20,6 +20,7 @@ import { contractionTime, loopTime, stepTime } from './time.ts';
 export interface Task {
   readonly reads: ReadonlySet<Value>;
   readonly writes: readonly Value[];
+  readonly looksUp: boolean;
   readonly scratchBytes: number;
   readonly description: string;
   readonly flops: number;
@@ -101,6 +102,7 @@ function stepTask(value: Value): Task {
   return {
     reads: new Set(value.inputs),
     writes: [value],
+    looksUp: names.gathers.length > 0,
     scratchBytes,
     ...cost,
     work: { kind: 'kernel', code: shared, ...names },
@@ -119,6 +121,7 @@ function contractionTask(value: Value, buffers: ReadonlySet<Value>): Task {
   return {
     reads: new Set(views.map(({ from }) => from)),
     writes: [value],
+    looksUp: false,
     scratchBytes: plan.scratchBytes,
     description: value.primitive,
     flops,

@@ -1,4 +1,4 @@
-import type { Program, Value } from '../compiler/program.ts';
+import type { Value } from '../compiler/program.ts';
 import { ProgramReader } from '../compiler/reader.ts';
 import type { Device, DeviceBuffer, MemoryUse, Run } from '../device.ts';
 import type { DType, StorageArray } from '../dtype.ts';
@@ -105,7 +105,7 @@ export class WebGpuDevice implements Device {
   }
 
   async run(run: Run): Promise<readonly DeviceBuffer[]> {
-    return (await this.#execute(run, submitRun)).results;
+    return (await this.#execute(run, false)).results;
   }
 
   async plan(run: Run, timed: boolean): Promise<DevicePlanReport> {
@@ -113,30 +113,28 @@ export class WebGpuDevice implements Device {
     const plan = this.#plans.compiledFor(program).draft.plan([]);
     const workingBytes = plan.slots.reduce((sum, { bytes }) => sum + bytes, 0);
     if (!timed) return { device: this.description, workingBytes, kernels: plan.reports };
-    const { results, done } = await this.#execute({ ...run, donated: new Set() }, timeRun);
+    const { results, times } = await this.#execute({ ...run, donated: new Set() }, true);
     for (const buffer of results) this.free(buffer);
     const spent = plan.reports.map(() => 0);
     plan.kernels.forEach(({ task }, i) => {
-      spent[task] = (spent[task] as number) + (done[i] as number);
+      spent[task] = (spent[task] as number) + (times[i] as number);
     });
     const kernels = plan.reports.map((report, i) => ({ ...report, milliseconds: spent[i] as number }));
     return { device: this.description, workingBytes, kernels };
   }
 
-  /** Prepares a run and has it handed to the device by `start`. */
-  async #execute<T>(
+  /** Prepares a run and hands it to the device; where it is timed, tells what each kernel took. */
+  async #execute(
     run: Run,
-    start: (device: GPUDevice, program: Program, ready: ReadyPlan, buffers: RunBuffers) => T,
-  ): Promise<{ readonly results: readonly WebGpuBuffer[]; readonly done: Awaited<T> }> {
+    timed: boolean,
+  ): Promise<{ readonly results: readonly WebGpuBuffer[]; readonly times: readonly number[] }> {
     await this.#settle();
     const { outputs, donated } = run;
     const program = this.#programs.of(run);
     const compiled = this.#plans.compiledFor(program);
     const { reuse, indexed } = compiled.draft;
     const leaves = program.leaves.map((tensor) => own(placedBuffer(tensor)));
-    // A run that may still be refused, for an index out of range, leaves what it was given untouched.
-    const mayTake = (slot: number): boolean => indexed.length === 0 && donated.has(leaves[slot] as WebGpuBuffer);
-    const taken = reuse.assign(mayTake);
+    const taken = reuse.assign((slot) => donated.has(leaves[slot] as WebGpuBuffer));
     const ready = await this.#plans.planFor(compiled, taken);
     await this.#former;
     this.#checkUsable();
@@ -145,7 +143,6 @@ export class WebGpuDevice implements Device {
     const results = outputs.map(({ dtype, size }, i) => {
       const leaf = leaves[taken[i] ?? -1];
       if (leaf === undefined) return memory.results[i] as WebGpuBuffer;
-      leaf.freed = true;
       return new WebGpuBuffer(dtype, size, leaf.buffer);
     });
     const buffers: RunBuffers = {
@@ -158,16 +155,34 @@ export class WebGpuDevice implements Device {
     if (ready.numbers !== undefined) device.queue.writeBuffer(ready.numbers, 0, numbersOf(ready.plan, program.scalars));
     device.pushErrorScope('validation');
     device.pushErrorScope('out-of-memory');
-    const started = start(device, program, ready, buffers);
+    const timing = timed ? timeRun(device, program, ready, buffers) : [];
+    // What overwrites leaves waits until no index can be out of range any more.
+    const overwritten = taken.flatMap((slot) => (slot === undefined ? [] : [leaves[slot] as WebGpuBuffer]));
+    const waits = memory.report !== undefined && overwritten.length > 0;
+    const { kernels, lookupKernels } = ready.plan;
+    const submitRest = timed
+      ? undefined
+      : submitRun(device, program, ready, buffers, waits ? lookupKernels : kernels.length);
+    const takeOver = (): void => {
+      for (const leaf of overwritten) leaf.freed = true;
+      this.#former = device.queue.onSubmittedWorkDone().catch(() => undefined);
+    };
+    if (!waits) takeOver();
     const failed = Promise.all([device.popErrorScope(), device.popErrorScope()]);
-    this.#former = device.queue.onSubmittedWorkDone().catch(() => undefined);
     try {
       await this.#checkScopes(failed, ready, buffers);
-      const done = await started;
+      const times = await timing;
       if (memory.report !== undefined) await this.#checkIndices(indexed, memory.report);
-      return { results, done };
+      if (waits) {
+        submitRest?.();
+        takeOver();
+      }
+      return { results, times };
     } catch (error) {
-      for (const buffer of results) this.free(buffer);
+      // What is not yet overwritten stays what it was.
+      results.forEach((buffer, i) => {
+        if (leaves[taken[i] ?? -1]?.freed !== false) this.free(buffer);
+      });
       await this.#settle();
       throw error;
     } finally {

@@ -1,6 +1,6 @@
 import type { Composite } from '../compiler/compositions.ts';
 import { outputIndices, type Program, type Value } from '../compiler/program.ts';
-import { findReuse, type Reuse } from '../compiler/reuse.ts';
+import { findReuse, lookupSteps, type Reuse } from '../compiler/reuse.ts';
 import { roundTo } from '../dtype.ts';
 import type { KernelReport } from '../explain.ts';
 import { formatShape } from '../shape.ts';
@@ -30,6 +30,8 @@ export interface PlannedKernel {
 /** A program as kernels that run one after another, and the memory that they need. */
 export interface Plan {
   readonly kernels: readonly PlannedKernel[];
+  /** How many of them there are up to the last that looks something up; only those after may overwrite leaves. */
+  readonly lookupKernels: number;
   readonly reports: readonly KernelReport[];
   /** Sizes of the buffers that hold what only lives during a run, each several values in turn. */
   readonly slots: readonly Slot[];
@@ -128,7 +130,9 @@ function assemble(program: Program, tasks: readonly Task[], kernelsOf: (task: Ta
   });
   const owners = program.outputs.map((output) => nameOf(writers.get(output)));
   const reports = tasks.map(({ report }) => report);
-  return { kernels: planned, reports, slots, owners, numberBytes, largest: largestOf(kernels) };
+  const lookups = lookupSteps(tasks);
+  const lookupKernels = planned.filter(({ task }) => task < lookups).length;
+  return { kernels: planned, lookupKernels, reports, slots, owners, numberBytes, largest: largestOf(kernels) };
 }
 
 /** How errors name a kernel. */

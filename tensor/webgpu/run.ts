@@ -87,9 +87,13 @@ function addKernel(
   pass.dispatchWorkgroups(Math.ceil(kernel.workgroups / high), high);
 }
 
-/** What a run does besides its kernels: the report is cleared before and copied after, and some outputs are copies. */
-function addCopies(encoder: GPUCommandEncoder, { outputs }: Program, { leaves, results, report }: RunBuffers): void {
+/** Lets the host read the report, which is cleared before the kernels. */
+function addReport(encoder: GPUCommandEncoder, { report }: RunBuffers): void {
   if (report !== undefined) encoder.copyBufferToBuffer(report.own, 0, report.copy, 0, report.bytes);
+}
+
+/** Some outputs are copies. */
+function addCopies(encoder: GPUCommandEncoder, { outputs }: Program, { leaves, results }: RunBuffers): void {
   // What is a leaf, or an output twice, has no kernel to write it.
   outputs.forEach((value, i) => {
     const source = value.primitive === 'leaf' ? leaves[value.slot] : results[outputs.indexOf(value)];
@@ -105,18 +109,36 @@ function begin(device: GPUDevice, { report }: RunBuffers): GPUCommandEncoder {
   return encoder;
 }
 
-/** Hands a whole run to the device at once. */
-export function submitRun(device: GPUDevice, program: Program, ready: ReadyPlan, buffers: RunBuffers): void {
-  const encoder = begin(device, buffers);
-  if (ready.plan.kernels.length > 0) {
+/** Hands the first so many kernels of a run to the device, with its report; what it gives hands over the rest. */
+export function submitRun(
+  device: GPUDevice,
+  program: Program,
+  ready: ReadyPlan,
+  buffers: RunBuffers,
+  first: number,
+): () => void {
+  const { length } = ready.plan.kernels;
+  const addKernels = (encoder: GPUCommandEncoder, from: number, to: number): void => {
+    if (from === to) return;
     const pass = encoder.beginComputePass();
-    ready.plan.kernels.forEach((_, i) => {
-      addKernel(device, pass, ready, i, buffers);
-    });
+    for (let i = from; i < to; i++) addKernel(device, pass, ready, i, buffers);
     pass.end();
+  };
+  const encoder = begin(device, buffers);
+  addKernels(encoder, 0, first);
+  addReport(encoder, buffers);
+  if (first === length) {
+    addCopies(encoder, program, buffers);
+    device.queue.submit([encoder.finish()]);
+    return () => undefined;
   }
-  addCopies(encoder, program, buffers);
+  // Recorded now, so that the device does not wait for that too.
+  const later = device.createCommandEncoder();
+  addKernels(later, first, length);
+  addCopies(later, program, buffers);
+  const rest = later.finish();
   device.queue.submit([encoder.finish()]);
+  return () => device.queue.submit([rest]);
 }
 
 /** The first kernel that cannot even be recorded, with why: after a run has failed, to tell which it was. */
@@ -181,6 +203,7 @@ async function timeByTimestamps(
     encoder.copyBufferToBuffer(from, 0, to, 0, size);
     parts.push({ set, from, to });
   }
+  addReport(encoder, buffers);
   addCopies(encoder, program, buffers);
   device.queue.submit([encoder.finish()]);
   const times: number[] = [];
@@ -221,6 +244,7 @@ async function timeOneByOne(
     times.push(performance.now() - start);
   }
   const encoder = device.createCommandEncoder();
+  addReport(encoder, buffers);
   addCopies(encoder, program, buffers);
   device.queue.submit([encoder.finish()]);
   return times;

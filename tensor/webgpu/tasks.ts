@@ -16,6 +16,7 @@ import { type Kernel, type Place, placeBytes, type ShaderTraits } from './wgsl/s
 export interface Task {
   readonly reads: ReadonlySet<Value>;
   readonly writes: readonly Value[];
+  readonly looksUp: boolean;
   readonly kernel?: LoopKernel;
   readonly report: KernelReport;
   /** Whether elements of a leaf are read only where results are stored, by what stores them, which may go in their place. */
@@ -90,10 +91,11 @@ const once = (make: MakeKernels): MakeKernels => {
 };
 
 function loopTask(kernel: LoopKernel, make: MakeKernels): Task {
-  const { reads, writes } = memoryOf(kernel);
+  const { reads, writes, looksUp } = memoryOf(kernel);
   return {
     reads,
     writes,
+    looksUp,
     kernel,
     report: reportOf(describeLoops(kernel), reads, writes, loopFlops(kernel)),
     mayOverwrite: () => isMap(kernel),
@@ -117,6 +119,7 @@ function stepTask(
   return {
     reads,
     writes,
+    looksUp: value.primitive === 'scatterAdd',
     ...(epilogue && { kernel: epilogue }),
     report: reportOf(`${value.primitive}${description}`, reads, writes, flops + more),
     mayOverwrite: (leaf) => epilogue !== undefined && !inputs.includes(leaf),

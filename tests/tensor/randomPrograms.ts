@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { checkpoint, grad, vjp } from '../../autograd/index.ts';
+import { vjp } from '../../autograd/index.ts';
 import { type Program, programInputs, runProgram } from '../../autograd/testing/index.ts';
 import * as t from '../../tensor/index.ts';
 import { alone } from './conformance/support.ts';
@@ -45,28 +45,4 @@ export function expectClose(actual: readonly number[][], expected: readonly numb
       expect(Math.abs(value - (other[k] as number))).toBeLessThanOrEqual(bound * size);
     });
   });
-}
-
-/** Bytes that the gradient of a chain of blocks needs at most beside its input: as the blocks are, and checkpointed. */
-export async function chainPeaks(device: t.Device): Promise<{ readonly plain: number; readonly saved: number }> {
-  const peakOf = async (block: (x: t.Tensor) => t.Tensor): Promise<number> => {
-    const x = await t.realize(t.random.normal(t.key(3), [64, 64]).mul(0.1), { device });
-    const before = device.memory().bytes;
-    device.resetPeak();
-    const f = (y: t.Tensor): t.Tensor => {
-      let h = y;
-      for (let i = 0; i < 6; i++) h = block(h);
-      return h.square().sum();
-    };
-    const gradient = await t.realize(grad(f)(x));
-    const peak = device.memory().peakBytes - before;
-    t.dispose([x, gradient]);
-    return peak;
-  };
-  const block = (x: t.Tensor): t.Tensor => {
-    let h = x;
-    for (let i = 0; i < 4; i++) h = t.matmul(h, x).tanh();
-    return h;
-  };
-  return { plain: await peakOf(block), saved: await peakOf(checkpoint(block)) };
 }

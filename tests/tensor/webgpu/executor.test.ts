@@ -2,8 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { programs } from '../../../autograd/testing/index.ts';
 import { ReferenceDevice } from '../../../tensor/reference/device.ts';
+import { WasmDevice } from '../../../tensor/wasm/device.ts';
 import { WebGpuDevice } from '../../../tensor/webgpu/device.ts';
-import { chainPeaks, expectClose, outcome } from '../randomPrograms.ts';
+import { chainPeaks, lookupPeaks } from '../peaks.ts';
+import { expectClose, outcome } from '../randomPrograms.ts';
 import { adapter } from './adapters.ts';
 
 const reference = new ReferenceDevice();
@@ -45,5 +47,13 @@ describe.skipIf(adapter === null)('the WebGPU executor', () => {
     const { plain, saved } = await chainPeaks(device);
     expect(saved).toBeLessThan(0.7 * plain);
     device.close();
+  });
+
+  test('writes a step with lookups over what it is given, in no more memory than WebAssembly', async () => {
+    const [device, wasm] = [await WebGpuDevice.open(), await WasmDevice.open({ threads: 1 })];
+    const [peaks, wanted] = [await lookupPeaks(device), await lookupPeaks(wasm)];
+    expect(peaks.donating).toBeLessThanOrEqual(1.05 * wanted.donating);
+    device.close();
+    wasm.close();
   });
 });
