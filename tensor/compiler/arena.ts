@@ -10,36 +10,40 @@ export const alignment = 64;
 
 export const aligned = (bytes: number): number => Math.ceil(bytes / alignment) * alignment;
 
+/** What is known of each thing that has been placed: where it starts and ends, and the steps from and to which it lives. */
+const fields = 4;
+
 /**
  * Places in one block of memory, such that lifetimes that overlap do not: each goes to the lowest gap that it fits into
  * beside those that are alive with it. Larger ones choose first.
  */
 export function packLifetimes(lifetimes: readonly Lifetime[]): { offsets: number[]; bytes: number } {
-  const count = lifetimes.length;
-  const offsets = new Array<number>(count).fill(0);
-  const bySize = lifetimes.flatMap(({ bytes }, i) => (bytes > 0 ? [i] : []));
-  const [from, to] = [Int32Array.from(lifetimes, (one) => one.from), Int32Array.from(lifetimes, (one) => one.to)];
-  const bytes = Float64Array.from(lifetimes, (one) => one.bytes);
-  bySize.sort((a, b) => (bytes[b] as number) - (bytes[a] as number) || a - b);
-  // What has been placed, as a list in the order of offsets, that begins and ends with number `count`.
-  const next = new Int32Array(count + 1).fill(count);
-  const [starts, ends] = [new Float64Array(count + 1).fill(-1), new Float64Array(count + 1)];
-  let total = 0;
+  const offsets = new Array<number>(lifetimes.length).fill(0);
+  const bySize: number[] = [];
+  lifetimes.forEach(({ bytes }, i) => {
+    if (bytes > 0) bySize.push(i);
+  });
+  const bytesOf = (i: number): number => (lifetimes[i] as Lifetime).bytes;
+  bySize.sort((a, b) => bytesOf(b) - bytesOf(a) || a - b);
+  // In the order of where they start, side by side in memory: every lifetime is compared with most of those before it.
+  const placed = new Float64Array(fields * bySize.length);
+  let [end, total] = [0, 0];
   for (const i of bySize) {
-    const size = aligned(bytes[i] as number);
-    /** Where it could lie, and the last one that begins before. */
-    let [offset, before] = [0, count];
-    for (let k = next[count] as number; k !== count; k = next[k] as number) {
-      if ((starts[k] as number) >= offset + size) break;
-      if ((to[k] as number) < (from[i] as number) || (from[k] as number) > (to[i] as number)) continue;
-      if ((ends[k] as number) > offset) [offset, before] = [ends[k] as number, k];
+    const { bytes, from, to } = lifetimes[i] as Lifetime;
+    const size = aligned(bytes);
+    let [offset, k] = [0, 0];
+    for (; k < end && (placed[k] as number) < offset + size; k += fields) {
+      const stop = placed[k + 1] as number;
+      if (stop > offset && (placed[k + 2] as number) <= to && (placed[k + 3] as number) >= from) offset = stop;
     }
-    for (let k = next[before] as number; k !== count && (starts[k] as number) <= offset; k = next[k] as number)
-      before = k;
-    next[i] = next[before] as number;
-    next[before] = i;
+    while (k > 0 && (placed[k - fields] as number) > offset) k -= fields;
+    placed.copyWithin(k + fields, k, end);
+    placed[k] = offset;
+    placed[k + 1] = offset + size;
+    placed[k + 2] = from;
+    placed[k + 3] = to;
+    end += fields;
     offsets[i] = offset;
-    [starts[i], ends[i]] = [offset, offset + size];
     total = Math.max(total, offset + size);
   }
   return { offsets, bytes: total };
