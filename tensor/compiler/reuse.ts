@@ -5,7 +5,8 @@ import { loadsOf } from './scalars.ts';
 
 /** One step of a plan, as far as memory goes. */
 export interface MemoryTask {
-  readonly reads: ReadonlySet<Value>;
+  /** Each once. */
+  readonly reads: readonly Value[];
   readonly writes: readonly Value[];
   /** Whether it looks up elements by indices, which may turn out to be out of range. */
   readonly looksUp: boolean;
@@ -18,8 +19,8 @@ interface Memory {
   readonly reads: readonly Value[];
   readonly writes: readonly Value[];
   readonly looksUp: boolean;
-  /** What it stores in order, each with the last stage that loads it again, if that could overwrite it in place. */
-  readonly reloaded: readonly { readonly value: Value; readonly by: Value | undefined }[];
+  /** What it stores and loads again, in order, and what the last stage that loads it could overwrite it with in place. */
+  readonly reloaded: readonly { readonly value: Value; readonly by: Value }[];
 }
 
 const memories = new WeakMap<LoopKernel, Memory>();
@@ -34,14 +35,14 @@ function memoryOfPattern(kernel: LoopKernel): Memory {
     reads: [...new Set(loads.flatMap((own) => [...own]))],
     writes: stored.map(({ value }) => value),
     looksUp: stages.some(({ scalar }) => loadsOf(scalar).some(({ kind }) => kind === 'lookup')),
-    reloaded: stored.map(({ value, store }) => {
+    reloaded: stored.flatMap(({ value, store }) => {
       const last = stages.findLast((_, i) => loads[i]?.has(value) === true);
       const fits =
         last?.kind === 'map' &&
         last.store !== undefined &&
         last.value.dtype === value.dtype &&
         keyOf(last.store) === keyOf(store as Position);
-      return { value, by: fits ? last.value : undefined };
+      return fits ? [{ value, by: last.value }] : [];
     }),
   };
   memories.set(kernel, memory);
@@ -53,12 +54,15 @@ export function memoryOf(kernel: LoopKernel): Pick<MemoryTask, 'reads' | 'writes
   const { like } = kernel;
   const { reads, writes, looksUp } = memoryOfPattern(like?.pattern ?? kernel);
   return like === undefined
-    ? { reads: new Set(reads), writes, looksUp }
-    : { reads: new Set(reads.map(like.valueOf)), writes: writes.map(like.valueOf), looksUp };
+    ? { reads, writes, looksUp }
+    : { reads: reads.map(like.valueOf), writes: writes.map(like.valueOf), looksUp };
 }
 
 /** How many steps there are up to the last that looks something up. A run with an index out of range goes no further. */
 export const lookupSteps = (tasks: readonly MemoryTask[]): number => tasks.findLastIndex(({ looksUp }) => looksUp) + 1;
+
+/** Instead of the number of a task. */
+const none = -1;
 
 /**
  * Finds, for every output, the leaves whose buffers it could be written to: those of as many bytes that are last read in an
@@ -72,29 +76,38 @@ export function findReuse(
   bytesOf: (value: Value) => number,
   suits: (leaf: Value, output: Value) => boolean = () => true,
 ): Reuse {
-  const lastRead = new Map<Value, number>();
-  const writer = new Map<Value, number[]>();
+  // By the number of a value: the last task that reads it, and the first and last ones that write it.
+  const [lastRead, first, last] = Array.from({ length: 3 }, () => new Int32Array(program.values.length).fill(none)) as [
+    Int32Array,
+    Int32Array,
+    Int32Array,
+  ];
   tasks.forEach(({ reads, writes }, i) => {
-    for (const value of reads) lastRead.set(value, i);
-    for (const value of writes) writer.set(value, [...(writer.get(value) ?? []), i]);
+    for (const { id } of reads) lastRead[id] = i;
+    for (const { id } of writes) {
+      if (first[id] === none) first[id] = i;
+      last[id] = i;
+    }
   });
   const outputs = outputIndices(program);
-  const leaves = new Map<number, { readonly leaf: Value; readonly last: number }[]>();
+  const leaves = new Map<number, Value[]>();
   for (const leaf of program.values) {
     if (leaf.primitive !== 'leaf' || outputs.has(leaf)) continue;
-    const [bytes, one] = [bytesOf(leaf), { leaf, last: lastRead.get(leaf) ?? -1 }];
+    const bytes = bytesOf(leaf);
     const alike = leaves.get(bytes);
-    if (alike === undefined) leaves.set(bytes, [one]);
-    else alike.push(one);
+    if (alike === undefined) leaves.set(bytes, [leaf]);
+    else alike.push(leaf);
   }
   const lookups = lookupSteps(tasks);
   const takers = program.outputs.map((output, i) => {
-    const [first, ...more] = writer.get(output) ?? [];
-    if (first === undefined || first < lookups || outputs.get(output) !== i) return [];
+    const written = first[output.id] as number;
+    if (written === none || written < lookups || outputs.get(output) !== i) return [];
     const slots: number[] = [];
-    for (const { leaf, last } of leaves.get(bytesOf(output)) ?? []) {
+    for (const leaf of leaves.get(bytesOf(output)) ?? []) {
+      const read = lastRead[leaf.id] as number;
       const isFree =
-        last < first || (last === first && more.length === 0 && overwritesInPlace(tasks[first]?.kernel, leaf, output));
+        read < written ||
+        (read === written && last[output.id] === written && overwritesInPlace(tasks[written]?.kernel, leaf, output));
       if (isFree && suits(leaf, output)) slots.push(leaf.slot);
     }
     return slots;
@@ -162,7 +175,7 @@ export function findShadows(kernel: LoopKernel, escapes: (value: Value) => boole
   const taken = new Set<Value>();
   const own = kernel.like?.valueOf ?? ((value: Value): Value => value);
   for (const { value, by } of memoryOfPattern(kernel.like?.pattern ?? kernel).reloaded) {
-    if (by === undefined || escapes(own(value)) || shadows.has(own(by)) || taken.has(own(by))) continue;
+    if (escapes(own(value)) || shadows.has(own(by)) || taken.has(own(by))) continue;
     shadows.set(own(value), own(by));
     taken.add(own(by));
   }

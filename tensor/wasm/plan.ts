@@ -51,9 +51,21 @@ export type Base =
 
 const bytesOf = (value: Value): number => sizeOf(value.shape) * byteSize[value.dtype];
 
+/** Where something is: an offset in bytes from what is known when a plan runs. */
+interface Place {
+  readonly base: Base;
+  readonly offset: number;
+}
+
+const arenaBase: Base = { kind: 'arena' };
+const tableBase: Base = { kind: 'table' };
+
 /** The report of a bad index comes first: its number and the index. */
 const report = 0;
 const reportWords = 2;
+
+/** Instead of the number of a lifetime. */
+const none = -1;
 
 /** Where a kernel finds things in its parameter block, as numbers of words. */
 const blockOf = ({ values, slots, gathers }: KernelCode) => ({
@@ -69,14 +81,21 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
   const { kernels, buffers } = schedule(program, { mostLoads: 24, fuse, longChains: false });
   const tasks = planTasks(kernels, buffers);
   const outputAt = outputIndices(program);
-  const shadows = shadowsOf(tasks, new Set(program.outputs));
-  const { arena, scratch, bytes: arenaBytes } = placeValues(tasks, new Set([...outputAt.keys(), ...shadows.keys()]));
+  const shadows = shadowsOf(program, tasks);
+  const elsewhere = new Set([...outputAt.keys(), ...shadows.keys()]);
+  const { arena, scratch, bytes: arenaBytes } = placeValues(program, tasks, elsewhere);
+  const places: Place[] = [];
   const table = new TableWriter((stored) => {
+    const known = places[stored.id];
+    if (known !== undefined) return known;
     const value = shadows.get(stored) ?? stored;
     const index = outputAt.get(value);
-    if (value.primitive === 'leaf') return { base: { kind: 'leaf', slot: value.slot }, offset: 0 };
-    if (index !== undefined) return { base: { kind: 'output', index }, offset: 0 };
-    return { base: { kind: 'arena' }, offset: arena.get(value) ?? 0 };
+    const inArena = { base: arenaBase, offset: arena[value.id] as number };
+    const output: Base | undefined = index === undefined ? undefined : { kind: 'output', index };
+    const elsewhere: Base | undefined = value.primitive === 'leaf' ? { kind: 'leaf', slot: value.slot } : output;
+    const place = elsewhere === undefined ? inArena : { base: elsewhere, offset: 0 };
+    places[stored.id] = place;
+    return place;
   });
   const indexed: Value[] = [];
   const builder = new ModuleBuilder(memory);
@@ -157,9 +176,9 @@ class TableWriter {
   readonly #words: number[] = new Array<number>(reportWords).fill(0);
   readonly #addresses: { word: number; base: Base; offset: number }[] = [];
   readonly #numbers: { word: number; slot: number }[] = [];
-  readonly #placeOf: (value: Value) => { readonly base: Base; readonly offset: number };
+  readonly #placeOf: (value: Value) => Place;
 
-  constructor(placeOf: (value: Value) => { readonly base: Base; readonly offset: number }) {
+  constructor(placeOf: (value: Value) => Place) {
     this.#placeOf = placeOf;
   }
 
@@ -167,12 +186,12 @@ class TableWriter {
   kernel({ code, values, slots, gathers }: KernelWork, scratch: number, indexed: Value[]): number {
     const start = this.#words.length;
     const block = blockOf(code);
-    this.#words.push(...new Array<number>(block.length).fill(0));
+    for (let i = 0; i < block.length; i++) this.#words.push(0);
     values.forEach((value, i) => {
       this.#point(start + i, value, 0);
     });
-    this.#addresses.push({ word: start + block.scratch, base: { kind: 'arena' }, offset: scratch });
-    this.#addresses.push({ word: start + block.report, base: { kind: 'table' }, offset: report });
+    this.#addresses.push({ word: start + block.scratch, base: arenaBase, offset: scratch });
+    this.#addresses.push({ word: start + block.report, base: tableBase, offset: report });
     slots.forEach((slot, i) => {
       this.#numbers.push({ word: start + block.slots + i, slot });
     });
@@ -189,7 +208,7 @@ class TableWriter {
       this.#words.push(typeof word === 'number' ? word : 0);
       if (typeof word === 'number') return;
       if (word.operand === 'scratch') {
-        this.#addresses.push({ word: start + i, base: { kind: 'arena' }, offset: scratch + word.offset });
+        this.#addresses.push({ word: start + i, base: arenaBase, offset: scratch + word.offset });
       } else this.#point(start + i, operands[word.operand] as Value, word.offset);
     });
     return 4 * start;
@@ -209,7 +228,7 @@ class TableWriter {
     words.set(this.#words);
     const toNumbers = this.#numbers.map(({ word, slot }) => ({
       word,
-      base: { kind: 'table' } as const,
+      base: tableBase,
       offset: numbers + 16 * slot,
     }));
     return { words, addresses: [...this.#addresses, ...toNumbers], report, counters, numbers, bytes };
@@ -227,34 +246,40 @@ const reportOf = ({ description, reads, writes, flops }: Task): KernelReport => 
 });
 
 /** Values that a kernel makes for itself alone, and the result that may overwrite each. */
-function shadowsOf(tasks: readonly Task[], outputs: ReadonlySet<Value>): Map<Value, Value> {
-  const readers = new Map<Value, number>();
-  for (const { reads } of tasks) for (const value of reads) readers.set(value, (readers.get(value) ?? 0) + 1);
-  return new Map(
-    tasks.flatMap(({ kernel, reads }) => {
-      const isRead = (value: Value) => outputs.has(value) || (readers.get(value) ?? 0) > (reads.has(value) ? 1 : 0);
-      return kernel === undefined ? [] : [...findShadows(kernel, isRead)];
-    }),
-  );
+function shadowsOf({ values, outputs }: Program, tasks: readonly Task[]): Map<Value, Value> {
+  const readers = new Int32Array(values.length);
+  for (const { reads } of tasks) for (const { id } of reads) readers[id] = (readers[id] as number) + 1;
+  const results = new Set(outputs);
+  const shadows = new Map<Value, Value>();
+  for (const { kernel, reads } of tasks) {
+    if (kernel === undefined) continue;
+    const isRead = (value: Value): boolean =>
+      results.has(value) || (readers[value.id] as number) > Number(reads.includes(value));
+    for (const [value, by] of findShadows(kernel, isRead)) shadows.set(value, by);
+  }
+  return shadows;
 }
 
-/** Finds places in the arena for what lives only during a run: values that are not elsewhere, and each task's scratch. */
-function placeValues(tasks: readonly Task[], elsewhere: ReadonlySet<Value>) {
-  const lifetimes = new Map<Value, { bytes: number; from: number; to: number }>();
-  tasks.forEach((task, i) => {
-    for (const value of task.writes)
-      if (!lifetimes.has(value)) lifetimes.set(value, { bytes: bytesOf(value), from: i, to: i });
-    for (const value of [...task.writes, ...task.reads]) {
-      const lifetime = lifetimes.get(value);
+/**
+ * Finds places in the arena for what lives only during a run: values that are not elsewhere, by their number, and each
+ * task's scratch.
+ */
+function placeValues({ values }: Program, tasks: readonly Task[], elsewhere: ReadonlySet<Value>) {
+  const lifetimes: { readonly bytes: number; readonly from: number; to: number }[] = [];
+  const lifetimeOf = new Int32Array(values.length).fill(none);
+  tasks.forEach(({ reads, writes }, i) => {
+    for (const value of writes)
+      if (lifetimeOf[value.id] === none && !elsewhere.has(value))
+        lifetimeOf[value.id] = lifetimes.push({ bytes: bytesOf(value), from: i, to: i }) - 1;
+    for (const { id } of [...writes, ...reads]) {
+      const lifetime = lifetimes[lifetimeOf[id] as number];
       if (lifetime !== undefined) lifetime.to = i;
     }
   });
-  const inner = [...lifetimes].filter(([value]) => !elsewhere.has(value));
-  const work = tasks.map(({ scratchBytes }, i) => ({ bytes: scratchBytes, from: i, to: i }));
-  const { offsets, bytes } = packLifetimes([...inner.map(([, lifetime]) => lifetime), ...work]);
-  return {
-    arena: new Map(inner.map(([value], i) => [value, offsets[i] as number])),
-    scratch: offsets.slice(inner.length),
-    bytes,
-  };
+  const inner = lifetimes.length;
+  tasks.forEach(({ scratchBytes }, i) => {
+    lifetimes.push({ bytes: scratchBytes, from: i, to: i });
+  });
+  const { offsets, bytes } = packLifetimes(lifetimes);
+  return { arena: Array.from(lifetimeOf, (lifetime) => offsets[lifetime] ?? 0), scratch: offsets.slice(inner), bytes };
 }

@@ -18,7 +18,8 @@ import { contractionTime, loopTime, stepTime } from './time.ts';
 
 /** Work that ends before the next begins: a kernel of our own, or a contraction. */
 export interface Task {
-  readonly reads: ReadonlySet<Value>;
+  /** Each once. */
+  readonly reads: readonly Value[];
   readonly writes: readonly Value[];
   readonly looksUp: boolean;
   readonly scratchBytes: number;
@@ -61,10 +62,11 @@ export interface ContractionWork {
 /** Turns kernels into tasks; those that differ only in what they work on share their code. */
 export function planTasks(kernels: readonly (LoopKernel | ScheduledStep)[], buffers: ReadonlySet<Value>): Task[] {
   const codes = new Map<string, KernelCode>();
+  const plans = new Map<string, ContractionPlan>();
   return kernels.map((kernel) => {
     if (kernel.kind === 'loops') return loopTask(kernel, codes);
     const { value } = kernel;
-    return isContraction(value) ? contractionTask(value, buffers) : stepTask(value);
+    return isContraction(value) ? contractionTask(value, buffers, plans) : stepTask(value);
   });
 }
 
@@ -100,7 +102,7 @@ function stepTask(value: Value): Task {
   };
   const shared = { phases: [{ units, code }], scratchBytes, ...cost, ...names };
   return {
-    reads: new Set(value.inputs),
+    reads: [...new Set(value.inputs)],
     writes: [value],
     looksUp: names.gathers.length > 0,
     scratchBytes,
@@ -109,17 +111,24 @@ function stepTask(value: Value): Task {
   };
 }
 
-function contractionTask(value: Value, buffers: ReadonlySet<Value>): Task {
+/** `plans` are those of contractions so far, by what they are but for where it lies: layers have many that are alike. */
+function contractionTask(value: Value, buffers: ReadonlySet<Value>, plans: Map<string, ContractionPlan>): Task {
   const names = operandsOf[value.primitive as keyof typeof operandsOf];
   const views = value.inputs.map((input) => {
     const view = stridedView(input, (other) => buffers.has(other));
     if (view === undefined) throw new Error(`wasm: an input of ${value.primitive} is not in memory`);
     return { ...view, shape: input.shape };
   });
-  const plan = planContraction(value, views);
+  const key = `${value.form} ${views.map(({ shape, strides, offset }) => `${shape},${strides},${offset}`).join(';')}`;
+  const plan = plans.get(key) ?? planContraction(value, views);
+  plans.set(key, plan);
+  const operands: Partial<Record<Operand, Value>> = { out: value };
+  views.forEach(({ from }, i) => {
+    operands[names[i] as Operand] = from;
+  });
   const flops = contractionFlops(value);
   return {
-    reads: new Set(views.map(({ from }) => from)),
+    reads: [...new Set(views.map(({ from }) => from))],
     writes: [value],
     looksUp: false,
     scratchBytes: plan.scratchBytes,
@@ -129,7 +138,7 @@ function contractionTask(value: Value, buffers: ReadonlySet<Value>): Task {
     work: {
       kind: 'contraction',
       plan,
-      operands: { out: value, ...Object.fromEntries(views.map(({ from }, i) => [names[i], from])) },
+      operands,
     },
   };
 }

@@ -74,7 +74,7 @@ export function draftPlan(program: Program, options: TaskOptions): Draft {
   const leaves = new Map(program.values.flatMap((value) => (value.primitive === 'leaf' ? [[value.slot, value]] : [])));
   const writer = new Map(tasks.flatMap((task) => task.writes.map((value) => [value, task])));
   /** Whether a takeover makes a kernel write what it reads. */
-  const meet = (leaf: Value, output: Value): boolean => writer.get(output)?.reads.has(leaf) ?? false;
+  const meet = (leaf: Value, output: Value): boolean => writer.get(output)?.reads.includes(leaf) ?? false;
   // A kernel sees a buffer once, so only as elements of one type, and other invocations must not read what one writes.
   const reuse = findReuse(
     program,

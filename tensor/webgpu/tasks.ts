@@ -14,7 +14,8 @@ import { type Kernel, type Place, placeBytes, type ShaderTraits } from './wgsl/s
 
 /** Work of a plan that ends before the next begins, in one kernel or a few. */
 export interface Task {
-  readonly reads: ReadonlySet<Value>;
+  /** Each once. */
+  readonly reads: readonly Value[];
   readonly writes: readonly Value[];
   readonly looksUp: boolean;
   readonly kernel?: LoopKernel;
@@ -112,8 +113,9 @@ function stepTask(
   make: MakeKernels,
 ): Task {
   const after = epilogue && memoryOf(epilogue);
-  const reads = new Set([...inputs, ...(after?.reads ?? [])]);
-  if (epilogue !== undefined) reads.delete(value);
+  const read = new Set([...inputs, ...(after?.reads ?? [])]);
+  if (epilogue !== undefined) read.delete(value);
+  const reads = [...read];
   const writes = after?.writes ?? [value];
   const [description, more] = epilogue ? [` ${describeLoops(epilogue)}`, loopFlops(epilogue)] : ['', 0];
   return {
@@ -129,7 +131,7 @@ function stepTask(
 
 const reportOf = (
   description: string,
-  reads: ReadonlySet<Value>,
+  reads: readonly Value[],
   writes: readonly Value[],
   flops: number,
 ): KernelReport => ({
