@@ -88,13 +88,23 @@ export function usersOf({ values }: Program): readonly (readonly Value[])[] {
   return users;
 }
 
+/** How many different values use each, by its number. */
+function countUsers({ values }: Program): Int32Array {
+  const counts = new Int32Array(values.length);
+  for (const { inputs } of values)
+    inputs.forEach((input, i) => {
+      if (inputs.indexOf(input) === i) counts[input.id] = (counts[input.id] as number) + 1;
+    });
+  return counts;
+}
+
 /**
  * Which values get a buffer: leaves, outputs, results of reductions and steps, what a step needs to find in memory, and
  * what would cost too much to compute more than once. Everything else dissolves into the kernels that use it. With
  * `widening`, contractions read halves where they are, rather than a copy in f32.
  */
 export function chooseBuffers(program: Program, mostLoads: number, widening = false): Set<Value> {
-  const users = usersOf(program);
+  const users = countUsers(program);
   const buffers = new Set<Value>(program.outputs);
   const hasBuffer = (value: Value): boolean => buffers.has(value);
   const cost = new Float64Array(program.values.length);
@@ -144,8 +154,8 @@ export function chooseBuffers(program: Program, mostLoads: number, widening = fa
     loads[value.id] = together;
     const own = sources.has(primitive) || (isView(value) && !(primitive in costs)) ? 0 : (costs[primitive] ?? 1);
     cost[value.id] = own + needed.reduce((sum, input) => sum + costOf(input), 0);
-    const readers = users[value.id]?.length ?? 0;
-    if (costOf(value) > large || (costOf(value) > cheap && readers > 1)) store(value);
+    const isShared = (users[value.id] as number) > 1;
+    if (costOf(value) > large || (costOf(value) > cheap && isShared)) store(value);
   }
   // What gets a buffer changes how others are seen, so contractions look at their inputs when all the rest is settled.
   const contractions = program.values.filter(isContraction);

@@ -1,4 +1,4 @@
-import { addType, type Value } from './program.ts';
+import { addType, type Program, type Value } from './program.ts';
 import { Rows } from './rows.ts';
 
 /**
@@ -7,54 +7,65 @@ import { Rows } from './rows.ts';
  */
 export interface Likeness {
   number: number;
-  /** Everything that the values are made of, in the order of the description, and its place there. */
-  readonly names: Map<Value, number>;
+  /** Everything that the values are made of, in the order of the description. */
+  readonly names: Value[];
 }
 
 /** What a value adds to a likeness. */
 export interface Extension {
   readonly number: number;
-  readonly added: ReadonlyMap<Value, number>;
+  readonly added: readonly Value[];
 }
 
 /** The likeness of no values. */
-export const noLikeness = (): Likeness => ({ number: -1, names: new Map() });
+export const noLikeness = (): Likeness => ({ number: -1, names: [] });
 
 /** What values are called in rows: numbers of what is known, or else one of these. */
 const loaded = -1;
 const computed = -2;
 
 /** Describes values of a program, of which some have buffers. */
-export function likenesses(hasBuffer: (value: Value) => boolean) {
+export function likenesses({ values }: Program, hasBuffer: (value: Value) => boolean) {
   const rows = new Rows();
   const types = new Rows();
+  /** By the number of a value: the last description that it is in, and its place there. */
+  const latest = new Int32Array(values.length);
+  const places = new Int32Array(values.length);
+  let current = 0;
+  let added: Value[] = [];
 
+  const name = ({ id }: Value, place: number): void => {
+    latest[id] = current;
+    places[id] = place;
+  };
   const addTypeOf = ({ dtype, shape }: Value): void => {
     addType(types, dtype, shape);
     rows.add(types.close());
   };
+  const visit = (one: Value, isLoaded: boolean, first: number): void => {
+    if (latest[one.id] === current) {
+      rows.add(places[one.id] as number);
+      return;
+    }
+    name(one, first + added.length);
+    added.push(one);
+    rows.add(isLoaded ? loaded : computed);
+    if (isLoaded) {
+      addTypeOf(one);
+      return;
+    }
+    rows.add(one.form);
+    rows.add(one.inputs.length);
+    for (const input of one.inputs) visit(input, hasBuffer(input), first);
+  };
 
   /** What the likeness is with one value more, and the names that this adds. */
   return ({ number, names }: Likeness, value: Value): Extension => {
-    const added = new Map<Value, number>();
-    const visit = (one: Value, isLoaded: boolean): void => {
-      const known = names.get(one) ?? added.get(one);
-      if (known !== undefined) {
-        rows.add(known);
-        return;
-      }
-      added.set(one, names.size + added.size);
-      rows.add(isLoaded ? loaded : computed);
-      if (isLoaded) {
-        addTypeOf(one);
-        return;
-      }
-      rows.add(one.form);
-      rows.add(one.inputs.length);
-      for (const input of one.inputs) visit(input, hasBuffer(input));
-    };
+    current++;
+    added = [];
+    names.forEach(name);
     rows.add(number);
-    visit(value, false);
+    visit(value, false, names.length);
     return { number: rows.close(), added };
   };
 }

@@ -3,41 +3,27 @@ import type { Value } from './program.ts';
 import { rewriteScalar } from './scalars.ts';
 
 /**
- * A kernel that is like another one but for the values that it is about: those called `names` there are, in the same
- * order, those called `own` here. Most such kernels are asked only what stands in them for the values of the pattern, so
- * stages of their own are made when somebody wants them.
+ * Makes kernels that are like `pattern` but for the values that they are about: those called `names` there are `own` in
+ * such a kernel, in the same order. Most are asked only what stands in them for the values of the pattern, so stages of
+ * their own are made when somebody wants them.
  */
-export function kernelLike(
-  pattern: LoopKernel,
-  names: ReadonlyMap<Value, number>,
-  own: ReadonlyMap<Value, number>,
-): LoopKernel {
-  const values = [...own.keys()];
-  const valueOf = (value: Value): Value => values[names.get(value) as number] as Value;
-  let slots: ReadonlyMap<number, number> | undefined;
-  const slotOf = (slot: number): number => {
-    slots ??= new Map(
-      [...names].flatMap(([value, place]) =>
-        value.primitive === 'constant' ? [[value.slot, (values[place] as Value).slot] as const] : [],
-      ),
-    );
-    return slots.get(slot) as number;
-  };
-  let originals: readonly Value[] | undefined;
-  const originalOf = (value: Value): Value | undefined => {
-    originals ??= [...names.keys()];
-    return originals[own.get(value) ?? -1];
-  };
-  let stages: readonly Stage[] | undefined;
-  return {
-    kind: 'loops',
-    outer: pattern.outer,
-    inner: pattern.inner,
-    get stages() {
-      stages ??= renamedStages(pattern, valueOf, slotOf);
-      return stages;
-    },
-    like: { pattern, valueOf, slotOf, originalOf },
+export function kernelsLike(pattern: LoopKernel, names: readonly Value[]): (own: readonly Value[]) => LoopKernel {
+  const places = new Map(names.map((value, place) => [value, place]));
+  const constants = new Map(names.flatMap((value) => (value.primitive === 'constant' ? [[value.slot, value]] : [])));
+  return (own) => {
+    const valueOf = (value: Value): Value => own[places.get(value) as number] as Value;
+    const slotOf = (slot: number): number => valueOf(constants.get(slot) as Value).slot;
+    let stages: readonly Stage[] | undefined;
+    return {
+      kind: 'loops',
+      outer: pattern.outer,
+      inner: pattern.inner,
+      get stages() {
+        stages ??= renamedStages(pattern, valueOf, slotOf);
+        return stages;
+      },
+      like: { pattern, valueOf, slotOf, originalOf: (value) => names[own.indexOf(value)] },
+    };
   };
 }
 

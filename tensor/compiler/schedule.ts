@@ -1,6 +1,6 @@
 import type { Attributes } from '../primitives.ts';
 import { type Shape, sameShape, sizeOf } from '../shape.ts';
-import { chooseBuffers, isReduction, isStep, joinsMany, operatorCost } from './buffers.ts';
+import { chooseBuffers, isReduction, joinsMany, operatorCost } from './buffers.ts';
 import { chooseEpilogues, type Epilogue, noEpilogues } from './epilogues.ts';
 import { buildKernel, type Group, type Loops, loopsOf, lowerValue, type Space, spaceOf } from './group.ts';
 import type { LoopKernel, Scalar } from './kernel.ts';
@@ -9,7 +9,7 @@ import { shapeLoops } from './loops.ts';
 import { type Lowering, lowering } from './lower.ts';
 import { type Position, samePosition } from './position.ts';
 import type { Program, Value } from './program.ts';
-import { kernelLike } from './renamed.ts';
+import { kernelsLike } from './renamed.ts';
 import { allParts, loadsOf } from './scalars.ts';
 import { unions } from './unions.ts';
 
@@ -80,12 +80,11 @@ export function schedule(program: Program, options: ScheduleOptions): Schedule {
     fuse && options.epilogues ? chooseEpilogues(program, chosen, mostLoads) : noEpilogues(chosen);
   const needs = dependencies(program, buffers);
   const groups: OpenGroup[] = [];
-  const extend = likenesses((value) => buffers.has(value));
+  const extend = likenesses(program, (value) => buffers.has(value));
   /** Whether groups of some likeness fit in one kernel, where that has been found out. */
   const fitting = new Map<number, boolean>();
   /** The group that makes each value, by the value's number. */
   const madeBy = new Int32Array(program.values.length).fill(none);
-  const makerOf = ({ id }: Value): number => madeBy[id] as number;
 
   for (const value of program.values) {
     if (!buffers.has(value) || value.primitive === 'leaf' || sizeOf(value.shape) === 0) continue;
@@ -96,7 +95,7 @@ export function schedule(program: Program, options: ScheduleOptions): Schedule {
         const piece = { from, start };
         if (sizeOf(from.shape) > 0)
           groups.push({
-            ...{ shape: from.shape, split: 0, values: [value], reads: new Set(), step: false, piece },
+            ...{ shape: from.shape, split: 0, values: [value], reads: [], step: false, piece },
             likeness: noLikeness(),
           });
         start += from.shape[axis] as number;
@@ -104,16 +103,24 @@ export function schedule(program: Program, options: ScheduleOptions): Schedule {
       madeBy[value.id] = groups.length - 1;
       continue;
     }
+    const space = epilogues.has(value) ? undefined : spaceOf(value);
+    if (space === undefined) {
+      madeBy[value.id] = groups.length;
+      groups.push({
+        ...{ shape: value.shape, split: 0, values: [value], reads: [], step: true },
+        likeness: noLikeness(),
+      });
+      continue;
+    }
     const required = needs[value.id] ?? [];
-    const earliest = Math.max(none, ...required.map(makerOf));
-    const step = isStep(value) || epilogues.has(value);
-    const space = step ? undefined : spaceOf(value);
+    let earliest = none;
+    for (const { id } of required) earliest = Math.max(earliest, madeBy[id] as number);
     let joined = -1;
     let extension: Extension | undefined;
-    for (let i = groups.length - 1; i >= Math.max(earliest, 0, groups.length - 12) && joined < 0; i--) {
+    for (let i = groups.length - 1; fuse && i >= Math.max(earliest, 0, groups.length - 12) && joined < 0; i--) {
       const group = groups[i] as OpenGroup;
-      const related = i === earliest || required.some((input) => group.reads.has(input));
-      if (!fuse || !related || space === undefined || group.step || group.piece !== undefined) continue;
+      if (group.step || group.piece !== undefined) continue;
+      if (i !== earliest && !required.some((input) => group.reads.includes(input))) continue;
       const candidate = extend(group.likeness, value);
       const known = fitting.get(candidate.number);
       const limits = { mostLoads, longChains };
@@ -126,34 +133,25 @@ export function schedule(program: Program, options: ScheduleOptions): Schedule {
     if (joined < 0) {
       joined = groups.length;
       groups.push({
-        shape: space?.shape ?? value.shape,
-        split: space?.reduces ? space.split : 0,
-        values: [],
-        reads: new Set(),
-        step,
+        ...{ shape: space.shape, split: space.reduces ? space.split : 0, values: [], reads: [], step: false },
         likeness: noLikeness(),
       });
     }
     const group = groups[joined] as OpenGroup;
     const { number, added } = extension ?? extend(group.likeness, value);
     group.likeness.number = number;
-    for (const [one, name] of added) group.likeness.names.set(one, name);
-    if (space?.reduces && group.values.every((other) => !isReduction(other))) {
+    for (const one of added) group.likeness.names.push(one);
+    if (space.reduces && group.values.every((other) => !isReduction(other))) {
       group.shape = space.shape;
       group.split = space.split;
     }
     group.values.push(value);
-    for (const input of required) if (makerOf(input) !== joined) group.reads.add(input);
+    for (const input of required)
+      if (madeBy[input.id] !== joined && !group.reads.includes(input)) group.reads.push(input);
     madeBy[value.id] = joined;
   }
 
   return { buffers, kernels: kernelsOf(program, groups, buffers, epilogues, needs, madeBy) };
-}
-
-/** A kernel that others are like. */
-interface Pattern {
-  readonly kernel: LoopKernel;
-  readonly names: Likeness['names'];
 }
 
 /** The kernels of groups, in their order; each kind of group is built once. */
@@ -180,7 +178,8 @@ function kernelsOf(
     const reader = readers[value.id];
     return outputs.has(value) || (reader !== none && reader !== group);
   };
-  const patterns = new Map<string, Pattern>();
+  /** Makes the kernels like the first one of its kind. */
+  const patterns = new Map<string, ReturnType<typeof kernelsLike>>();
   return groups.map((group, i): LoopKernel | Step => {
     const [first] = group.values as [Value, ...Value[]];
     if (group.step) {
@@ -194,10 +193,10 @@ function kernelsOf(
       shapeLoops(buildKernel(group, buffers, (value) => stored[group.values.indexOf(value)] === true));
     if (group.piece !== undefined) return build();
     const key = `${group.likeness.number} ${stored.map(Number).join('')}`;
-    const pattern = patterns.get(key);
-    if (pattern !== undefined) return kernelLike(pattern.kernel, pattern.names, group.likeness.names);
+    const like = patterns.get(key);
+    if (like !== undefined) return like(group.likeness.names);
     const kernel = build();
-    patterns.set(key, { kernel, names: group.likeness.names });
+    patterns.set(key, kernelsLike(kernel, group.likeness.names));
     return kernel;
   });
 }
@@ -239,8 +238,8 @@ function joinedWalk(
   { mostLoads, longChains }: Required<Pick<ScheduleOptions, 'mostLoads' | 'longChains'>>,
   required: readonly Value[],
 ): Walk | undefined {
-  const reads = new Set([...group.reads, ...required.filter((input) => !group.values.includes(input))]);
-  if (reads.size + group.values.length + 1 > mostLoads) return undefined;
+  const added = required.filter((input) => !group.values.includes(input) && !group.reads.includes(input));
+  if (group.reads.length + added.length + group.values.length + 1 > mostLoads) return undefined;
   const reducing = group.values.some(isReduction);
   const rows = product(group.shape.slice(0, group.split));
   const length = product(group.shape.slice(group.split));
