@@ -1,8 +1,9 @@
-import type { Device } from './device.ts';
+import type { Device, Run } from './device.ts';
 import { byteSize } from './dtype.ts';
 import { TensorError } from './errors.ts';
 import { withRun } from './evaluate.ts';
 import { inputsOf, type Tensor } from './tensor.ts';
+import { NumbersByTensor } from './tensorIds.ts';
 
 /** One kernel of a plan. */
 export interface KernelReport {
@@ -112,10 +113,25 @@ const report = (tree: unknown, asked: Device | undefined, timed: boolean): Promi
       );
     }
     const plan = await device.plan(run, timed);
-    const pending = new Set(run.order);
-    const leaves = new Set(run.order.flatMap(inputsOf).filter((tensor) => !pending.has(tensor)));
-    return { ...plan, peakBytes: plan.workingBytes + bytesOf(leaves) + bytesOf(run.outputs) };
+    return { ...plan, peakBytes: plan.workingBytes + bytesOf(leavesOf(run)) + bytesOf(run.outputs) };
   });
+
+/** What a run reads and does not compute. */
+function leavesOf({ order }: Run): Tensor[] {
+  const seen = new NumbersByTensor(order);
+  order.forEach((tensor, i) => {
+    seen.set(tensor, i);
+  });
+  const leaves: Tensor[] = [];
+  for (const tensor of order) {
+    for (const input of inputsOf(tensor)) {
+      if (seen.get(input) !== undefined) continue;
+      seen.set(input, -1);
+      leaves.push(input);
+    }
+  }
+  return leaves;
+}
 
 const bytesOf = (tensors: Iterable<Tensor>): number => {
   let sum = 0;
