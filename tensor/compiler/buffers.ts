@@ -1,6 +1,6 @@
 import { isHalf } from '../dtype.ts';
 import type { Attributes } from '../primitives.ts';
-import { stridesOf } from '../shape.ts';
+import { sameShape, stridesOf } from '../shape.ts';
 import { lowering } from './lower.ts';
 import { at, variable } from './position.ts';
 import type { Program, Value } from './program.ts';
@@ -108,21 +108,12 @@ export function chooseBuffers(program: Program, mostLoads: number, widening = fa
   const buffers = new Set<Value>(program.outputs);
   const hasBuffer = (value: Value): boolean => buffers.has(value);
   const cost = new Float64Array(program.values.length);
-  const loads: (readonly Value[])[] = [];
-  const union = unions(program.values);
-
   const costOf = (value: Value): number => (hasBuffer(value) ? 1 : (cost[value.id] as number));
+  const loads = new Array<readonly Value[]>(program.values.length);
   /** What values with these inputs load, themselves not being stored. */
-  const loadsOf = (inputs: readonly Value[]): readonly Value[] => {
-    const first = inputs[0];
-    if (inputs.length === 1 && first !== undefined && !hasBuffer(first)) return loads[first.id] ?? [];
-    return union((add) => {
-      for (const input of inputs) {
-        if (hasBuffer(input)) add(input);
-        else loads[input.id]?.forEach(add);
-      }
-    });
-  };
+  const loadsOf = unions(program.values, (input) =>
+    hasBuffer(input) ? [input] : (loads[input.id] as readonly Value[]),
+  );
   /** Gives a buffer to what a view shows, or to the view itself where it joins several. */
   const store = (value: Value): void => {
     if (hasBuffer(value) || sources.has(value.primitive)) return;
@@ -140,8 +131,8 @@ export function chooseBuffers(program: Program, mostLoads: number, widening = fa
       buffers.add(inputs[0] as Value);
     } else if (
       primitive === 'broadcastTo' &&
-      value.shape.join() !== inputs[0]?.shape.join() &&
-      costOf(inputs[0] as Value) > cheap
+      costOf(inputs[0] as Value) > cheap &&
+      !sameShape(value.shape, (inputs[0] as Value).shape)
     ) {
       store(inputs[0] as Value);
     }

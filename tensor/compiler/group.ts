@@ -12,7 +12,7 @@ export interface Group {
   shape: readonly number[];
   split: number;
   readonly values: Value[];
-  readonly reads: Value[];
+  reads: readonly Value[];
   readonly step: boolean;
   /** For a join of many, the piece that this kernel copies, and where along the axis it begins. */
   readonly piece?: { readonly from: Value; readonly start: number };

@@ -6,19 +6,13 @@ import { Rows } from './rows.ts';
  * kernel serves under other names. A deep network repeats few of them many times.
  */
 export interface Likeness {
-  number: number;
-  /** Everything that the values are made of, in the order of the description. */
-  readonly names: Value[];
-}
-
-/** What a value adds to a likeness. */
-export interface Extension {
   readonly number: number;
-  readonly added: readonly Value[];
+  /** Everything that the values are made of, in the order of the description. */
+  readonly names: readonly Value[];
 }
 
 /** The likeness of no values. */
-export const noLikeness = (): Likeness => ({ number: -1, names: [] });
+export const noLikeness: Likeness = { number: -1, names: [] };
 
 /** What values are called in rows: numbers of what is known, or else one of these. */
 const loaded = -1;
@@ -59,13 +53,13 @@ export function likenesses({ values }: Program, hasBuffer: (value: Value) => boo
     for (const input of one.inputs) visit(input, hasBuffer(input), first);
   };
 
-  /** What the likeness is with one value more, and the names that this adds. */
-  return ({ number, names }: Likeness, value: Value): Extension => {
+  /** What the likeness is with one value more. */
+  return ({ number, names }: Likeness, value: Value): Likeness => {
     current++;
     added = [];
     names.forEach(name);
     rows.add(number);
     visit(value, false, names.length);
-    return { number: rows.close(), added };
+    return { number: rows.close(), names: names.concat(added) };
   };
 }

@@ -4,7 +4,7 @@ import { chooseBuffers, isReduction, joinsMany, operatorCost } from './buffers.t
 import { chooseEpilogues, type Epilogue, noEpilogues } from './epilogues.ts';
 import { buildKernel, type Group, type Loops, loopsOf, lowerValue, type Space, spaceOf } from './group.ts';
 import type { LoopKernel, Scalar } from './kernel.ts';
-import { type Extension, type Likeness, likenesses, noLikeness } from './likeness.ts';
+import { type Likeness, likenesses, noLikeness } from './likeness.ts';
 import { shapeLoops } from './loops.ts';
 import { type Lowering, lowering } from './lower.ts';
 import { type Position, samePosition } from './position.ts';
@@ -44,7 +44,7 @@ export interface ScheduleOptions {
 
 /** A group while values may still join it. */
 interface OpenGroup extends Group {
-  readonly likeness: Likeness;
+  likeness: Likeness;
   /** What its values are at the place where its loops are; made when it is not known whether another value may join. */
   walk?: Walk | undefined;
 }
@@ -96,7 +96,7 @@ export function schedule(program: Program, options: ScheduleOptions): Schedule {
         if (sizeOf(from.shape) > 0)
           groups.push({
             ...{ shape: from.shape, split: 0, values: [value], reads: [], step: false, piece },
-            likeness: noLikeness(),
+            likeness: noLikeness,
           });
         start += from.shape[axis] as number;
       }
@@ -106,49 +106,41 @@ export function schedule(program: Program, options: ScheduleOptions): Schedule {
     const space = epilogues.has(value) ? undefined : spaceOf(value);
     if (space === undefined) {
       madeBy[value.id] = groups.length;
-      groups.push({
-        ...{ shape: value.shape, split: 0, values: [value], reads: [], step: true },
-        likeness: noLikeness(),
-      });
+      groups.push({ shape: value.shape, split: 0, values: [value], reads: [], step: true, likeness: noLikeness });
       continue;
     }
     const required = needs[value.id] ?? [];
     let earliest = none;
     for (const { id } of required) earliest = Math.max(earliest, madeBy[id] as number);
-    let joined = -1;
-    let extension: Extension | undefined;
-    for (let i = groups.length - 1; fuse && i >= Math.max(earliest, 0, groups.length - 12) && joined < 0; i--) {
+    let joined: OpenGroup | undefined;
+    for (let i = groups.length - 1; fuse && i >= Math.max(earliest, 0, groups.length - 12); i--) {
       const group = groups[i] as OpenGroup;
       if (group.step || group.piece !== undefined) continue;
       if (i !== earliest && !required.some((input) => group.reads.includes(input))) continue;
-      const candidate = extend(group.likeness, value);
-      const known = fitting.get(candidate.number);
+      const likeness = extend(group.likeness, value);
+      const known = fitting.get(likeness.number);
       const limits = { mostLoads, longChains };
       const walk = known === undefined ? joinedWalk(group, value, space, buffers, limits, required) : undefined;
-      fitting.set(candidate.number, known ?? walk !== undefined);
+      fitting.set(likeness.number, known ?? walk !== undefined);
       if (walk === undefined && known !== true) continue;
+      joined = group;
+      madeBy[value.id] = i;
       group.walk = walk;
-      [joined, extension] = [i, candidate];
+      group.likeness = likeness;
+      break;
     }
-    if (joined < 0) {
-      joined = groups.length;
-      groups.push({
-        ...{ shape: space.shape, split: space.reduces ? space.split : 0, values: [], reads: [], step: false },
-        likeness: noLikeness(),
-      });
+    if (joined === undefined) {
+      const [{ shape, split }, likeness] = [space, extend(noLikeness, value)];
+      madeBy[value.id] = groups.length;
+      groups.push({ shape, split, values: [value], reads: required, step: false, likeness });
+      continue;
     }
-    const group = groups[joined] as OpenGroup;
-    const { number, added } = extension ?? extend(group.likeness, value);
-    group.likeness.number = number;
-    for (const one of added) group.likeness.names.push(one);
-    if (space.reduces && group.values.every((other) => !isReduction(other))) {
-      group.shape = space.shape;
-      group.split = space.split;
+    if (space.reduces && joined.values.every((other) => !isReduction(other))) {
+      joined.shape = space.shape;
+      joined.split = space.split;
     }
-    group.values.push(value);
-    for (const input of required)
-      if (madeBy[input.id] !== joined && !group.reads.includes(input)) group.reads.push(input);
-    madeBy[value.id] = joined;
+    joined.reads = joined.reads.concat(addedReads(joined, required));
+    joined.values.push(value);
   }
 
   return { buffers, kernels: kernelsOf(program, groups, buffers, epilogues, needs, madeBy) };
@@ -203,22 +195,11 @@ function kernelsOf(
 
 /** For every value, by its number, those with buffers that it is computed from, or that a barrier puts before it. */
 function dependencies(program: Program, buffers: ReadonlySet<Value>): (readonly Value[])[] {
-  const below: (readonly Value[])[] = [];
-  const union = unions(program.values);
-  for (const { id, inputs } of program.values) {
-    const only = inputs[0];
-    const same = inputs.length === 1 && only !== undefined && !buffers.has(only) ? below[only.id] : undefined;
-    if (same !== undefined) {
-      below[id] = same;
-      continue;
-    }
-    below[id] = union((add) => {
-      for (const input of inputs) {
-        if (buffers.has(input)) add(input);
-        else below[input.id]?.forEach(add);
-      }
-    });
-  }
+  const below = new Array<readonly Value[]>(program.values.length);
+  const union = unions(program.values, (input) =>
+    buffers.has(input) ? [input] : (below[input.id] as readonly Value[]),
+  );
+  for (const { id, inputs } of program.values) below[id] = union(inputs);
   return below;
 }
 
@@ -229,6 +210,10 @@ function reducesAlike(a: Value, b: Value): boolean {
   return sameShape(shapeOf(a), shapeOf(b)) && sameShape(axesOf(a), axesOf(b));
 }
 
+/** Which values that are needed a group neither makes nor reads yet. */
+const addedReads = ({ values, reads }: Group, required: readonly Value[]): readonly Value[] =>
+  required.filter((input) => !values.includes(input) && !reads.includes(input));
+
 /** Where a group's values are made if a value joins them, or `undefined` where it cannot. */
 function joinedWalk(
   group: OpenGroup,
@@ -238,8 +223,7 @@ function joinedWalk(
   { mostLoads, longChains }: Required<Pick<ScheduleOptions, 'mostLoads' | 'longChains'>>,
   required: readonly Value[],
 ): Walk | undefined {
-  const added = required.filter((input) => !group.values.includes(input) && !group.reads.includes(input));
-  if (group.reads.length + added.length + group.values.length + 1 > mostLoads) return undefined;
+  if (group.reads.length + addedReads(group, required).length + group.values.length + 1 > mostLoads) return undefined;
   const reducing = group.values.some(isReduction);
   const rows = product(group.shape.slice(0, group.split));
   const length = product(group.shape.slice(group.split));

@@ -1,22 +1,28 @@
 import type { Value } from './program.ts';
 
-/** Makes lists of values of a program, each value once, in the order in which they are first added. */
-export function unions({ length }: readonly Value[]) {
-  /** The list that each value was last added to, by the value's number. */
+const nothing: readonly Value[] = [];
+
+/**
+ * Makes lists of values of a program, each value once, in the order in which they are first seen: of what `partsOf` says
+ * of each of some inputs. Most are what one of the inputs has already, and are that list.
+ */
+export function unions({ length }: readonly Value[], partsOf: (value: Value) => readonly Value[]) {
+  /** The list that each value was last looked for in, by the value's number. */
   const latest = new Int32Array(length);
   let current = 0;
-  /** Where a list is made; most have one or two values, and what grows by itself takes more room than that. */
-  const made: Value[] = [];
-  let count = 0;
-  const add = (value: Value): void => {
-    if (latest[value.id] === current) return;
-    latest[value.id] = current;
-    made[count++] = value;
-  };
-  return (collect: (add: (value: Value) => void) => void): readonly Value[] => {
+  const joined = (list: readonly Value[], more: readonly Value[]): readonly Value[] => {
     current++;
-    count = 0;
-    collect(add);
-    return made.slice(0, count);
+    for (const { id } of list) latest[id] = current;
+    const added = more.filter(({ id }) => latest[id] !== current);
+    return added.length === 0 ? list : list.concat(added);
+  };
+  return (inputs: readonly Value[]): readonly Value[] => {
+    let list = nothing;
+    for (const input of inputs) {
+      const more = partsOf(input);
+      if (list.length === 0) list = more;
+      else if (more !== list && more.length > 0) list = joined(list, more);
+    }
+    return list;
   };
 }

@@ -71,24 +71,26 @@ export function planTasks(kernels: readonly (LoopKernel | ScheduledStep)[], buff
 }
 
 function loopTask(kernel: LoopKernel, codes: Map<string, KernelCode>): Task {
-  const { key, ...names } = formOf(kernel);
+  const { key, values, slots, gathers } = formOf(kernel);
   let code = codes.get(key);
   if (code === undefined) {
     const plan = planLoops(kernel);
     const description = describeLoops(plan.kernel);
     const [flops, nanoseconds] = [loopFlops(plan.kernel), loopTime(plan.kernel)];
-    code = { ...loopPhases(plan), description, flops, nanoseconds, ...names };
+    code = { ...loopPhases(plan), description, flops, nanoseconds, values, slots, gathers };
     codes.set(key, code);
   }
   const { scratchBytes, description, flops, nanoseconds } = code;
+  const { reads, writes } = memoryOf(kernel);
   return {
-    ...memoryOf(kernel),
+    reads,
+    writes,
     scratchBytes,
     description,
     flops,
     nanoseconds,
     kernel,
-    work: { kind: 'kernel', code, ...names },
+    work: { kind: 'kernel', code, values, slots, gathers },
   };
 }
 
