@@ -92,9 +92,10 @@ export function usersOf({ values }: Program): readonly (readonly Value[])[] {
 function countUsers({ values }: Program): Int32Array {
   const counts = new Int32Array(values.length);
   for (const { inputs } of values)
-    inputs.forEach((input, i) => {
-      if (inputs.indexOf(input) === i) counts[input.id] = (counts[input.id] as number) + 1;
-    });
+    for (let i = 0; i < inputs.length; i++) {
+      const { id } = inputs[i] as Value;
+      if (inputs.indexOf(inputs[i] as Value) === i) counts[id] = (counts[id] as number) + 1;
+    }
   return counts;
 }
 

@@ -60,6 +60,6 @@ export function likenesses({ values }: Program, hasBuffer: (value: Value) => boo
     names.forEach(name);
     rows.add(number);
     visit(value, false, names.length);
-    return { number: rows.close(), names: names.concat(added) };
+    return { number: rows.close(), names: names.length === 0 ? added : [...names, ...added] };
   };
 }

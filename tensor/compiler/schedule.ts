@@ -139,7 +139,7 @@ export function schedule(program: Program, options: ScheduleOptions): Schedule {
       joined.shape = space.shape;
       joined.split = space.split;
     }
-    joined.reads = joined.reads.concat(addedReads(joined, required));
+    joined.reads = [...joined.reads, ...addedReads(joined, required)];
     joined.values.push(value);
   }
 

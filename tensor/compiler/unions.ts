@@ -10,11 +10,17 @@ export function unions({ length }: readonly Value[], partsOf: (value: Value) => 
   /** The list that each value was last looked for in, by the value's number. */
   const latest = new Int32Array(length);
   let current = 0;
+  /** Where a list is made: most are short, and what grows by itself takes more room than that. */
+  const made: Value[] = [];
   const joined = (list: readonly Value[], more: readonly Value[]): readonly Value[] => {
     current++;
-    for (const { id } of list) latest[id] = current;
-    const added = more.filter(({ id }) => latest[id] !== current);
-    return added.length === 0 ? list : list.concat(added);
+    let count = 0;
+    for (const value of list) {
+      latest[value.id] = current;
+      made[count++] = value;
+    }
+    for (const value of more) if (latest[value.id] !== current) made[count++] = value;
+    return count === list.length ? list : made.slice(0, count);
   };
   return (inputs: readonly Value[]): readonly Value[] => {
     let list = nothing;
