@@ -81,10 +81,11 @@ function loopTask(kernel: LoopKernel, codes: Map<string, KernelCode>): Task {
     codes.set(key, code);
   }
   const { scratchBytes, description, flops, nanoseconds } = code;
-  const { reads, writes } = memoryOf(kernel);
+  const { reads, writes, looksUp } = memoryOf(kernel);
   return {
     reads,
     writes,
+    looksUp,
     scratchBytes,
     description,
     flops,
