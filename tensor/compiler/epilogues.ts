@@ -65,8 +65,6 @@ function whatBecomesOf(
     if (waiting.size > 0) {
       if (stored.has(next)) break;
     } else {
-      // Halves would be stored one by one into words that they share.
-      if (next.dtype !== contraction.dtype) break;
       if (stored.has(next)) return next;
       if (next.primitive !== 'reshape') made = next;
       uses = usersOf(next).length;

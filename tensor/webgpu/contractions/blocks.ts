@@ -31,7 +31,8 @@ ${shader.storeResult(`cStart + m * ${c.row} + n`, 'sum')}`;
  */
 export function blockKernel(product: Product, options: ContractionOptions): Kernel {
   const { label, out, rows, columns, depth, a, b, c, batch } = product;
-  const shader = new ContractionShader(out, options);
+  const shader = new ContractionShader(out, options, [columns, c.row, ...batch.map((one) => one.c)]);
+  const { together } = shader;
   const type = typeOf(out.dtype);
   const four = `vec4<${type}>`;
   const high = rows > 4 ? 8 : rows > 1 ? 4 : 1;
@@ -42,7 +43,6 @@ export function blockKernel(product: Product, options: ContractionOptions): Kern
   const aAcross = !aAlong && high >= 4 && a.row === 1 && inVectors(a.from, rows, [...aSteps, a.along]);
   const bAcross = b.column === 1 && inVectors(b.from, columns, [...bSteps, b.along]);
   const bAlong = !bAcross && b.along === 1 && inVectors(b.from, depth, [...bSteps, b.column]);
-  const cFits = shader.storesVectors && inVectors(out, columns, [c.row, ...batch.map((one) => one.c)]);
   const unroll = aAlong || bAlong ? 4 : 1;
   const aVector = (index: string): string => shader.buffer(a.from, 'read', four).read(`(${index}) >> 2u`);
   const bVector = (index: string): string => shader.buffer(b.from, 'read', four).read(`(${index}) >> 2u`);
@@ -95,17 +95,22 @@ export function blockKernel(product: Product, options: ContractionOptions): Kern
   }
   lines.push('}');
 
-  for (const i of range(high)) {
-    const guard = rows % high === 0 ? '' : `if (m0 + ${i} < ${rows}) `;
-    const stores = range(wide).map((j) => {
-      const at = `cStart + (m0 + ${i}) * ${c.row} + n0 + ${4 * j}`;
-      const inside = (v: number) => (columns % (4 * wide) === 0 ? '' : `if (n0 + ${4 * j + v} < ${columns}) `);
-      if (cFits) return `${inside(0)}{ ${shader.storeResults(at, `c${i}_${j}`)} }`;
-      return range(4)
-        .map((v) => `${inside(v)}{ ${shader.storeResult(`${at} + ${v}`, `c${i}_${j}.${'xyzw'[v]}`)} }`)
-        .join('\n');
-    });
-    lines.push(`${guard}{\n${stores.join('\n')}\n}`);
-  }
+  // A loop, since an epilogue is much code for a CPU's compiler.
+  const vectors = range(high).flatMap((i) => range(wide).map((j) => `c${i}_${j}`));
+  const stores = range(4 / together).map((part) => {
+    const first = part * together;
+    const inside = columns % (4 * wide) === 0 ? '' : `if (n + ${first} < ${columns}) `;
+    const elements = range(together).map((lane) => `made.${'xyzw'[first + lane]}`);
+    return `${inside}{ ${shader.storeResult(`place + ${first}`, ...elements)} }`;
+  });
+  lines.push(`var block = array<${four}, ${high * wide}>(${vectors.join(', ')});
+for (var i = 0; i < ${rows % high === 0 ? high : `min(${high}, ${rows} - m0)`}; i++) {
+for (var j = 0; j < ${wide}; j++) {
+let made = block[i * ${wide} + j];
+let n = n0 + 4 * j;
+let place = cStart + (m0 + i) * ${c.row} + n;
+${stores.join('\n')}
+}
+}`);
   return shader.finish(label, groupSize, Math.ceil(units / groupSize), lines.join('\n'));
 }

@@ -110,10 +110,11 @@ export const isSmallConvolution = ({ out, inputs, taps }: Convolution): boolean 
 export function convBlocks(convolution: Convolution, options: ContractionOptions): Kernel {
   const { out, x, w, attributes, axes, images, inputs, outputs, taps, positions } = convolution;
   const { groups } = attributes;
-  const shader = new ContractionShader(out, options);
-  const type = typeOf(out.dtype);
   const count = sizeOf(positions);
   const small = isSmallConvolution(convolution);
+  const shader = new ContractionShader(out, options, small ? [1] : [count]);
+  const { together } = shader;
+  const type = typeOf(out.dtype);
   const high = small || outputs === 1 ? 1 : outputs > 4 ? 8 : 4;
   const wide = small ? 1 : 4;
   const vector = wide === 1 ? type : `vec4<${type}>`;
@@ -142,14 +143,18 @@ export function convBlocks(convolution: Convolution, options: ContractionOptions
     ...range(high).map((i) => `c${i} += ${shader.load(w.from, `w${i} + wi`)} * y;`),
     '}\n}',
     ...range(axes).map(() => '}'),
-    ...each((j) => {
-      const stores = range(high).map((i) => {
-        const guard = outputs % high === 0 ? '' : `if (o + ${i} < ${outputs}) `;
-        const place = `(((image${j} * ${groups} + part) * ${outputs}) + o + ${i}) * ${count} + n${j} % ${count}`;
-        return `${guard}{ ${shader.storeResult(place, `c${i}${wide === 1 ? '' : `.${'xyzw'[j]}`}`)} }`;
-      });
-      return `if (n + ${j} < ${count * images}) {\n${stores.join('\n')}\n}`;
+    // A loop, since an epilogue is much code for a CPU's compiler.
+    `var block = array<${vector}, ${high}>(${range(high)
+      .map((i) => `c${i}`)
+      .join(', ')});`,
+    `for (var i = 0; i < ${outputs % high === 0 ? high : `min(${high}, ${outputs} - o)`}; i++) {\nlet made = block[i];`,
+    ...range(wide / together).map((group) => {
+      const j = group * together;
+      const place = `(((image${j} * ${groups} + part) * ${outputs}) + o + i) * ${count} + n${j} % ${count}`;
+      const elements = wide === 1 ? ['made'] : range(together).map((lane) => `made.${'xyzw'[j + lane]}`);
+      return `if (n + ${j} < ${count * images}) { ${shader.storeResult(place, ...elements)} }`;
     }),
+    '}',
   ];
   return shader.finish('conv', groupSize, Math.ceil(units / groupSize), lines.join('\n'));
 }
@@ -157,8 +162,8 @@ export function convBlocks(convolution: Convolution, options: ContractionOptions
 /** An implicit product, tiled: channels are its rows, positions of all images its columns. */
 export function convTiles(convolution: Convolution, options: ContractionOptions): Kernel {
   const { out, x, w, attributes, axes, images, inputs, outputs, taps, positions } = convolution;
-  const shader = new ContractionShader(out, options);
   const count = sizeOf(positions);
+  const shader = new ContractionShader(out, options, [count]);
   const tapCount = sizeOf(taps);
   const tapStrides = stridesOf(taps);
   const split = (k: string): string =>
@@ -183,10 +188,11 @@ export function convTiles(convolution: Convolution, options: ContractionOptions)
     b: (k, column) =>
       `${split(k)}\n${meetings(convolution, column, '')}\n${meet(convolution, '')}
 if (met) { element = ${shader.load(x.from, `xStart + place + channel * ${at(x.strides, 1)}`)}; }`,
-    store: (row, column, element) =>
+    together: shader.together,
+    store: (row, column, ...elements) =>
       shader.storeResult(
         `((${column} / ${count} * ${attributes.groups} + batch) * ${outputs} + ${row}) * ${count} + ${column} % ${count}`,
-        element,
+        ...elements,
       ),
   });
 }

@@ -59,7 +59,7 @@ function productKernel(given: Product, options: ContractionOptions): Kernel {
   if (isSmall(product)) return smallKernel(product, options);
   if (options.software) return blockKernel(product, options);
   const { label, out, rows, columns, depth, a, b, c, batch } = product;
-  const shader = new ContractionShader(out, options);
+  const shader = new ContractionShader(out, options, [columns, c.row, ...batch.map((one) => one.c)]);
   const four = `vec4<${typeOf(out.dtype)}>`;
   const vector = (from: Value, at: string): string => shader.buffer(from, 'read', four).read(`(${at}) >> 2u`);
   const aAt = (row: string, k: string): string => `aStart + ${row} * ${a.row} + ${k} * ${a.along}`;
@@ -81,6 +81,7 @@ function productKernel(given: Product, options: ContractionOptions): Kernel {
     ...(a.row === 1 && inVectors(a.from, rows, aSteps) && { aVector: (row, k) => vector(a.from, aAt(row, k)) }),
     ...(b.column === 1 &&
       inVectors(b.from, columns, bSteps) && { bVector: (k, column) => vector(b.from, bAt(k, column)) }),
-    store: (row, column, element) => shader.storeResult(`cStart + ${row} * ${c.row} + ${column}`, element),
+    together: shader.together,
+    store: (row, column, ...elements) => shader.storeResult(`cStart + ${row} * ${c.row} + ${column}`, ...elements),
   });
 }

@@ -20,19 +20,26 @@ export class ContractionShader extends Shader {
   readonly #stored: Value;
   /** What the epilogue makes of an element, as code; without one, elements stay as they are. */
   readonly #finished: ((place: string, element: string) => string) | undefined;
-  /** Whether results may be stored as vectors: not where what is overwritten is read as single elements. */
-  readonly storesVectors: boolean;
+  /** How many neighbours are stored at once: as a vector, or as the halves of a word, which then needs no atomics. */
+  readonly together: 1 | 2 | 4;
 
-  constructor(made: Value, { traits, epilogue, inPlace }: ContractionOptions) {
+  /**
+   * `steps` are the numbers of which the place of a result is made, with multiples: results that lie together are stored
+   * together where all are multiples of their number. Without steps, each is stored by itself.
+   */
+  constructor(made: Value, { traits, epilogue, inPlace }: ContractionOptions, steps: readonly number[] = [1]) {
     super(traits, inPlace);
     this.#stored = epilogue?.stages[0]?.value ?? made;
-    this.storesVectors = inPlace === undefined;
+    const divides = (count: number): boolean => steps.every((step) => step % count === 0);
+    const vector = divides(4) ? 4 : divides(2) ? 2 : undefined;
+    this.together = vector ?? 1;
+    if (vector !== undefined) this.useVectors(vector, [this.#stored], []);
+    this.prepareStore(this.#stored);
     this.#finished = epilogue && this.#declareFinish(made, epilogue);
   }
 
   /** Declares the epilogue as a function of where an element is stored and what the contraction made there. */
   #declareFinish(made: Value, { inner, stages }: LoopKernel): (place: string, element: string) => string {
-    const type = typeOf(made.dtype);
     const unexpected = (): never => {
       throw new Error('webgpu: an epilogue has one stage and looks nothing up');
     };
@@ -48,21 +55,17 @@ export class ContractionShader extends Shader {
     for (const load of loadsOf(stage.scalar)) if (load.from === made) computed.set(load, 'made');
     const code = computeScalar(context, stage.scalar, computed);
     this.declare(
-      `fn finish(place: i32, made: ${type}) -> ${type} {\n${decode('u32(place)', inner, context)}${code}return ${computed.get(stage.scalar)};\n}`,
+      `fn finish(place: i32, made: ${typeOf(made.dtype)}) -> ${typeOf(this.#stored.dtype)} {\n${decode('u32(place)', inner, context)}${code}return ${computed.get(stage.scalar)};\n}`,
     );
     return (place, element) => `finish(${place}, ${element})`;
   }
 
-  /** Code that stores the result at a place, an i32. */
-  storeResult(place: string, element: string): string {
-    return this.store(this.#stored, place, this.#finished?.(place, element) ?? element);
-  }
-
-  /** Code that stores four results from a place on that begins a vector. */
-  storeResults(place: string, elements: string): string {
-    const four = `vec4<${typeOf(this.#stored.dtype)}>`;
-    const lanes = [...'xyzw'].map((lane, i) => this.#finished?.(`${place} + ${i}`, `${elements}.${lane}`));
-    const vector = this.#finished === undefined ? elements : `${four}(${lanes.join(', ')})`;
-    return this.buffer(this.#stored, 'write', four).write(`(${place}) >> 2u`, vector);
+  /** Code that stores results from a place, an i32, on: as many as are stored together. */
+  storeResult(place: string, ...elements: readonly string[]): string {
+    const results = elements.map(
+      (element, i) => this.#finished?.(i === 0 ? place : `${place} + ${i}`, element) ?? element,
+    );
+    const [single, ...more] = results as [string, ...string[]];
+    return more.length > 0 ? this.storeVector(this.#stored, place, results) : this.store(this.#stored, place, single);
   }
 }

@@ -22,7 +22,10 @@ export interface TiledProduct {
   /** Whether neighbours of A along its depth lie together, and of B along its columns. */
   readonly aRunsAlong: boolean;
   readonly bRunsAcross: boolean;
-  store(row: string, column: string, element: string): string;
+  /** How many neighbours along a row are stored at once; 1 unless given. */
+  readonly together?: 1 | 2 | 4;
+  /** Code that stores as many elements from a column on. */
+  store(row: string, column: string, ...elements: readonly string[]): string;
 }
 
 /**
@@ -30,7 +33,7 @@ export interface TiledProduct {
  * invocation makes 4×4 elements of the tile, or 8×8 where there are tiles enough to keep a GPU busy.
  */
 export function tileKernel(shader: Shader, product: TiledProduct): Kernel {
-  const { label, out, rows, columns, depth, batches, aVector, bVector } = product;
+  const { label, out, rows, columns, depth, batches, aVector, bVector, together = 1 } = product;
   const type = typeOf(out.dtype);
   const four = `vec4<${type}>`;
   const large = rows >= 512 && columns >= 512 && Math.ceil(rows / 128) * Math.ceil(columns / 128) * batches >= 64;
@@ -99,11 +102,10 @@ ${name}[along * ${vectors} + across] = elements;
   for (const i of range(4 * per)) {
     lines.push(`let m${i} = rowStart + mine.x + ${64 * (i >> 2) + (i & 3)};\nif (m${i} < ${rows}) {`);
     for (const j of range(per)) {
-      for (const v of range(4)) {
+      for (let v = 0; v < 4; v += together) {
         const column = `columnStart + mine.y + ${64 * j + v}`;
-        lines.push(
-          `if (${column} < ${columns}) { ${product.store(`m${i}`, `(${column})`, `c${i}_${j}.${'xyzw'[v]}`)} }`,
-        );
+        const elements = range(together).map((lane) => `c${i}_${j}.${'xyzw'[v + lane]}`);
+        lines.push(`if (${column} < ${columns}) { ${product.store(`m${i}`, `(${column})`, ...elements)} }`);
       }
     }
     lines.push('}');

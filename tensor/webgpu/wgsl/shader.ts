@@ -237,10 +237,12 @@ export class Shader {
     const { dtype } = value;
     if (this.shareWords(dtype)) {
       const buffer = this.buffer(value, 'atomic');
-      const [shift, word] = [this.name(), `(${index}) >> 1u`];
+      const [shift, half, word] = [this.name(), this.name(), `(${index}) >> 1u`];
+      // The element may be made of what is there still.
       return `let ${shift} = (u32(${index}) & 1u) << 4u;
+let ${half} = ${narrow(dtype, element)} << ${shift};
 ${buffer.atomic('And', word, `~(0xffffu << ${shift})`)}
-${buffer.atomic('Or', word, `${narrow(dtype, element)} << ${shift}`)}`;
+${buffer.atomic('Or', word, half)}`;
     }
     return this.buffer(value, 'write').write(index, this.#toWord(dtype, element));
   }

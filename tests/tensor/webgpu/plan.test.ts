@@ -132,9 +132,32 @@ describe('what a contraction stores', () => {
     expect(kernelsOf(t.sum(made, 1), t.mul(made, 2))).toEqual(['matmul add', expect.any(String)]);
   });
 
-  test('is no part of what lies elsewhere, or of halves', () => {
+  test('is no part of what lies elsewhere', () => {
     expect(kernelsOf(t.neg(t.transpose(t.matmul(x, leaf(20, 30)))))).toEqual(['matmul', 'neg']);
-    expect(kernelsOf(t.cast(t.neg(t.matmul(x, leaf(20, 30))), 'f16'))).toEqual(['matmul', 'neg cast']);
+  });
+
+  test('may be halves, or of any other dtype', () => {
+    expect(kernelsOf(t.cast(t.neg(t.matmul(x, leaf(20, 30))), 'f16'))).toEqual(['matmul neg cast']);
+    expect(kernelsOf(t.less(t.matmul(x, leaf(20, 30)), 0))).toEqual(['matmul less']);
+    for (const dtype of ['f16', 'bf16'] as const) {
+      const half = (...shape: readonly number[]): t.Tensor =>
+        t.tensor(new Array<number>(t.sizeOf(shape)).fill(0), { shape, dtype });
+      const product = t.matmul(half(6, 20), half(20, 30));
+      expect(kernelsOf(product)).toEqual(['matmul cast']);
+      expect(kernelsOf(t.silu(t.add(product, half(30))))).toEqual([expect.stringMatching(/^matmul cast add/)]);
+      expect(kernelsOf(t.add(t.cast(product, 'f32'), leaf(30)))).toEqual(['matmul cast cast add']);
+    }
+  });
+
+  test('are halves of whole words, without atomics, where neighbours are an even number', () => {
+    const sourceOf = (columns: number, traits = plainTraits): string => {
+      const [a, b] = [leaf(80, 70), leaf(70, columns)].map((x) => t.cast(x, 'f16')) as [t.Tensor, t.Tensor];
+      return planOf([t.matmul(a, b)], { traits }).kernels.at(-1)?.kernel.source ?? '';
+    };
+    expect(sourceOf(92)).toMatch(/read_write> b\d: array<vec2<u32>>/);
+    expect(sourceOf(90)).toMatch(/read_write> b\d: array<u32>/);
+    expect(sourceOf(91)).toMatch(/read_write> b\d: array<atomic<u32>>/);
+    expect(sourceOf(92, { ...plainTraits, halves: true })).toMatch(/read_write> b\d: array<vec4<f16>>/);
   });
 
   test('takes the place of what it was added to, unless that is one of its factors', () => {
