@@ -78,9 +78,21 @@ export const deviceOf = (tree: unknown): Device | undefined =>
 
 const queues = new WeakMap<Device, Promise<unknown>>();
 
+/** What a device's present run reads, and what has been disposed of meanwhile. */
+interface InUse {
+  readonly leaves: readonly Tensor[];
+  readonly disposed: { readonly path: string; readonly tensor: Tensor }[];
+}
+
+const inUse = new WeakMap<Device, InUse>();
+
 /** Runs jobs on one device in the order in which they were asked for. */
 function enqueue<T>(device: Device, job: () => Promise<T>): Promise<T> {
-  const result = (queues.get(device) ?? Promise.resolve()).then(job);
+  const result = (queues.get(device) ?? Promise.resolve()).then(job).finally(() => {
+    const used = inUse.get(device);
+    inUse.delete(device);
+    for (const { path, tensor } of used?.disposed ?? []) disposeOf(path, tensor);
+  });
   queues.set(
     device,
     result.catch(() => undefined),
@@ -121,6 +133,7 @@ function runOf(
   for (const tensor of leaves) checkDType(device, tensor);
   for (const tensor of pending) checkDType(device, tensor);
   placeLeaves(device, leaves);
+  inUse.set(device, { leaves, disposed: [] });
   return { order: pending, outputs: roots.filter(isPending), donated };
 }
 
@@ -247,16 +260,23 @@ export async function toNested(tensor: Tensor): Promise<NestedValues> {
 }
 
 /**
- * Frees the buffers of a tree of tensors now instead of at some later garbage collection. Using them, or a pending
- * tensor that needs them, is an error from then on. Disposing twice is allowed.
+ * Frees the buffers of a tree of tensors now instead of at some later garbage collection, or when the run is over that
+ * reads them. Using them, or a pending tensor that needs them, is an error from then on. Disposing twice is allowed.
  */
 export function dispose(tree: unknown): void {
   for (const { path, tensor } of flattenTree(tree)) {
     const source = sourceOf(tensor);
-    if (source.kind === 'gone') continue;
-    giveUp(tensor, `${nameOf(path)} was disposed of`);
-    if (source.kind === 'placed') source.device.free(source.buffer);
+    const used = source.kind === 'placed' ? inUse.get(source.device) : undefined;
+    if (used?.leaves.includes(tensor)) used.disposed.push({ path, tensor });
+    else disposeOf(path, tensor);
   }
+}
+
+function disposeOf(path: string, tensor: Tensor): void {
+  const source = sourceOf(tensor);
+  if (source.kind === 'gone') return;
+  giveUp(tensor, `${nameOf(path)} was disposed of`);
+  if (source.kind === 'placed') source.device.free(source.buffer);
 }
 
 /** Independent leaves with the same values, on the given device or where they are: donating one tree leaves the other alone. */

@@ -113,6 +113,26 @@ export function donation(device: DeviceOf): void {
     t.dispose(next);
   });
 
+  test('what a run reads can be disposed of meanwhile, and goes when the run is over', async () => {
+    const before = device().memory().bytes;
+    for (let ticks = 0; ticks < 8; ticks++) {
+      // No plan for rows of this length has been compiled yet.
+      const n = 40 + ticks;
+      const w = place(Array.from({ length: n }, (_, i) => i));
+      const next = t.sum(t.square(w));
+      const step = t.realize(next).then(values, (error: unknown) => error);
+      for (let i = 0; i < ticks; i++) await undefined;
+      t.dispose(w);
+      // Before the run has begun it was told in time.
+      const result = await step;
+      if (ticks === 0) expect(result).toBeInstanceOf(t.DisposedError);
+      else expect(result).toEqual([((n - 1) * n * (2 * n - 1)) / 6]);
+      await expect(t.read(w)).rejects.toThrow(t.DisposedError);
+      t.dispose(next);
+    }
+    expect(device().memory().bytes).toBe(before);
+  });
+
   test('a hundred training steps with donation keep memory constant', async () => {
     const before = device().memory();
     let state = { w: place([1, 2, 3, 4]), momentum: place([0, 0, 0, 0]), step: place([0]) };
