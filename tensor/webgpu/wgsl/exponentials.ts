@@ -3,9 +3,9 @@
  * the coefficients and the reasoning of the WebAssembly executor (tensor/wasm/math), but for the hyperbolic tangent.
  */
 export const exponentials = {
-  // 2^n for n in [-126, 127].
+  // 2^n for n in [-126, 127]. CPUs that run shaders shift lanes one by one, but multiply them together.
   powerOfTwo: `fn powerOfTwo(n: i32) -> f32 {
-  return bitcast<f32>(u32(n + 127) << 23u);
+  return bitcast<f32>((n + 127) * 0x800000);
 }`,
   // The sign of x on a result that is not negative, or a result with that sign already.
   withSign: `fn withSign(result: f32, x: f32) -> f32 {
@@ -22,9 +22,8 @@ export const exponentials = {
 }`,
   exponential: `fn exponential(x: f32) -> f32 {
   let p = reduceExp(clamp(x, -104f, 89f));
-  let n = i32(p.x);
-  let half = n >> 1u;
-  return (p.y + 1f) * powerOfTwo(half) * powerOfTwo(n - half);
+  let half = i32(floor(p.x * 0.5f));
+  return (p.y + 1f) * powerOfTwo(half) * powerOfTwo(i32(p.x) - half);
 }`,
   // e^x − 1 = 2·(s·(e^r − 1) + (s − ½)) with s = 2^(n − 1).
   exponentialMinusOne: `fn exponentialMinusOne(x: f32) -> f32 {
