@@ -9,11 +9,16 @@ const compositions: {
   readonly [P in Composite]: (attributes: AttentionAttributes, ...inputs: readonly Tensor[]) => Tensor;
 } = { attention: composedAttention, attentionGradient: composedAttentionGradient };
 
-/** What a pending tensor is composed of, where it is one of the `composites`. */
-export function compositionOf(tensor: Tensor, composites: ReadonlySet<Composite>): Tensor | undefined {
+/** Whether an executor has no kernel for one of these primitives with such inputs, so that it is composed. */
+export type IsComposed = (primitive: Composite, inputs: readonly Tensor[]) => boolean;
+
+/** What a pending tensor is composed of, where it is. */
+export function compositionOf(tensor: Tensor, isComposed: IsComposed): Tensor | undefined {
   const source = sourceOf(tensor);
   if (source.kind !== 'pending') return undefined;
   const { node } = source;
   if (node.primitive !== 'attention' && node.primitive !== 'attentionGradient') return undefined;
-  return composites.has(node.primitive) ? compositions[node.primitive](node.attributes, ...node.inputs) : undefined;
+  return isComposed(node.primitive, node.inputs)
+    ? compositions[node.primitive](node.attributes, ...node.inputs)
+    : undefined;
 }

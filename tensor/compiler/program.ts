@@ -4,7 +4,7 @@ import { type Attributes, noAttributes, type Primitive } from '../primitives.ts'
 import type { Shape } from '../shape.ts';
 import { sourceOf, type Tensor } from '../tensor.ts';
 import { NumbersByTensor } from '../tensorIds.ts';
-import { type Composite, compositionOf } from './compositions.ts';
+import { compositionOf, type IsComposed } from './compositions.ts';
 import { addAll, addFloat, type Row, Rows } from './rows.ts';
 
 /** A node of a program: like a pending tensor, but without identities, and equal nodes are one node; numbers never are. */
@@ -86,23 +86,20 @@ export function addAttribute(row: Row, attribute: unknown): void {
 
 const noInputs: readonly Value[] = [];
 
-const noComposites: ReadonlySet<Composite> = new Set();
+const nothing: IsComposed = () => false;
 
 /**
- * Reads a graph into a program. `order` holds the pending tensors, inputs before users. `composites` are the primitives
- * that the executor has no kernel for: what they are composed of takes their place.
+ * Reads a graph into a program. `order` holds the pending tensors, inputs before users. Where the executor has no
+ * kernel for a primitive, what that `isComposed` of takes its place.
  */
-export const readProgram = (
-  order: readonly Tensor[],
-  outputs: readonly Tensor[],
-  composites?: ReadonlySet<Composite>,
-): Program => readGraph(order, outputs, composites).program;
+export const readProgram = (order: readonly Tensor[], outputs: readonly Tensor[], isComposed?: IsComposed): Program =>
+  readGraph(order, outputs, isComposed).program;
 
 /** The same, and the tensors whose numbers are the program's `scalars`. */
 export function readGraph(
   order: readonly Tensor[],
   outputs: readonly Tensor[],
-  composites: ReadonlySet<Composite> = noComposites,
+  isComposed: IsComposed = nothing,
 ): { readonly program: Program; readonly constants: readonly Tensor[] } {
   /** What tensors are read as, by the number of the value. */
   const known = new NumbersByTensor(order);
@@ -143,7 +140,7 @@ export function readGraph(
     if (source.kind !== 'pending' || (!isOrdered && computedOn(tensor) !== undefined))
       return intern('leaf', noInputs, noAttributes, leaves.push(tensor) - 1, shape, dtype);
     const { primitive, attributes } = source.node;
-    const composition = compositionOf(tensor, composites);
+    const composition = compositionOf(tensor, isComposed);
     if (composition !== undefined) return valueOf(composition);
     const inputs = source.node.inputs.map((input) => valueOf(input));
     if (primitive === 'variable' || primitive === 'custom') return inputs[0] as Value;

@@ -1,7 +1,7 @@
 import type { Run } from '../device.ts';
 import { sourceOf, type Tensor } from '../tensor.ts';
 import { NumbersByTensor } from '../tensorIds.ts';
-import type { Composite } from './compositions.ts';
+import type { IsComposed } from './compositions.ts';
 import { addAttribute, addType, codeOf, type Program, readGraph } from './program.ts';
 import { Words } from './rows.ts';
 
@@ -36,12 +36,12 @@ interface GraphRecord {
  * was read before, as in every step of a training, is only described and compared.
  */
 export class ProgramReader {
-  readonly #composites: ReadonlySet<Composite> | undefined;
+  readonly #isComposed: IsComposed | undefined;
   readonly #known = new WeakMap<readonly Tensor[], Program>();
   #records: readonly GraphRecord[] = [];
 
-  constructor(composites?: ReadonlySet<Composite>) {
-    this.#composites = composites;
+  constructor(isComposed?: IsComposed) {
+    this.#isComposed = isComposed;
   }
 
   of(graph: Graph): Program {
@@ -49,7 +49,7 @@ export class ProgramReader {
     if (known !== undefined) return known;
     const program =
       graph.order.length < fewNodes
-        ? readGraph(graph.order, graph.outputs, this.#composites).program
+        ? readGraph(graph.order, graph.outputs, this.#isComposed).program
         : this.#recall(graph);
     this.#known.set(graph.order, program);
     return program;
@@ -62,7 +62,7 @@ export class ProgramReader {
       this.#records = [known, ...this.#records.filter((other) => other !== known)];
       return programLike(known, description);
     }
-    const { program, constants } = readGraph(graph.order, graph.outputs, this.#composites);
+    const { program, constants } = readGraph(graph.order, graph.outputs, this.#isComposed);
     this.#records = [recordOf(description, program, constants), ...this.#records].slice(0, mostRecords);
     return program;
   }

@@ -8,8 +8,9 @@ import type { Attributes } from '../primitives.ts';
 import { formatShape } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
 import { ours, own, placedBuffer, WebGpuBuffer } from './buffer.ts';
+import { attentionIsComposed } from './contractions/attention/index.ts';
 import { abilitiesOf, findAdapter, isSoftware, mapForRead, openAdapter, usage } from './gpu.ts';
-import { composites, numbersOf, type Taken } from './plan.ts';
+import { numbersOf, type Taken } from './plan.ts';
 import { Plans } from './plans.ts';
 import { BufferPool } from './pool.ts';
 import { findTraits } from './probe.ts';
@@ -43,7 +44,7 @@ export class WebGpuDevice implements Device {
   /** Buffers that the host reads. */
   readonly #readable: BufferPool;
   readonly #plans: Plans;
-  readonly #programs = new ProgramReader(composites);
+  readonly #programs: ProgramReader;
   #use = { bytes: 0, buffers: 0, peakBytes: 0, peakBuffers: 0 };
   #lost: TensorError | undefined;
   /** The first error that no call has been told of. */
@@ -58,6 +59,7 @@ export class WebGpuDevice implements Device {
     this.abilities = abilitiesOf(device);
     this.#pool = new BufferPool(device, usage.storage | usage.copySource | usage.copyTarget);
     this.#readable = new BufferPool(device, usage.mapRead | usage.copyTarget);
+    this.#programs = new ProgramReader(attentionIsComposed({ software, traits }));
     this.#plans = new Plans(device, { software, traits, fuse, most: plans });
     const { vendor, architecture, description } = adapter.info;
     this.description = `webgpu: ${[description || vendor, architecture].filter(Boolean).join(', ')}${isSoftware(adapter) ? ' (on the CPU)' : ''}`;

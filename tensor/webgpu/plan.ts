@@ -1,4 +1,3 @@
-import type { Composite } from '../compiler/compositions.ts';
 import { outputIndices, type Program, type Value } from '../compiler/program.ts';
 import { findReuse, lookupSteps, type Reuse } from '../compiler/reuse.ts';
 import { roundTo } from '../dtype.ts';
@@ -6,9 +5,6 @@ import type { KernelReport } from '../explain.ts';
 import { formatShape } from '../shape.ts';
 import { planTasks, type Task, type TaskOptions } from './tasks.ts';
 import { type Kernel, type KernelNumber, type Place, placeBytes, typeOf } from './wgsl/shader.ts';
-
-/** Primitives that have no kernel here. */
-export const composites: ReadonlySet<Composite> = new Set(['attention', 'attentionGradient']);
 
 /** Memory that a run chooses: a leaf's buffer, an output's, one of the plan's own, or the report. */
 export type Spot =

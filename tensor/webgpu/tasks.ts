@@ -10,7 +10,7 @@ import { formatShape } from '../shape.ts';
 import { contractionKernels, contractionReads } from './contractions/index.ts';
 import { stepKernels } from './steps/index.ts';
 import { isMap, loopKernels } from './wgsl/loopCode.ts';
-import { type Kernel, type Place, placeBytes, type ShaderTraits } from './wgsl/shader.ts';
+import { type Kernel, mostBuffers, type Place, placeBytes, type ShaderTraits } from './wgsl/shader.ts';
 
 /** Work of a plan that ends before the next begins, in one kernel or a few. */
 export interface Task {
@@ -32,9 +32,6 @@ export interface TaskOptions {
   readonly traits: ShaderTraits;
   readonly fuse: boolean;
 }
-
-/** Every adapter has this many storage buffers for a kernel, and some have no more. */
-const mostBuffers = 8;
 
 /** What a program does, in order. `indexed` are the gathers and scatters, which report bad indices by their number there. */
 export function planTasks(program: Program, indexed: readonly Value[], options: TaskOptions): Task[] {

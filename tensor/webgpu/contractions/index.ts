@@ -1,6 +1,7 @@
 import type { Value } from '../../compiler/program.ts';
 import { stridesOf } from '../../shape.ts';
 import { type Kernel, typeOf } from '../wgsl/shader.ts';
+import { attentionKernels } from './attention/index.ts';
 import { blockKernel, smallKernel } from './blocks.ts';
 import { asProduct, convBlocks, convTiles, isSmallConvolution, readConvolution } from './conv.ts';
 import { type ContractionOptions, ContractionShader } from './result.ts';
@@ -16,12 +17,14 @@ import {
   withoutBroadcasts,
 } from './view.ts';
 
-/** What a matrix product or convolution reads. */
+/** What a matrix product, a convolution or attention reads. */
 export const contractionReads = (value: Value, buffers: ReadonlySet<Value>): Value[] =>
   value.inputs.map((input) => viewOf(input, buffers).from);
 
-/** The kernels of a matrix product or convolution. */
+/** The kernels of a matrix product, a convolution or attention. */
 export function contractionKernels(value: Value, buffers: ReadonlySet<Value>, options: ContractionOptions): Kernel[] {
+  if (value.primitive === 'attention' || value.primitive === 'attentionGradient')
+    return attentionKernels(value, buffers, options);
   const [x, y] = value.inputs.map((input) => viewOf(input, buffers)) as [View, View];
   if (value.primitive === 'matmul') return [productKernel(matrixProduct(value, x, y), options)];
   const convolution = readConvolution(value, x, y);

@@ -19,6 +19,9 @@ export interface ShaderTraits {
 /** What every adapter has. */
 export const plainTraits: ShaderTraits = { bindingBytes: 2 ** 27, halves: false, subgroupSize: undefined };
 
+/** Every adapter has this many storage buffers for a kernel, and some have no more. */
+export const mostBuffers = 8;
+
 /** Memory that only one plan knows, for what a step needs between its kernels. */
 export interface Scratch {
   readonly kind: 'scratch';

@@ -6,17 +6,15 @@ import { readProgram } from '../../../tensor/compiler/program.ts';
 import { topologicalOrder } from '../../../tensor/graph.ts';
 import * as t from '../../../tensor/index.ts';
 import { sourceOf } from '../../../tensor/tensor.ts';
-import { composites, draftPlan } from '../../../tensor/webgpu/plan.ts';
+import { attentionIsComposed } from '../../../tensor/webgpu/contractions/attention/index.ts';
+import { draftPlan } from '../../../tensor/webgpu/plan.ts';
+import type { TaskOptions } from '../../../tensor/webgpu/tasks.ts';
 import { plainTraits, type ShaderTraits } from '../../../tensor/webgpu/wgsl/shader.ts';
 
-const planOf = (outputs: readonly t.Tensor[], options: { fuse?: boolean; traits?: ShaderTraits } = {}) => {
+const planOf = (outputs: readonly t.Tensor[], options: Partial<TaskOptions> = {}) => {
   const order = topologicalOrder(outputs, t.inputsOf).filter((tensor) => sourceOf(tensor).kind === 'pending');
-  return draftPlan(readProgram(order, outputs, composites), {
-    software: true,
-    traits: plainTraits,
-    fuse: true,
-    ...options,
-  }).plan([]);
+  const all = { software: true, traits: plainTraits, fuse: true, ...options };
+  return draftPlan(readProgram(order, outputs, attentionIsComposed(all)), all).plan([]);
 };
 
 /** Every adapter has eight storage buffers for a kernel, and many have no more. */
@@ -167,7 +165,6 @@ describe('what a contraction stores', () => {
       const program = readProgram(
         graph.order.filter((tensor) => sourceOf(tensor).kind === 'pending'),
         graph.outputs,
-        composites,
       );
       const draft = draftPlan(program, { software: true, traits: plainTraits, fuse: true });
       const taken = draft.reuse.assign(() => true);
