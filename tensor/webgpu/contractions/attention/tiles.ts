@@ -20,10 +20,10 @@ import {
 
 /** Rows of each side that a workgroup takes together; each invocation has 4×4 of their scores. */
 const tile = 64;
-/** Vectors of shared memory between rows of factors: one more than a step has, so that rows begin in different banks. */
-const pitch = 5;
+/** Steps of the depth that are in shared memory at a time. */
+const deep = 16;
 /** Where in shared memory the other rows begin, what is reduced, and what is multiplied with the weights. */
-const [othersAt, reducedAt, addedAt] = [tile * pitch, 2 * tile * pitch, tile * 8];
+const [othersAt, reducedAt, addedAt] = [256, 512, 512];
 /** Vectors of shared memory: the 16 KiB that every adapter has. */
 const sharedVectors = 1024;
 /** Columns of results that an invocation has a vector of. */
@@ -64,12 +64,14 @@ export const attentionTiles = (walk: Walk, traits: ShaderTraits): Kernel[] =>
 const four = range(4);
 const vector = (elements: (i: number) => string): string => `vec4<f32>(${four.map(elements).join(', ')})`;
 const lanes = 'xyzw';
+/** Code for a place among rows of 16 vectors, such that neighbours in a column lie in different banks of memory. */
+const swizzled = (row: string, column: string): string => `${row} * 16 + (${column} ^ (${row} & 15))`;
 
 /**
  * A workgroup of 256 takes 64 rows and goes through all others, 64 at a time: it multiplies both, 16 of the depth at a
  * time, out of shared memory, makes weights of the scores in registers, and multiplies these with pieces of the other
- * rows, half of them at a time. Invocation (y, x) of 16×16 has own rows 4y to 4y + 3, other rows x, x + 16, x + 32, x + 48,
- * and of every 64 columns of the result 4x to 4x + 3.
+ * rows, half of them at a time. Invocation (y, x) of 16×16 has own rows 4y to 4y + 3, other rows 4x to 4x + 3, and of every
+ * 64 columns of the result 4x to 4x + 3. As in tiles.ts of matrix products, shared memory has vectors along the rows.
  */
 function tileKernel(walk: Walk, traits: ShaderTraits): Kernel {
   const { label, own, rows, others, batch, causal, scores, byWeights, statistics, pieces } = walk;
@@ -94,18 +96,22 @@ function tileKernel(walk: Walk, traits: ShaderTraits): Kernel {
 
   /** Code that multiplies all own rows of a tile with all others. */
   const multiply = (name: string, { own: mine, other: theirs, depth }: Products): string => {
-    const [a, b] = [viewed(`${name}A`, mine, depth), viewed(`${name}B`, theirs, depth)];
+    starts.push(`let ${name}A = ${startOf(walk, mine)};\nlet ${name}B = ${startOf(walk, theirs)};`);
+    const elements = (start: string, matrix: Matrix, row: (i: number) => string): string =>
+      vector((i) => shader.load(matrix.from, `${start} + ${row(i)} * ${matrix.row} + k * ${matrix.along}`));
+    const own = elements(`${name}A`, mine, (i) => within(`first + 4 * y + ${i}`, rows));
+    const other = elements(`${name}B`, theirs, (i) => within(`next + 4 * y + ${i}`, others));
     return `${four.map((i) => `var ${name}${i} = vec4<f32>();`).join('\n')}
-for (var start = 0; start < ${a.steps}; start += 4) {
-let line = local / 4;
-let step = start + local % 4;
-let place = line * ${pitch} + local % 4;
-${fill('place', a.steps, 'step', 4, a.load(within('first + line', rows), 'step'))}
-${fill(`${othersAt} + place`, b.steps, 'step', 4, b.load(within('next + line', others), 'step'))}
+for (var start = 0; start < ${depth}; start += ${deep}) {
+let k = start + x;
+let place = ${swizzled('x', 'y')};
+${fill('place', depth, 'k', deep, own)}
+${fill(`${othersAt} + place`, depth, 'k', deep, other)}
 workgroupBarrier();
-for (var d = 0; d < 4; d++) {
-${four.map((j) => `let b${j} = both[${othersAt} + (x + ${16 * j}) * ${pitch} + d];`).join('\n')}
-${four.map((i) => `let a${i} = both[(4 * y + ${i}) * ${pitch} + d];\n${name}${i} += ${vector((j) => `dot(a${i}, b${j})`)};`).join('\n')}
+for (var d = 0; d < ${deep}; d++) {
+let a = both[${swizzled('d', 'y')}];
+let b = both[${othersAt} + ${swizzled('d', 'x')}];
+${four.map((i) => `${name}${i} += a.${lanes[i]} * b;`).join('\n')}
 }
 workgroupBarrier();
 }`;
@@ -115,7 +121,7 @@ workgroupBarrier();
 
   const score = scoring(shader, walk);
   const scoreOf = (i: number): string => {
-    const beyond = (j: number): string | undefined => (ragged ? `next + x + ${16 * j} >= ${others}` : undefined);
+    const beyond = (j: number): string | undefined => (ragged ? `next + 4 * x + ${j} >= ${others}` : undefined);
     return `s${i} = ${vector((j) => score.of(`s${i}.${lanes[j]}`, `row${i}`, `other${j}`, beyond(j)))};`;
   };
   /** What belongs to the query of own row i and other row j. */
@@ -168,11 +174,11 @@ ${byWeights ? `mean = mean * shrunk + ${vector((i) => `dot(w${i}, g${i})`)};` : 
     const ofFactor = made.filter((one) => one.factor === factor);
     if (ofFactor.length === 0) return '';
     const name = factor === 'weight' ? 'w' : 'u';
-    const spread = ['x', 'y'].map(
-      (lane, j) => `both[${256 * j} + x * 16 + (y ^ x)] = ${vector((i) => `half${i}.${lane}`)};`,
+    const spread = four.map(
+      (j) =>
+        `{ let k = 4 * x % 32 + ${j}; both[${swizzled('k', 'y')}] = ${vector((i) => `${name}${i}.${lanes[j]}`)}; }`,
     );
-    return `{\n${four.map((i) => `let half${i} = select(${name}${i}.xy, ${name}${i}.zw, part == 1);`).join('\n')}
-${spread.join('\n')}
+    return `{\nif (x / 8 == part) {\n${spread.join('\n')}\n}
 ${ofFactor.flatMap(({ from, groups }) => groups.map(({ group, names }) => addGroup(from, group, names))).join('\n')}\n}`;
   };
   const addGroup = (from: Rows, group: number, names: readonly string[]): string => {
@@ -183,7 +189,7 @@ ${fill(`${addedAt} + e`, from.steps, 'step', 16, load)}
 }
 workgroupBarrier();
 for (var k = 0; k < 32; k++) {
-let factors = both[k * 16 + (y ^ (k & 15))];
+let factors = both[${swizzled('k', 'y')}];
 let elements = both[${addedAt} + k * 16 + x];
 ${names.map((name, i) => `${name} += factors.${lanes[i]} * elements;`).join('\n')}
 }
@@ -217,7 +223,7 @@ ${byWeights ? `${joined(0, 'mean', (other) => `mean + ${other}`)}\nmean *= inver
     !online && own === 'queries' ? readStatistics('row') : '',
     // Of causal attention, tiles that no own row sees are passed over.
     `for (var next = ${causal && own === 'keys' ? 'first' : '0'}; next < ${causal && own === 'queries' ? `min(first + ${tile}, ${others})` : others}; next += ${tile}) {`,
-    ...four.map((j) => `let other${j} = ${within(`next + x + ${16 * j}`, others)};`),
+    ...four.map((j) => `let other${j} = ${within(`next + 4 * x + ${j}`, others)};`),
     !online && own === 'keys' ? readStatistics('other') : '',
     multiplyScores,
     multiplyByWeights,
