@@ -5,18 +5,14 @@ import { inverseOf, range, rowsOf, scoring, startOf, storeStep, unseen, type Wal
 
 /** Invocations in a workgroup: as many as a CPU's shader runs at once. */
 const groupSize = 4;
-/** Numbers that an invocation keeps of its rows at most: they lie on the stack of a thread, four times. */
-const mostKept = 4096;
+/** Queries that an invocation takes, and keys at a time. */
+const [queriesTaken, keysTaken] = [16, 8];
+/** Numbers of a query and its result for which there is room: they lie on the stack of a thread, for each lane. */
+export const mostColumns = 320;
 
-/** How many queries an invocation takes, and how many keys at a time. */
-function blockSizes(walk: Walk): [high: number, wide: number] {
-  const { rows, others, scores, pieces } = walk;
-  // What is small is not worth a shader that takes long to compile.
-  if (rows * others * scores.depth * sizeOf(walk.batch) < fewMultiplications) return [1, 1];
-  const kept = pieces.reduce((sum, { columns }) => sum + columns, scores.depth);
-  const high = [16, 8, 4, 2].find((count) => count * kept <= mostKept);
-  return [high ?? 1, 8];
-}
+/** What is small is not worth a shader that takes long to compile. */
+const isSmall = ({ rows, others, batch, scores }: Walk): boolean =>
+  rows * others * scores.depth * sizeOf(batch) < fewMultiplications;
 
 /**
  * Attention where each invocation takes a few queries, which it copies into memory of its own, and goes through all keys:
@@ -27,7 +23,7 @@ function blockSizes(walk: Walk): [high: number, wide: number] {
 export function attentionBlocks(walk: Walk, traits: ShaderTraits): Kernel {
   const { label, rows, others, batch, causal, scores, pieces } = walk;
   const shader = new Shader(traits);
-  const [high, wide] = blockSizes(walk);
+  const [high, wide] = isSmall(walk) ? [1, 1] : [queriesTaken, keysTaken];
   const blocks = Math.ceil(rows / high);
   const units = blocks * sizeOf(batch);
   const ragged = others % wide !== 0;

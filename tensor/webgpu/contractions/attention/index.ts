@@ -5,7 +5,7 @@ import { sizeOf, stridesOf } from '../../../shape.ts';
 import { sourceOf, type Tensor } from '../../../tensor.ts';
 import { type Kernel, mostBuffers, type Scratch, type ShaderTraits } from '../../wgsl/shader.ts';
 import { type View, viewOf } from '../view.ts';
-import { attentionBlocks } from './blocks.ts';
+import { attentionBlocks, mostColumns } from './blocks.ts';
 import { attentionTiles } from './tiles.ts';
 import type { Matrix, Piece, Products, Walk } from './walk.ts';
 
@@ -17,16 +17,18 @@ export interface AttentionOptions {
 
 /**
  * What there is no kernel for here. On a CPU the gradients are composed: without the scores they take nine products of
- * their size instead of five, which memory that need not be moved does not make up for there. So is what takes more
- * buffers than a kernel sees, some of them in parts.
+ * their size instead of five, which memory that need not be moved does not make up for there; nor are wide heads worth
+ * the few queries that an invocation has room for. Composed is also what takes more buffers than a kernel sees, some of
+ * them in parts.
  */
 export const attentionIsComposed =
   ({ software, traits }: AttentionOptions): IsComposed =>
   (primitive, inputs) => {
-    if (software && primitive === 'attentionGradient') return true;
     const [q, k, v] = inputs as readonly [Tensor, Tensor, Tensor];
-    const queries = q.size / (q.shape.at(-1) as number);
-    const made = primitive === 'attention' ? queries * (v.shape.at(-1) as number) : q.size + k.size + v.size;
+    const [dim, width] = [q, v].map(({ shape }) => shape.at(-1) as number) as [number, number];
+    if (software && (primitive === 'attentionGradient' || dim + width > mostColumns)) return true;
+    const queries = q.size / dim;
+    const made = primitive === 'attention' ? queries * width : q.size + k.size + v.size;
     const statistics = primitive === 'attention' ? 0 : 3 * queries;
     const sizes = [...inputs.map(storedSize), made, statistics];
     return sizes.reduce((parts, size) => parts + Math.ceil((4 * size) / traits.bindingBytes), 0) > mostBuffers;

@@ -1,5 +1,5 @@
 import { sizeOf } from '../../../shape.ts';
-import { type Kernel, Shader, type ShaderTraits } from '../../wgsl/shader.ts';
+import { type Kernel, placeBytes, Shader, type ShaderTraits } from '../../wgsl/shader.ts';
 import {
   inverseOf,
   type Matrix,
@@ -83,8 +83,14 @@ function tileKernel(walk: Walk, traits: ShaderTraits): Kernel {
     count % tile === 0 ? `(${row})` : `min(${row}, ${count - 1})`;
   shader.declare(`var<workgroup> both: array<vec4<f32>, ${sharedVectors}>;`);
   const starts: string[] = [];
-  const viewed = (name: string, matrix: Matrix, columns: number): Rows => {
-    const seen = rowsOf(shader, walk, name, matrix, columns);
+  const products = [scores, ...(byWeights ? [byWeights] : [])];
+  const multiplied = products.flatMap((one) => [one.own.from, one.other.from]);
+  // What is multiplied is read by single elements. Seen as vectors too it takes another buffer, for which there may be no room.
+  const hasRoom =
+    walk.bias === undefined &&
+    [...multiplied, ...pieces.map(({ to }) => to.from)].every((one) => placeBytes(one) <= traits.bindingBytes);
+  const viewed = (name: string, { other, columns }: Piece): Rows => {
+    const seen = rowsOf(shader, walk, name, other, columns, hasRoom || !multiplied.includes(other.from));
     starts.push(seen.start);
     return seen;
   };
@@ -165,7 +171,7 @@ ${byWeights ? `mean = mean * shrunk + ${vector((i) => `dot(w${i}, g${i})`)};` : 
 
   const made = pieces.map((piece, p) => ({
     factor: piece.factor,
-    from: viewed(`from${p}`, piece.other, piece.columns),
+    from: viewed(`from${p}`, piece),
     piece,
     start: `to${p}`,
     groups: range(groupsOf(piece)).map((group) => ({ group, names: four.map((i) => `made${p}_${group}_${i}`) })),

@@ -83,10 +83,17 @@ export interface Rows {
   load(row: string, step: string): string;
 }
 
-export function rowsOf(shader: Shader, walk: Walk, name: string, matrix: Matrix, columns: number): Rows {
+export function rowsOf(
+  shader: Shader,
+  walk: Walk,
+  name: string,
+  matrix: Matrix,
+  columns: number,
+  mayBeVectors = true,
+): Rows {
   const { from, row: rowStep, along } = matrix;
   const exact = columns % 4 === 0;
-  const vectors = exact && liesInVectors(matrix);
+  const vectors = mayBeVectors && exact && liesInVectors(matrix);
   // Indices are those of vectors from the beginning: shifting them is dear on CPUs.
   const unit = vectors ? 4 : 1;
   const at = (row: string, step: string): string =>
