@@ -104,6 +104,54 @@ test('neighbours are read and written as vectors where they are whole ones', () 
   expect(typesOf(t.sum(leaf(50, 64), 1))).toEqual(['f32', f32]);
 });
 
+describe('attention', () => {
+  const [heads, tokens, width] = [8, 1024, 40];
+  const scoreBytes = 4 * heads * tokens * tokens;
+  const inputs = (): [t.Tensor, t.Tensor, t.Tensor] => [
+    leaf(heads, tokens, width),
+    leaf(heads, tokens, width),
+    leaf(heads, tokens, width),
+  ];
+  const attended = (): t.Tensor[] => [t.scaledDotProductAttention(...inputs())];
+  const withGradients = (): t.Tensor[] => {
+    const { value, pullback } = vjp((q, k, v) => t.scaledDotProductAttention(q, k, v), ...inputs());
+    return [value, ...pullback(leaf(heads, tokens, width))];
+  };
+  const workingBytes = (plan: ReturnType<typeof planOf>): number =>
+    plan.slots.reduce((sum, { bytes }) => sum + bytes, 0);
+
+  test('keeps no scores, nor do its gradients on a GPU', () => {
+    const inputBytes = 4 * heads * tokens * width;
+    expect(workingBytes(planOf(attended()))).toBeLessThanOrEqual(2 * inputBytes);
+    const plan = planOf(withGradients(), { software: false });
+    // The scaled queries, their gradients and those of keys and values in one row, and three numbers for each query.
+    expect(workingBytes(plan)).toBeLessThanOrEqual(4 * inputBytes + 12 * heads * tokens);
+    const masked = vjp(
+      (q, k, v) => t.scaledDotProductAttention(q, k, v, { mask: leaf(tokens, tokens) }),
+      ...inputs(),
+    ).pullback(leaf(heads, tokens, width));
+    for (const { kernels } of [plan, planOf(masked, { software: false })])
+      expect(Math.max(...kernels.map(({ kernel }) => kernel.bindings.length))).toBeLessThanOrEqual(mostBuffers);
+  });
+
+  test('has gradients that are composed on a CPU, where they take less time with the scores', () => {
+    expect(workingBytes(planOf(withGradients()))).toBeGreaterThanOrEqual(scoreBytes);
+  });
+
+  test('is composed where its inputs are in more parts than a kernel sees', () => {
+    const traits = { ...plainTraits, bindingBytes: 4 * heads * tokens * width };
+    const kernelsWith = (bindingBytes: number): string[] =>
+      planOf(attended(), { traits: { ...traits, bindingBytes } }).reports.map(({ description }) => description);
+    expect(kernelsWith(traits.bindingBytes / 2)).toContain('attention');
+    expect(
+      attentionIsComposed({ software: false, traits: { ...traits, bindingBytes: traits.bindingBytes / 3 } })(
+        'attention',
+        inputs(),
+      ),
+    ).toBe(true);
+  });
+});
+
 describe('what a contraction stores', () => {
   const kernelsOf = (...outputs: readonly t.Tensor[]): string[] =>
     planOf(outputs).reports.map(({ description }) => description);
