@@ -5,9 +5,10 @@ import { vjp } from '../../../autograd/index.ts';
 import { programInputs, programs, runProgram } from '../../../autograd/testing/index.ts';
 import { readProgram } from '../../../tensor/compiler/program.ts';
 import * as t from '../../../tensor/index.ts';
+import { attentionIsComposed } from '../../../tensor/webgpu/contractions/attention/index.ts';
 import { openAdapter } from '../../../tensor/webgpu/gpu.ts';
 import { Pipelines } from '../../../tensor/webgpu/pipelines.ts';
-import { composites, draftPlan } from '../../../tensor/webgpu/plan.ts';
+import { draftPlan } from '../../../tensor/webgpu/plan.ts';
 import { plainTraits, type ShaderTraits } from '../../../tensor/webgpu/wgsl/shader.ts';
 
 /**
@@ -36,8 +37,10 @@ const traitsOf: Readonly<Record<string, ShaderTraits>> = {
 async function compile(outputs: readonly t.Tensor[], traits: ShaderTraits): Promise<number> {
   const order = t.topologicalOrder(outputs, t.inputsOf).filter((tensor) => t.sourceOf(tensor).kind === 'pending');
   const pending = [...new Set(outputs)].filter((output) => t.sourceOf(output).kind === 'pending');
-  const program = readProgram(order, pending, composites);
-  const plans = [true, false].map((software) => draftPlan(program, { software, traits, fuse: true }).plan([]));
+  const plans = [true, false].map((software) => {
+    const options = { software, traits, fuse: true };
+    return draftPlan(readProgram(order, pending, attentionIsComposed(options)), options).plan([]);
+  });
   const kernels = plans.flatMap((plan) => plan.kernels.map(({ kernel }) => kernel));
   await Promise.all(kernels.map((kernel) => pipelines.get(kernel)));
   return kernels.length;
