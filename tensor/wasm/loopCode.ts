@@ -37,10 +37,10 @@ function mapCode(plan: MapPlan, context: LoopContext, from: Local<'i32'>, to: Lo
   const constants = new Computed();
   const prelude = writer.constants(constants);
   const rows = new Computed(constants);
-  const steady = kernel.stages.flatMap(({ scalar }) => writer.steady(scalar, kernel.inner, lanes, rows));
+  const steady = kernel.stages.flatMap((stage) => writer.steady(stage, kernel.inner, lanes, rows));
   const line = new Computed(rows);
   const lineLoops = across === undefined ? [vector] : [vector, across.loop];
-  const lineSteady = kernel.stages.flatMap(({ scalar }) => writer.steady(scalar, lineLoops, lanes, line));
+  const lineSteady = kernel.stages.flatMap((stage) => writer.steady(stage, lineLoops, lanes, line));
   const body = (count: Count, computed = new Computed(line)): Statement =>
     range(kernel.stages.length).map((stage) => writer.map(stage, count, computed));
 

@@ -6,7 +6,6 @@ import { planesOf } from './accumulator.ts';
 import { range } from './control.ts';
 import { laneDType } from './lanes.ts';
 import { strideAlong } from './scalarCode.ts';
-import { type Spread, spreadsIn } from './spread.ts';
 
 /** How a loop is cut into pieces: `count` of them, each `size` long but for the last. */
 export interface Pieces {
@@ -41,8 +40,6 @@ export interface ReducePlan extends Plan {
    * joined in the end.
    */
   readonly beside: readonly number[];
-  /** Reductions that the walk before theirs takes along. */
-  readonly spreads: ReadonlyMap<Stage, Spread>;
   readonly columns: Pieces | undefined;
   /** Where there are few units, each is shared: an inner loop is cut, and the results of its pieces are joined after. */
   readonly shares: Pieces | undefined;
@@ -80,8 +77,8 @@ const isWide = ({ stages }: LoopKernel): boolean =>
     ({ scalar, value }) => value.dtype === 'f64' || [...allParts(scalar)].some(({ dtype }) => dtype === 'f64'),
   );
 
-const hasFewParts = (scalars: readonly Scalar[]): boolean =>
-  new Set(scalars.flatMap((scalar) => [...allParts(scalar)])).size <= fewParts;
+const hasFewParts = (stages: readonly Stage[]): boolean =>
+  new Set(stages.flatMap(({ scalar }) => [...allParts(scalar)])).size <= fewParts;
 
 /** Chooses how a kernel's loops become vectors and units of work. */
 export function planLoops(kernel: LoopKernel): LoopPlan {
@@ -147,56 +144,24 @@ function planReduction(given: LoopKernel, lanes: 2 | 4): ReducePlan {
   const innermost = kernel.inner.at(-1) as Variable;
   const outermost = kernel.outer.at(-1);
   const alongOuter = contiguousAlong(kernel, outermost) > contiguousAlong(kernel, innermost);
-  const spreads = lanes === 4 && !process.env.NOSPREAD ? spreadsIn(kernel) : new Map<Stage, Spread>();
-  const walks = range(1 + Math.max(...kernel.stages.map(({ pass }) => pass))).map((pass) =>
-    walkOf({ kernel, spreads }, pass),
-  );
+  const walks = range(1 + Math.max(...kernel.stages.map(({ pass }) => pass))).map((pass) => stagesOfWalk(kernel, pass));
   if (alongOuter && outermost !== undefined) {
     const columns = cut(outermost, chunkOfColumns, chunkOfColumns);
     const units = product(kernel.outer.slice(0, -1)) * columns.count;
     const reductions = kernel.stages.filter(({ kind }) => kind !== 'map').length;
-    const together = hasFewParts(kernel.stages.map(({ scalar }) => scalar))
-      ? Math.max(1, Math.floor(4 / reductions))
-      : 1;
+    const together = hasFewParts(kernel.stages) ? Math.max(1, Math.floor(4 / reductions)) : 1;
     const beside = walks.map(() => together);
-    return {
-      kind: 'columns',
-      kernel,
-      lanes,
-      vector: outermost,
-      beside,
-      spreads,
-      columns,
-      shares: share(kernel, units, 1),
-    };
+    return { kind: 'columns', kernel, lanes, vector: outermost, beside, columns, shares: share(kernel, units, 1) };
   }
   // Adding up is a chain in which each waits for the one before; several chains at once keep the processor busy.
-  const beside = walks.map(({ scalars, ahead }) => {
-    // A spread has four chains of its own.
-    return ahead.length === 0 && hasFewParts(scalars) && innermost.size >= 16 * lanes ? 4 : 1;
-  });
+  const beside = walks.map((stages) => (hasFewParts(stages) && innermost.size >= 16 * lanes ? 4 : 1));
   const shares = share(kernel, product(kernel.outer), (beside[0] as number) * lanes);
-  return { kind: 'rows', kernel, lanes, vector: innermost, beside, spreads, columns: undefined, shares };
+  return { kind: 'rows', kernel, lanes, vector: innermost, beside, columns: undefined, shares };
 }
 
-/** What a walk over the inner loops does: its stages, with their numbers, and what it takes along for the next. */
-export function walkOf({ kernel, spreads }: Pick<ReducePlan, 'kernel' | 'spreads'>, pass: number) {
-  const numbered = kernel.stages.map((stage, index) => ({ stage, index }));
-  const ahead = numbered.flatMap(({ stage, index }) => {
-    const spread = spreads.get(stage);
-    if (spread === undefined || stage.pass !== pass + 1) return [];
-    return [{ stage, index, spread, sum: numbered.find((other) => other.stage === spread.sum) }];
-  });
-  const stages = numbered.filter(
-    ({ stage }) =>
-      stage.pass === pass &&
-      (stage.over === 'inner' || stage.kind !== 'map') &&
-      !spreads.has(stage) &&
-      ahead.every(({ sum }) => sum?.stage !== stage),
-  );
-  const scalars = [...stages.map(({ stage }) => stage.scalar), ...ahead.map(({ spread }) => spread.of)];
-  return { stages, ahead, scalars };
-}
+/** The stages that a walk over the inner loops runs. */
+export const stagesOfWalk = ({ stages }: LoopKernel, pass: number): Stage[] =>
+  stages.filter((stage) => stage.pass === pass && (stage.over === 'inner' || stage.kind !== 'map'));
 
 /** Cuts the longest inner loop where units are few and long. `multiple`: of pieces of the innermost loop. */
 function share({ outer, inner, stages }: LoopKernel, units: number, multiple: number): Pieces | undefined {

@@ -45,8 +45,8 @@ export class LoopWriter {
     return this.kernel.stages.flatMap(({ scalar }) => this.#hoist(scalar, this.context.lanes, computed, isConstant));
   }
 
-  /** Computes what a scalar has that does not change along some loops. */
-  steady(scalar: Scalar, loops: readonly Variable[], count: Count, computed: Computed): Statement[] {
+  /** Computes what a stage has that does not change along some loops. */
+  steady({ scalar }: Stage, loops: readonly Variable[], count: Count, computed: Computed): Statement[] {
     const varying = new Set(loops);
     const isSteady = (part: Scalar): boolean =>
       ![...this.#loopsIn(part)].some((one) => varying.has(one)) &&
@@ -68,15 +68,15 @@ export class LoopWriter {
     return scalar.kind === 'masked' ? [] : partsOf(scalar).flatMap((part) => this.#hoist(part, count, computed, now));
   }
 
-  /** Computes a scalar, and what it is made of, into locals. */
-  compute(scalar: Scalar, count: Count, computed: Computed): Statement[] {
+  /** Computes a stage's scalar, and what it is made of, into locals. */
+  compute({ scalar }: Stage, count: Count, computed: Computed): Statement[] {
     return computeScalar(this.context, scalar, count, computed);
   }
 
   /** Computes what a map makes, and stores as many elements of it. */
   map(index: number, count: Count, computed: Computed, stored: Count | 0 = count): Statement[] {
     const stage = this.kernel.stages[index] as Stage;
-    const code = this.compute(stage.scalar, count, computed);
+    const code = this.compute(stage, count, computed);
     const value = computed.get(stage.scalar) as V128;
     this.made.set(index, value);
     return stored === 0 ? code : [...code, this.store(stage, stored, value)];

@@ -6,10 +6,9 @@ import { Accumulator } from './accumulator.ts';
 import { countUp, forRange, get, int, product, range, set, sum } from './control.ts';
 import { type I32, i32, type Local, type Statement, type V128 } from './instructions.ts';
 import { type Count, laneDType, roundToHalf } from './lanes.ts';
-import { placeShares, type ReducePlan, walkOf } from './loopPlan.ts';
+import { placeShares, type ReducePlan, stagesOfWalk } from './loopPlan.ts';
 import { type LoopContext, LoopWriter, type Made } from './loopWriter.ts';
 import { Computed, positionCode } from './scalarCode.ts';
-import { SpreadAccumulator } from './spread.ts';
 import type { StepContext } from './stepCode.ts';
 import { eachUnit, pieceOf, vectorLoop } from './units.ts';
 
@@ -18,9 +17,6 @@ interface Block {
   readonly rows: Computed;
   readonly made: Made;
 }
-
-/** Accumulators of stages of the next walk, by their numbers: one for each block. */
-type TakenAlong = Map<number, readonly SpreadAccumulator[]>;
 
 /**
  * The body of a function that does units [from, to) of a kernel with reductions: all of it, or where units are shared,
@@ -44,8 +40,6 @@ export function reduceCode(
   const place = flatten(kernel.outer.map(at), stridesOf(outerShape));
   const places = outerShape.reduce((a, b) => a * b, 1);
   const width = kind === 'rows' ? lanes : 1;
-  /** How many are reduced. */
-  const elements = kernel.inner.reduce((count, { size }) => count * size, 1);
 
   /** Where a reduction keeps what share number `number` of the present place comes to. */
   const addresses = (stage: Stage, number: I32): I32[] =>
@@ -62,10 +56,10 @@ export function reduceCode(
       return code(block, i);
     });
 
-  /** One walk over the inner loops. Accumulators of what it takes along for the next are entered into `taken`. */
-  const walk = (pass: number, blocks: readonly Block[], outerCount: Count, taken: TakenAlong): Statement => {
-    const { stages, ahead, scalars } = walkOf(plan, pass);
-    if (scalars.length === 0) return [];
+  /** One walk over the inner loops. */
+  const walk = (pass: number, blocks: readonly Block[], outerCount: Count): Statement => {
+    const stages = stagesOfWalk(kernel, pass).map((stage) => ({ stage, index: kernel.stages.indexOf(stage) }));
+    if (stages.length === 0) return [];
     const chains = kind === 'rows' ? (beside[pass] as number) : blocks.length;
     const accumulators = new Map(
       stages.flatMap(({ stage, index }) => {
@@ -78,33 +72,15 @@ export function reduceCode(
     );
     const accumulator = (index: number, chain: number): Accumulator => accumulators.get(index)?.[chain] as Accumulator;
     const reductions = stages.filter(({ stage }) => stage.kind !== 'map');
-    const spreads = ahead.map(({ index, spread: { of }, sum }) => {
-      const own = blocks.map(() => new SpreadAccumulator(scope, kind === 'columns'));
-      taken.set(index, own);
-      return { of, sum, own };
-    });
 
     const body = (known: Computed, count: Count, chain: number): Statement => {
       const computed = new Computed(known);
-      const own = stages.map(({ stage, index }) => {
+      return stages.map(({ stage, index }) => {
         if (stage.kind === 'map') return writer.map(index, count, computed);
-        const code = writer.compute(stage.scalar, count, computed);
+        const code = writer.compute(stage, count, computed);
         return [code, accumulator(index, chain).add(computed.get(stage.scalar) as V128, count)];
       });
-      const others = spreads.map(({ of, own }) => {
-        const code = writer.compute(of, count, computed);
-        return [code, (own[chain] as SpreadAccumulator).add(computed.get(of) as V128, count)];
-      });
-      return [own, others];
     };
-    /** Spreads are measured from the first element of each row. */
-    const startSpreads = each(blocks, ({ rows }, i) =>
-      spreads.map(({ of, own }) => {
-        const computed = new Computed(rows);
-        const code = writer.compute(of, kind === 'rows' ? 1 : outerCount, computed);
-        return [code, (own[i] as SpreadAccumulator).start(computed.get(of) as V128)];
-      }),
-    );
 
     const last = kernel.inner.at(-1) as Variable;
     const endOf = (loop: Variable): I32 =>
@@ -126,7 +102,7 @@ export function reduceCode(
       const line = new Computed(rows);
       const many = lanes * chains;
       return [
-        scalars.map((scalar) => writer.steady(scalar, [last], lanes, line)),
+        stages.map(({ stage }) => writer.steady(stage, [last], lanes, line)),
         chains === 1
           ? []
           : countUp(
@@ -155,39 +131,30 @@ export function reduceCode(
     return [
       part === 'join'
         ? []
-        : each(blocks, ({ rows }) => scalars.map((scalar) => writer.steady(scalar, kernel.inner, outerCount, rows))),
+        : each(blocks, ({ rows }) => stages.map(({ stage }) => writer.steady(stage, kernel.inner, outerCount, rows))),
       reductions.map(({ index }) => (accumulators.get(index) ?? []).map((one) => one.start())),
-      spreads.length === 0 ? [] : [kernel.inner.map(begin), startSpreads],
       part === 'join' ? joined : nest,
       kind === 'columns' || part === 'join'
         ? []
         : reductions.map(({ index }) =>
             (accumulators.get(index) ?? []).slice(1).map((one) => accumulator(index, 0).addAll(one)),
           ),
-      spreads.map(({ own }) => own.map((one) => one.join())),
-      each(blocks, ({ made }, i) => [
+      each(blocks, ({ made }, i) =>
         reductions.map(({ stage, index }) => {
           if (share !== undefined)
             return accumulator(index, i).save(addresses(stage, get(share.number)), stateCount(outerCount));
           const { code, value } = accumulator(index, i).result();
-          return [code, keep(made, index, value, outerCount)];
+          const { dtype } = stage.value;
+          const rounded = scope.local('v128');
+          made.set(index, get(rounded));
+          return [
+            code,
+            set(rounded, value),
+            isHalf(dtype) ? set(rounded, roundToHalf(dtype, get(rounded))) : [],
+            writer.store(stage, kind === 'columns' ? outerCount : 1, get(rounded)),
+          ];
         }),
-        spreads.map(({ own, sum }) =>
-          sum === undefined ? [] : keep(made, sum.index, (own[i] as SpreadAccumulator).sum(elements), outerCount),
-        ),
-      ]),
-    ];
-  };
-  /** Keeps what a reduction comes to for the stages after it, and in memory if it is stored. */
-  const keep = (made: Made, index: number, value: V128, count: Count): Statement => {
-    const stage = kernel.stages[index] as Stage;
-    const { dtype } = stage.value;
-    const rounded = scope.local('v128');
-    made.set(index, get(rounded));
-    return [
-      set(rounded, value),
-      isHalf(dtype) ? set(rounded, roundToHalf(dtype, get(rounded))) : [],
-      writer.store(stage, kind === 'columns' ? count : 1, get(rounded)),
+      ),
     ];
   };
   const number = scope.local('i32');
@@ -206,18 +173,8 @@ export function reduceCode(
             : [],
         ),
       );
-    const taken: TakenAlong = new Map();
-    if (part === 'share') return [maps(-1), walk(0, blocks, count, taken)];
-    /** What has been taken along for a walk, now that what it is about is known. */
-    const finish = (pass: number): Statement =>
-      each(blocks, ({ rows, made }, i) =>
-        walkOf(plan, pass - 1).ahead.map(({ index, spread: { about } }) => {
-          const code = writer.compute(about, kind === 'rows' ? lanes : count, rows);
-          const accumulator = taken.get(index)?.[i] as SpreadAccumulator;
-          return [code, keep(made, index, accumulator.result(rows.get(about) as V128, elements), count)];
-        }),
-      );
-    return [maps(-1), range(lastPass + 1).map((pass) => [finish(pass), walk(pass, blocks, count, taken), maps(pass)])];
+    if (part === 'share') return [maps(-1), walk(0, blocks, count)];
+    return [maps(-1), range(lastPass + 1).map((pass) => [walk(pass, blocks, count), maps(pass)])];
   };
 
   const digits = kernel.outer
