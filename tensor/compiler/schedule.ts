@@ -80,6 +80,7 @@ export function schedule(program: Program, options: ScheduleOptions): Schedule {
     fuse && options.epilogues ? chooseEpilogues(program, chosen, mostLoads) : noEpilogues(chosen);
   const needs = dependencies(program, buffers);
   const groups: OpenGroup[] = [];
+  const limits = { mostLoads, longChains };
   const extend = likenesses(program, (value) => buffers.has(value));
   /** Whether groups of some likeness fit in one kernel, where that has been found out. */
   const fitting = new Map<number, boolean>();
@@ -119,7 +120,6 @@ export function schedule(program: Program, options: ScheduleOptions): Schedule {
       if (i !== earliest && !required.some((input) => group.reads.includes(input))) continue;
       const likeness = extend(group.likeness, value);
       const known = fitting.get(likeness.number);
-      const limits = { mostLoads, longChains };
       const walk = known === undefined ? joinedWalk(group, value, space, buffers, limits, required) : undefined;
       fitting.set(likeness.number, known ?? walk !== undefined);
       if (walk === undefined && known !== true) continue;
@@ -281,10 +281,10 @@ const isExpensive = (scalar: Scalar): boolean =>
 function makeLocally({ loops, element, made, reducing, longChains }: Walk, group: Group, value: Value): boolean {
   const { scalar, position, over } = lowerValue(group, loops, value, element);
   const rows = sizeOf(group.shape.slice(0, group.split));
+  const mustBegin = !longChains && reducing && over === 'inner' && isExpensive(scalar);
   for (const load of loadsOf(scalar)) {
     const place = made.get(load.from);
-    const follows = place !== undefined && sizeOf(load.from.shape) !== rows;
-    if (reducing && !longChains && over === 'inner' && follows && isExpensive(scalar)) return false;
+    if (mustBegin && place !== undefined && sizeOf(load.from.shape) !== rows) return false;
     if (place !== undefined && (load.kind !== 'load' || !samePosition(load.position, place))) return false;
   }
   // Masked parts may be computed lane by lane, where what another stage holds in a vector cannot be reached.

@@ -1,3 +1,4 @@
+import { range } from '../range.ts';
 import { brIf, type I32, i32, type Local, local, loop, type Statement, select, when } from './instructions.ts';
 import type { Scope } from './module.ts';
 
@@ -7,7 +8,7 @@ export const set = local.set;
 export const int = i32.const;
 
 /** The numbers 0 … count − 1. */
-export const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+export { range };
 
 export const sum = (first: I32, ...rest: readonly I32[]): I32 => rest.reduce((a, b) => i32.add(a, b), first);
 export const product = (first: I32, ...rest: readonly I32[]): I32 => rest.reduce((a, b) => i32.mul(a, b), first);

@@ -1,8 +1,7 @@
+import { range } from '../../range.ts';
 import { type Kernel, typeOf } from '../wgsl/shader.ts';
 import { type ContractionOptions, ContractionShader } from './result.ts';
 import { batchOffsets, countOf, inVectors, type Product } from './view.ts';
-
-const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 /** Invocations in a workgroup: as many as a CPU's shader runs at once. */
 const groupSize = 4;

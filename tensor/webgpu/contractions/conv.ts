@@ -1,12 +1,12 @@
 import type { Value } from '../../compiler/program.ts';
 import type { ConvAttributes } from '../../primitives.ts';
+import { range } from '../../range.ts';
 import { sizeOf, stridesOf } from '../../shape.ts';
 import { type Kernel, typeOf } from '../wgsl/shader.ts';
 import { type ContractionOptions, ContractionShader } from './result.ts';
 import { tileKernel } from './tiles.ts';
 import { fewMultiplications, type Product, type View } from './view.ts';
 
-const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 const at = (list: readonly number[], i: number): number => list[i] as number;
 
 /** A convolution of x[images, groups·inputs, places…] with w[groups·outputs, inputs, taps…]. */

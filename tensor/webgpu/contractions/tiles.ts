@@ -1,7 +1,6 @@
 import type { Value } from '../../compiler/program.ts';
+import { range } from '../../range.ts';
 import { type Kernel, type Shader, typeOf } from '../wgsl/shader.ts';
-
-const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 /** What a tiled product reads and writes, as code. Rows, columns and depth are i32 names within bounds. */
 export interface TiledProduct {

@@ -1,7 +1,8 @@
+import { range } from '../../../range.ts';
 import { sizeOf } from '../../../shape.ts';
 import { type Kernel, Shader, type ShaderTraits } from '../../wgsl/shader.ts';
 import { fewMultiplications } from '../view.ts';
-import { inverseOf, range, rowsOf, scoring, startOf, storeStep, unseen, type Walk, weightOf } from './walk.ts';
+import { inverseOf, rowsOf, scoring, startOf, storeStep, unseen, type Walk, weightOf } from './walk.ts';
 
 /** Invocations in a workgroup: as many as a CPU's shader runs at once. */
 const groupSize = 4;

@@ -1,3 +1,4 @@
+import { range } from '../../../range.ts';
 import { sizeOf } from '../../../shape.ts';
 import { type Kernel, placeBytes, Shader, type ShaderTraits } from '../../wgsl/shader.ts';
 import {
@@ -6,7 +7,6 @@ import {
   type Piece,
   type Products,
   type Rows,
-  range,
   rowsOf,
   scoring,
   startOf,

@@ -1,5 +1,6 @@
 import type { Value } from '../../../compiler/program.ts';
 import { isHalf } from '../../../dtype.ts';
+import { range } from '../../../range.ts';
 import { sizeOf } from '../../../shape.ts';
 import type { Scratch, Shader } from '../../wgsl/shader.ts';
 
@@ -55,8 +56,6 @@ export interface Walk {
 
 /** Of what no query may see, which is less than all seen scores. WGSL has no −∞. */
 export const unseen = '-3.4028234e38f';
-
-export const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 /** Code for where the matrix of a batch begins, from its number `batch`, in steps of `unit` elements. */
 export function startOf({ batch: sizes }: Walk, { offset, batch: steps }: Matrix, unit = 1): string {
