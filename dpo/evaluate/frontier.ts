@@ -18,8 +18,13 @@ export interface FrontierPoint {
  * The optimum of RLHF, p* ∝ p_ref·e^{r/β}, for several β, from the rewards of samples of the reference alone:
  * E_{p*} r ≈ Σ r·e^{r/β}/Σ e^{r/β} and KL(p* ‖ p_ref) = E_{p*}[r]/β − log mean e^{r/β}.
  */
-export const rewardKlFrontier = (rewards: ArrayLike<number>, betas: readonly number[]): FrontierPoint[] =>
-  betas.map((beta) => tiltedPoint(checkRewards('rewardKlFrontier', rewards), beta));
+export function rewardKlFrontier(rewards: ArrayLike<number>, betas: readonly number[]): FrontierPoint[] {
+  const centred = centredRewards('rewardKlFrontier', rewards);
+  return betas.map((beta) => {
+    const { gain: _, ...point } = tiltedPoint(centred, beta);
+    return point;
+  });
+}
 
 function checkRewards(what: string, rewards: ArrayLike<number>): Float64Array {
   const values = Float64Array.from(rewards);
@@ -29,24 +34,61 @@ function checkRewards(what: string, rewards: ArrayLike<number>): Float64Array {
   return values;
 }
 
-function tiltedPoint(rewards: Float64Array, beta: number): FrontierPoint {
+/** Rewards as their mean and how far each is above it. */
+interface CentredRewards {
+  readonly mean: number;
+  readonly above: Float64Array;
+}
+
+function centredRewards(what: string, rewards: ArrayLike<number>): CentredRewards {
+  const values = checkRewards(what, rewards);
+  const mean = meanOf(values);
+  return { mean, above: values.map((reward) => reward - mean) };
+}
+
+const meanOf = (values: Float64Array): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** e^x − 1 − x, which near 0 is far smaller than its terms. */
+function expm1LessX(x: number): number {
+  if (Math.abs(x) > 0.1) return Math.expm1(x) - x;
+  let [term, sum] = [(x * x) / 2, 0];
+  for (let k = 3; k <= 12; k++) {
+    sum += term;
+    term *= x / k;
+  }
+  return sum;
+}
+
+/** Σ v·w/Σ w; a weight of 0 counts for nothing whatever its value is. */
+function weightedMean(values: Float64Array, weights: Float64Array): number {
+  let [sum, total] = [0, 0];
+  weights.forEach((weight, i) => {
+    total += weight;
+    if (weight > 0) sum += weight * (values[i] as number);
+  });
+  return sum / total;
+}
+
+/** A point of the frontier, and how far its reward is above the mean. */
+function tiltedPoint({ mean, above }: CentredRewards, beta: number): FrontierPoint & { readonly gain: number } {
   if (!(beta > 0 && Number.isFinite(beta))) throw new TensorError(`rewardKlFrontier: β is above 0, got ${beta}`);
   // Less the largest, so that no exponential overflows.
-  const largest = rewards.reduce((a, b) => Math.max(a, b));
-  let [sum, squares, weighted] = [0, 0, 0];
-  for (const reward of rewards) {
-    const weight = Math.exp((reward - largest) / beta);
-    sum += weight;
-    squares += weight ** 2;
-    weighted += weight * (reward - largest);
-  }
-  const above = weighted / sum;
-  return {
-    beta,
-    reward: largest + above,
-    kl: Math.max(0, above / beta - Math.log(sum / rewards.length)),
-    effectiveSamples: sum ** 2 / squares,
-  };
+  const largest = above.reduce((a, b) => Math.max(a, b));
+  const below = above.map((reward) => (reward - largest) / beta);
+  const weights = below.map(Math.exp);
+  const logMean = Math.log(meanOf(weights));
+  const tilted = { gain: weightedMean(above, weights), kl: weightedMean(below, weights) - logMean };
+  const { gain, kl } = above.every((reward) => Math.abs(reward) < beta) ? littleTilted(above, beta) : tilted;
+  const effectiveSamples = weights.reduce((a, b) => a + b) ** 2 / weights.reduce((a, b) => a + b ** 2, 0);
+  return { beta, reward: mean + gain, kl: Math.max(0, kl), effectiveSamples, gain };
+}
+
+/** Gain and KL where β is above all rewards: both are small then, so terms whose mean is 0 are left out before they cancel. */
+function littleTilted(above: Float64Array, beta: number) {
+  const scaled = above.map((reward) => reward / beta);
+  const logMean = Math.log1p(meanOf(scaled.map(expm1LessX)));
+  const tilted = meanOf(scaled.map((x) => x * Math.expm1(x - logMean)));
+  return { gain: beta * tilted, kl: tilted - logMean };
 }
 
 /** A run: the mean reward of its samples, and its divergence from the reference. */
@@ -60,7 +102,10 @@ export interface FrontierPlace {
   readonly frontier: FrontierPoint;
   /** The run's reward less that of the frontier: what it gives away, as a number below 0. */
   readonly gap: number;
-  /** What the run gained over the reference's mean reward, as a share of what the frontier gains; NaN where that is nothing. */
+  /**
+   * What the run gained over the reference's mean reward, as a share of what the frontier gains; NaN at a divergence of 0,
+   * where nothing can be gained. Where `kl` is an upper bound, the true share of what was gained is this one or more.
+   */
   readonly efficiency: number;
 }
 
@@ -76,22 +121,27 @@ export function largestDivergence(rewards: ArrayLike<number>): number {
  * @throws TensorError where the divergence is more than the samples can show.
  */
 export function placeOnFrontier(rewards: ArrayLike<number>, { reward, kl }: FrontierRun): FrontierPlace {
-  const values = checkRewards('placeOnFrontier', rewards);
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const limit = largestDivergence(values);
-  if (!(kl >= 0 && kl < limit)) {
+  const centred = centredRewards('placeOnFrontier', rewards);
+  const { mean, above } = centred;
+  if (kl === 0) {
+    const frontier = { beta: Number.POSITIVE_INFINITY, reward: mean, kl, effectiveSamples: above.length };
+    return { frontier, gap: reward - mean, efficiency: Number.NaN };
+  }
+  const limit = largestDivergence(rewards);
+  if (!(kl > 0 && kl < limit)) {
     throw new TensorError(
-      `placeOnFrontier: the divergence is ${kl}; it must be at least 0 and below ${limit.toFixed(3)}, the most that ${values.length} rewards can show`,
+      `placeOnFrontier: the divergence is ${kl}; it must be at least 0 and below ${limit.toFixed(3)}, the most that ${above.length} rewards can show`,
     );
   }
-  const spread = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
   // KL falls as β grows: halve between bounds on log β until they meet.
-  let [low, high] = [Math.log(spread) - 40, Math.log(spread) + 40];
+  const widest = Math.log(above.reduce((most, one) => Math.max(most, Math.abs(one)), 0));
+  let [low, high] = [widest - 40, widest + 340];
   while (high - low > 1e-12) {
     const middle = (low + high) / 2;
-    if (tiltedPoint(values, Math.exp(middle)).kl > kl) low = middle;
+    if (middle === low || middle === high) break;
+    if (tiltedPoint(centred, Math.exp(middle)).kl > kl) low = middle;
     else high = middle;
   }
-  const frontier = tiltedPoint(values, Math.exp((low + high) / 2));
-  return { frontier, gap: reward - frontier.reward, efficiency: (reward - mean) / (frontier.reward - mean) };
+  const { gain, ...frontier } = tiltedPoint(centred, Math.exp((low + high) / 2));
+  return { frontier, gap: reward - frontier.reward, efficiency: (reward - mean) / gain };
 }

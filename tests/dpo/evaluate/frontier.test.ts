@@ -96,6 +96,30 @@ describe('placeOnFrontier', () => {
     }
   });
 
+  test('at a divergence of 0 is the reference itself, where no share can be gained', () => {
+    for (const rewards of [
+      [0, 1, 2, 3],
+      [4, 4],
+    ]) {
+      const { frontier, gap, efficiency } = placeOnFrontier(rewards, { reward: 2, kl: 0 });
+      const mean = rewards.reduce((a, b) => a + b) / rewards.length;
+      expect(frontier).toEqual({ beta: Infinity, reward: mean, kl: 0, effectiveSamples: rewards.length });
+      expect(gap).toBe(2 - mean);
+      expect(efficiency).toBeNaN();
+    }
+  });
+
+  // As KL → 0 the frontier gains deviation·√(2·KL), whatever the rewards' distribution; the next term is skewness·KL/3,
+  // which is 0 here.
+  test.each([1e-4, 1e-8, 1e-16, 1e-30, 1e-100])('at a divergence of %f loses no digits', (kl) => {
+    for (const mean of [0, 1024]) {
+      const rewards = [-3, -1, 1, 3].map((reward) => reward + mean);
+      const { frontier, efficiency } = placeOnFrontier(rewards, { reward: mean + 1, kl });
+      expect(Math.abs(frontier.kl / kl - 1)).toBeLessThan(1e-9);
+      expect(Math.abs(efficiency * Math.sqrt(5 * 2 * kl) - 1)).toBeLessThan(Math.max(kl, 1e-9));
+    }
+  });
+
   test('refuses a divergence that the samples cannot show', () => {
     expect(() => placeOnFrontier([0, 1, 2, 3], { reward: 3, kl: 2 })).toThrow(
       'placeOnFrontier: the divergence is 2; it must be at least 0 and below 1.386, the most that 4 rewards can show',
