@@ -1,7 +1,7 @@
 import { random, read, type Tensor, TensorError } from '../../tensor/index.ts';
 import { checkComparable, type Features, rowOf, squaredDistance } from './features.ts';
 import type { Figure } from './figure.ts';
-import { wilsonInterval } from './proportions.ts';
+import { meanShare } from './proportions.ts';
 
 /** Features of pictures with the caption of each. */
 export interface CaptionedFeatures {
@@ -60,8 +60,7 @@ export async function captionMatch(
     if (distances.some((other) => other < ownDistance)) return 0;
     return 1 / (1 + distances.filter((other) => other === ownDistance).length);
   });
-  const wins = matched.reduce((sum, one) => sum + one, 0);
-  return { ...wilsonInterval(wins, count, confidence), matched };
+  return { ...meanShare(matched, confidence), matched };
 }
 
 function checkCaptions(what: string, { features, captions }: CaptionedFeatures): void {

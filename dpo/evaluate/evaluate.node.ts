@@ -17,10 +17,11 @@ import type { TrainSettings } from '../config/trainKeys.ts';
 import { openPairs } from '../data/openSources.node.ts';
 import type { PairSource } from '../data/sources.ts';
 import { spreadRows } from '../data/spreadRows.ts';
-import { dpo } from '../objectives/index.ts';
+import { dpo, lossAtReference } from '../objectives/index.ts';
 import { timestepWeights } from '../objectives/timestepWeights.ts';
 import { rankPairs } from '../train/implicitAccuracy.ts';
 import { loadTuned } from '../train/loadTuned.node.ts';
+import { objectiveOf } from '../train/objectiveOf.ts';
 import type { PreferenceTask } from '../train/preferenceStep.ts';
 import { pictureSizeOf, type UNetParams } from '../train/runPlan.ts';
 import { samplePictures } from '../train/samplePictures.ts';
@@ -33,7 +34,7 @@ import { picturesTensor, trainJudges } from './judges.ts';
 import { loadJudges } from './judgesFolder.node.ts';
 import { klEstimate } from './klEstimate.ts';
 import { measureSamples } from './measureSamples.ts';
-import { winRate } from './proportions.ts';
+import { meanShare, winRate } from './proportions.ts';
 import { type RealPictures, realPictures } from './realPictures.ts';
 import { readMetrics } from './report/metrics.ts';
 import { writeReport } from './report/writeReport.node.ts';
@@ -76,6 +77,7 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
   await using heldOutPairs = await openPairs(settings.pairs);
   await using trainPairs = await openPairs(settings.trainPairs);
   const run = await readRun(settings.run);
+
   const beta = settings.beta ?? Number(run?.settings.beta ?? 5000);
   const root = key(settings.seed);
   const [judgeKey, rankKey, klKey, measureKey, bootstrapKey] = Array.from({ length: 5 }, (_, i) =>
@@ -118,10 +120,16 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
       ...{ source: heldOutPairs, draws: settings.draws, key: rankKey, signal },
     });
   const ranking = await rank(trainedAt);
-  const implicitAccuracy = await bootstrapMean(ranking.correct, { key: bootstrapKey });
+  const implicitAccuracy = meanShare(ranking.correct);
   const isEverywhere = trainedAt.join() === task.timesteps.join();
   const everywhere = isEverywhere ? ranking.correct : (await rank(task.timesteps)).correct;
-  const implicitAccuracyEverywhere = await bootstrapMean(everywhere, { key: bootstrapKey });
+  const implicitAccuracyEverywhere = meanShare(everywhere);
+
+  // Folders of other training than by preference have no objective.
+  const firstLoss =
+    run?.settings.objective === undefined
+      ? undefined
+      : await lossAtReference(objectiveOf(run.settings as unknown as TrainSettings, numTrainTimesteps));
 
   const names = distinct(train.captions);
   const captions = Array.from({ length: settings.samples }, (_, i) => names[i % names.length] as string);
@@ -163,7 +171,7 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
     tuned: placed,
     /** The most divergence that these samples can show; a run beyond it has no place. */
     largestDivergence: largestDivergence(before),
-    place: placed.kl < largestDivergence(before) ? placeOnFrontier(before, placed) : null,
+    place: placed.kl === 0 || placed.kl < largestDivergence(before) ? placeOnFrontier(before, placed) : null,
   };
 
   const both = <Name extends keyof typeof ofBase>(name: Name) => ({ base: ofBase[name], tuned: ofTuned[name] });
@@ -202,7 +210,7 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
   await writeReport(
     join(settings.output, 'report.html'),
     evaluationReport({
-      ...{ summary, drawn, captions, size, real, rows: run?.rows ?? [] },
+      ...{ summary, drawn, captions, size, real, rows: run?.rows ?? [], firstLoss },
       config: { training: run?.settings, evaluation: settings, versions: summary.versions, device: summary.device },
     }),
   );

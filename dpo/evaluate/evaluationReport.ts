@@ -6,6 +6,7 @@ import { figureDefinitions } from './figureDefinitions.ts';
 import type { FrontierPlace, FrontierPoint, FrontierRun } from './frontier.ts';
 import type { WinRate } from './proportions.ts';
 import type { RealPictures } from './realPictures.ts';
+import { formatNumber } from './report/format.ts';
 import { type Curve, curveOf, type MetricRecord } from './report/metrics.ts';
 import type { Report, ReportFigure, ReportGrid } from './report/report.ts';
 
@@ -49,6 +50,8 @@ export interface EvaluationReportOptions {
   readonly real: RealPictures;
   /** Rows of the training's metrics. */
   readonly rows: readonly MetricRecord[];
+  /** The loss where the training began, if that does not depend on the images (`lossAtReference`). */
+  readonly firstLoss?: number | undefined;
   readonly config: unknown;
 }
 
@@ -59,7 +62,7 @@ const percent = (value: number): string => `${(100 * value).toFixed(0)} %`;
 
 /** An evaluation as a report for people. */
 export function evaluationReport(options: EvaluationReportOptions): Report {
-  const { summary, rows, config } = options;
+  const { summary, rows, firstLoss, config } = options;
   const { preferredShare, captionMatch, implicitAccuracy } = summary;
   return {
     title: 'Diffusion-DPO: before and after',
@@ -68,7 +71,7 @@ export function evaluationReport(options: EvaluationReportOptions): Report {
       `Held-out pairs ranked as labelled: ${percent(implicitAccuracy.value)}. ` +
       `Samples that show their caption: ${percent(captionMatch.base.value)} before, ${percent(captionMatch.tuned.value)} after.`,
     figures: figuresOf(summary),
-    curves: [...trainingCurves(rows), frontierCurve(summary)],
+    curves: [...trainingCurves(rows, firstLoss), frontierCurve(summary)],
     grids: [samplesGrid(options)],
     definitions: rows.length === 0 ? {} : metricDefinitions,
     config,
@@ -101,13 +104,14 @@ function samplesGrid({ drawn, captions, size, real }: EvaluationReportOptions): 
   };
 }
 
-function trainingCurves(rows: readonly MetricRecord[]): Curve[] {
+function trainingCurves(rows: readonly MetricRecord[], firstLoss: number | undefined): Curve[] {
   if (rows.length === 0) return [];
+  const first = Math.abs((firstLoss ?? 0) - Math.LN2) < 1e-6 ? 'log 2' : formatNumber(firstLoss ?? 0);
   return [
     curveOf(rows, {
       title: 'Loss',
       keys: { loss: 'loss' },
-      reference: { label: 'log 2, where tuning begins', value: Math.LN2 },
+      ...(firstLoss === undefined ? {} : { reference: { label: `${first}, where tuning begins`, value: firstLoss } }),
     }),
     curveOf(rows, {
       title: 'Implicit accuracy',
@@ -131,26 +135,33 @@ function trainingCurves(rows: readonly MetricRecord[]): Curve[] {
   ];
 }
 
+/** Where the tuned pipeline lies. Its divergence is known by an upper bound alone, so a gain is at least what it seems. */
+function placeText({ place, largestDivergence, tuned }: EvaluationFigures['frontier']): string {
+  if (tuned.kl === 0) return 'The tuned pipeline has not moved from the base, so nothing can be gained.';
+  if (place === null)
+    return `These samples can show no divergence above ${largestDivergence.toFixed(1)} nats; the bound of the tuned pipeline lies beyond.`;
+  if (place.efficiency <= 0) return 'The tuned pipeline has gained nothing of what is possible.';
+  return `At its divergence the tuned pipeline has gained at least ${percent(place.efficiency)} of what is possible.`;
+}
+
 /** Reward against divergence: what is possible, and what was reached. */
 function frontierCurve({ frontier: found, rewardName }: EvaluationFigures): Curve {
-  const { points, base, tuned, place } = found;
+  const { points, base, tuned } = found;
   const frontier = points.filter(({ kl }) => kl > 0).toSorted((a, b) => a.kl - b.kl);
-  const at = [...frontier.map(({ kl }) => kl), tuned.kl].toSorted((a, b) => a - b);
+  const at = [...new Set([...frontier, tuned].map(({ kl }) => kl))].filter((kl) => kl > 0).toSorted((a, b) => a - b);
   const valueAt = (kl: number): number | null => frontier.find((point) => point.kl === kl)?.reward ?? null;
   return {
     title: 'Reward against divergence',
     note:
       `The most reward (${rewardName}) that a model could reach for its divergence from the base, estimated from samples of ` +
-      'the base, and the tuned pipeline. Samples are drawn with guidance, the divergence is that of the models without it. ' +
-      (place === null
-        ? `These samples can show no divergence above ${found.largestDivergence.toFixed(1)} nats; the tuned pipeline lies beyond.`
-        : `At its divergence the tuned pipeline has gained ${percent(place.efficiency)} of what is possible.`),
+      'the base, and the tuned pipeline. Samples are drawn with guidance, the divergence is that of the models without it; ' +
+      `of the tuned pipeline it is an upper bound, that of whole sampling paths. ${placeText(found)}`,
     axis: 'KL in nats',
     axisIsLogarithmic: true,
     at,
     series: [
       { label: 'frontier', values: at.map(valueAt) },
-      { label: 'tuned', values: at.map((kl) => (kl === tuned.kl ? tuned.reward : null)) },
+      { label: 'tuned, at most so far away', values: at.map((kl) => (kl === tuned.kl ? tuned.reward : null)) },
     ],
     reference: { label: 'base', value: base.reward },
   };

@@ -31,7 +31,7 @@ export const figureDefinitions = {
   ],
   implicitAccuracy: [
     'higher',
-    'Share of held-out pairs that the tuned model ranks as labelled by its errors against those of the base, the mean over draws of noise and of the time steps that it was trained at.',
+    'Share of held-out pairs that the tuned model ranks as labelled by its errors against those of the base, the mean over draws of noise and of the time steps that it was trained at. With the interval of a share of as many pairs.',
   ],
   implicitAccuracyEverywhere: ['higher', 'The same over all time steps.'],
   classifierAccuracy: [
@@ -40,6 +40,6 @@ export const figureDefinitions = {
   ],
   klEstimate: [
     'lower',
-    'How far the tuned model has moved from the base, in nats for each picture, both without guidance: a bound on the Kullback–Leibler divergence, estimated on samples.',
+    'How far the tuned model has moved from the base, in nats for each picture, both without guidance: an upper bound of the Kullback–Leibler divergence, estimated on samples.',
   ],
 } as const satisfies Readonly<Record<string, readonly ['higher' | 'lower' | undefined, string]>>;

@@ -33,7 +33,7 @@ export {
   precisionRecall,
 } from './neighbours.ts';
 export { neitherPictures } from './neither.ts';
-export { signTest, type WinRate, wilsonInterval, winRate } from './proportions.ts';
+export { meanShare, signTest, type WinRate, wilsonInterval, winRate } from './proportions.ts';
 export { type RealPictures, realPictures } from './realPictures.ts';
 export {
   type Curve,

@@ -20,6 +20,17 @@ export function wilsonInterval(wins: number, n: number, confidence = 0.95): Figu
 }
 
 /**
+ * The mean of shares from 0 to 1, one for each of some independent observations, such as the draws in which a pair is ranked
+ * as labelled. With Wilson's interval, which is that of observations that are 0 or 1, hence wide enough for shares between.
+ */
+export const meanShare = (shares: ArrayLike<number>, confidence?: number): Figure =>
+  wilsonInterval(
+    Array.from(shares).reduce((sum, share) => sum + share, 0),
+    shares.length,
+    confidence,
+  );
+
+/**
  * The exact two-sided sign test: how likely are results at least as one-sided as this one, if a win were as likely as a
  * loss? 2·P(X ≤ min(wins, losses)), X ~ Binomial(wins + losses, ½), at most 1. Ties are left out of both counts.
  */

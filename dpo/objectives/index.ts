@@ -6,9 +6,11 @@
  *   kto, mapo, dspo   objectives of other forms
  *   safeguard         a modifier: the loser's gradient is kept from undoing the winner's
  *   metrics           what is watched
+ *   lossAtReference   the loss where tuning begins
  */
 export { dspo } from './dspo.ts';
 export { type KtoOptions, kto } from './kto.ts';
+export { lossAtReference } from './lossAtReference.ts';
 export { type MapoOptions, mapo } from './mapo.ts';
 export {
   cdpo,

@@ -113,10 +113,12 @@ export async function rankPairs<P>(options: RankPairsOptions<P>): Promise<PairRa
     for (const name of columns) {
       const row = reportRows.indexOf(name) * batchSize;
       for (let i = 0; i < Math.min(batchSize, count - first); i++)
-        sums[name][first + i] = (sums[name][first + i] as number) + (values[row + i] as number) / draws;
+        sums[name][first + i] = (sums[name][first + i] as number) + (values[row + i] as number);
     }
   });
-  const ranked = (name: (typeof reportRows)[number]) => sums[name].filter((_, i) => !leftOut.has(i));
+  // Divided once, so that what is right in every draw is exactly 1.
+  const ranked = (name: (typeof reportRows)[number]) =>
+    sums[name].map((sum) => sum / draws).filter((_, i) => !leftOut.has(i));
   return {
     correct: ranked('correct'),
     margin: ranked('margin'),

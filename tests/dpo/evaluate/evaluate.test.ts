@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encodePng, evaluateKeys, type Picture, readSettings, rewardsOf } from 'diffusion-dpo/dpo';
+import { encodePng, evaluateKeys, type Picture, readSettings, rewardsOf, wilsonInterval } from 'diffusion-dpo/dpo';
 import { evaluate, loadReward, train } from 'diffusion-dpo/dpo/node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { flatPicture, tinyRun, writeTinyPipeline } from '../tinyPipeline.ts';
@@ -63,6 +63,9 @@ test('compares by a given reward, and passes over rows that cannot be read', asy
   const rewards = summary.frontier.points.map((point) => point.reward);
   expect(rewards).toEqual(rewards.toSorted((a, b) => a - b));
   expect(summary.frontier.place === null).toBe(summary.frontier.tuned.kl >= summary.frontier.largestDivergence);
+  // Seven held-out pairs can be read.
+  for (const share of [summary.implicitAccuracy, summary.implicitAccuracyEverywhere])
+    expect(share).toEqual(wilsonInterval(share.value * 7, 7));
   const report = await readFile(join(folder, 'out', 'report.html'), 'utf8');
   expect(report).toContain('The most reward (brightness) that a model could reach');
   // β of the margin may be any positive number.

@@ -1,4 +1,4 @@
-import { signTest, wilsonInterval, winRate } from 'diffusion-dpo/dpo';
+import { meanShare, signTest, wilsonInterval, winRate } from 'diffusion-dpo/dpo';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
@@ -51,6 +51,18 @@ describe('wilsonInterval', () => {
       'wilsonInterval: a confidence lies between 0 and 1, got 95; 0.95 means 95 %',
     );
   });
+});
+
+describe('meanShare', () => {
+  test('of zeros and ones is their share, and is not certain where all are right', () => {
+    expect(meanShare([1, 0, 1, 1])).toEqual(wilsonInterval(3, 4));
+    // With all of n right, the lower end is 1/(1 + z²/n).
+    expect(meanShare(new Array(6).fill(1))).toMatchObject({ value: 1, high: 1 });
+    expect(meanShare(new Array(6).fill(1)).low).toBeCloseTo(1 / (1 + 1.959963984540054 ** 2 / 6), 8);
+    expect(meanShare([0, 0], 0.5)).toEqual(wilsonInterval(0, 2, 0.5));
+  });
+
+  test('takes shares between', () => expect(meanShare([0.5, 0.75, 1])).toEqual(wilsonInterval(2.25, 3)));
 });
 
 describe('signTest', () => {
