@@ -15,10 +15,12 @@ import {
   greaterEqual,
   isFinite,
   isFloat,
+  isNaN,
   less,
   log,
   logicalAnd,
   logicalNot,
+  logicalOr,
   matmul,
   mul,
   neg,
@@ -27,6 +29,7 @@ import {
   pow,
   reciprocal,
   reshape,
+  round,
   scatterAdd,
   sigmoid,
   sin,
@@ -82,8 +85,15 @@ const binary = <P extends Primitive>(
   };
 };
 
-/** g where the condition holds, half of it where both sides tie, else zero. */
-const winner = (g: Tensor, wins: Tensor, ties: Tensor): Tensor => where(wins, g, where(ties, mul(g, 0.5), 0));
+/** Zero where one side loses, half of g where both tie, else g: also where either is NaN. */
+const unlessLost = (g: Tensor, loses: Tensor, ties: Tensor): Tensor => where(loses, 0, where(ties, mul(g, 0.5), g));
+
+/** ⌊a/b⌋ from the remainder, because a/b itself may round up to a whole number. */
+function floorOfQuotient(a: Tensor, b: Tensor, rest: Tensor): Tensor {
+  // A tiny negative dividend leaves what rounds to the divisor; an infinite divisor may be the remainder.
+  const share = where(equal(rest, b), 1, div(rest, b));
+  return round(sub(div(a, b), share));
+}
 
 /** The axes along which a broadcast repeated its input. */
 const repeatedAxes = (input: Tensor, output: Tensor): number[] =>
@@ -150,12 +160,16 @@ export const rules: Rules = {
     },
   ),
   maximum: binary(
-    (g, a, b) => winner(g, greater(a, b), equal(a, b)),
-    (g, a, b) => winner(g, less(a, b), equal(a, b)),
+    (g, a, b) => unlessLost(g, less(a, b), equal(a, b)),
+    (g, a, b) => unlessLost(g, greater(a, b), equal(a, b)),
   ),
   minimum: binary(
-    (g, a, b) => winner(g, less(a, b), equal(a, b)),
-    (g, a, b) => winner(g, greater(a, b), equal(a, b)),
+    (g, a, b) => unlessLost(g, greater(a, b), equal(a, b)),
+    (g, a, b) => unlessLost(g, less(a, b), equal(a, b)),
+  ),
+  remainder: binary(
+    (g) => g,
+    (g, a, b, y) => neg(mul(g, floorOfQuotient(a, b, y))),
   ),
   equal: none,
   less: none,
@@ -191,7 +205,8 @@ export const rules: Rules = {
     const [x] = inputs as readonly [Tensor];
     return [
       () => {
-        const largest = equal(x, broadcastTo(output, x.shape));
+        // Where there is NaN it is the largest.
+        const largest = logicalOr(equal(x, broadcastTo(output, x.shape)), isNaN(x));
         const ties = sum(cast(largest, x.dtype), axes, { keepDims: true });
         return where(largest, broadcastTo(div(cotangent, ties), x.shape), 0);
       },

@@ -17,7 +17,7 @@ export type UnaryPrimitive =
   | 'floor';
 
 /** Elementwise primitives of two inputs of one shape and dtype; broadcasting is a node of its own. */
-export type BinaryPrimitive = 'add' | 'sub' | 'mul' | 'div' | 'pow' | 'maximum' | 'minimum';
+export type BinaryPrimitive = 'add' | 'sub' | 'mul' | 'div' | 'pow' | 'maximum' | 'minimum' | 'remainder';
 
 /** Elementwise primitives whose output is bool. */
 export type TestPrimitive = 'equal' | 'less' | 'isNaN' | 'isFinite';

@@ -62,6 +62,7 @@ const costs: Readonly<Record<string, number>> = {
   softplus: 40,
   erf: 25,
   pow: 80,
+  remainder: 80,
   threefry: 100,
   sqrt: 6,
   div: 5,

@@ -1,4 +1,4 @@
-import { isFloat, isHalf } from '../dtype.ts';
+import { isFloat } from '../dtype.ts';
 import { TensorError } from '../errors.ts';
 import { type BinaryPrimitive, noAttributes, type UnaryPrimitive } from '../primitives.ts';
 import { broadcastShapes } from '../shape.ts';
@@ -64,9 +64,12 @@ export const sub: (a: Operand, b: Operand) => Tensor = arithmetic('sub');
 export const mul: (a: Operand, b: Operand) => Tensor = arithmetic('mul');
 /** Integers truncate toward zero; an integer divided by 0 is 0. */
 export const div: (a: Operand, b: Operand) => Tensor = arithmetic('div');
-/** The larger of the two, NaN if either is; where they tie, each gets half of the gradient. */
+/**
+ * The larger of the two, NaN if either is. Where they tie, each gets half of the gradient; where one is NaN, each gets
+ * all of it, as in PyTorch.
+ */
 export const maximum: (a: Operand, b: Operand) => Tensor = arithmetic('maximum');
-/** The smaller of the two, NaN if either is; where they tie, each gets half of the gradient. */
+/** The smaller of the two; NaN and gradients as of `maximum`. */
 export const minimum: (a: Operand, b: Operand) => Tensor = arithmetic('minimum');
 
 /** a^b on floats. */
@@ -126,17 +129,21 @@ export function round(x: Tensor): Tensor {
   if (!isFloat(x.dtype)) return x;
   const down = floor(x);
   const rest = sub(x, down);
-  const even = equal(remainder(down, 2), 0);
+  const half = mul(down, 0.5);
+  const even = equal(floor(half), half);
   const stay = logicalOr(less(rest, 0.5), logicalAnd(equal(rest, 0.5), even));
   return where(logicalOr(stay, logicalNot(isFinite(x))), down, add(down, 1));
 }
 
-/** a − ⌊a/b⌋·b: takes the sign of b, as Python's `%`. */
+/**
+ * a − ⌊a/b⌋·b, as if computed without error and then rounded once: takes the sign of b, as Python's `%`. Floats divided
+ * by 0 are NaN; integers are themselves. By an infinite b, a is a or, where the signs differ, b.
+ */
 export function remainder(a: Operand, b: Operand): Tensor {
   const [x, y] = broadcastOperands('remainder', [a, b]) as [Tensor, Tensor];
   checkNumeric('remainder', x);
-  if (isHalf(x.dtype)) return cast(remainder(cast(x, 'f32'), cast(y, 'f32')), x.dtype);
-  const rest = sub(x, mul(isFloat(x.dtype) ? floor(div(x, y)) : div(x, y), y));
+  if (isFloat(x.dtype)) return makeNode('remainder', [x, y], noAttributes, x.shape, x.dtype);
+  const rest = sub(x, mul(div(x, y), y));
   if (x.dtype !== 'i32') return rest;
   // Integer division truncates toward zero; where the signs differ the rest moves over by one divisor.
   const wrongSide = logicalAnd(notEqual(rest, 0), notEqual(less(rest, 0), less(y, 0)));

@@ -32,6 +32,13 @@ const sigmoid = (x: number): number => {
 const power = (a: number, b: number): number =>
   a === 1 || (a === -1 && Math.abs(b) === Number.POSITIVE_INFINITY) ? 1 : a ** b;
 
+/** JavaScript's % is exact and takes the sign of a; Python's takes that of b. */
+function remainder(a: number, b: number): number {
+  const rest = a % b;
+  if (rest === 0) return b < 0 ? -0 : 0;
+  return rest < 0 === b < 0 ? rest : rest + b;
+}
+
 function where(call: Call<'where'>): void {
   const [condition, a, b] = [0, 1, 2].map((i) => input(call, i).values) as [Float32Array, Float32Array, Float32Array];
   for (let i = 0; i < call.out.length; i++) call.out[i] = (condition[i] ? a[i] : b[i]) as number;
@@ -76,6 +83,7 @@ export const elementwise: Kernels<UnaryPrimitive | BinaryPrimitive | TestPrimiti
   mul: multiply,
   div: binary((a, b) => a / b),
   pow: binary(power),
+  remainder: binary(remainder),
   maximum: binary(Math.max),
   minimum: binary(Math.min),
   equal: binary((a, b) => Number(a === b)),

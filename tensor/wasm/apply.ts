@@ -3,7 +3,7 @@ import type { DType } from '../dtype.ts';
 import { isHalf } from '../dtype.ts';
 import { f32x4, f64x2, i32, i32x4, local, select, type V128, v128 } from './instructions.ts';
 import { type LaneDType, laneDType, literalLanes, narrowMask, roundToHalf, widenMask } from './lanes.ts';
-import { vectorMath, vectorPow } from './math/index.ts';
+import { vectorMath, vectorPow, vectorRemainder } from './math/index.ts';
 import type { Scope } from './module.ts';
 import { threefryLanes } from './threefry.ts';
 
@@ -79,6 +79,8 @@ function applyFloat(scope: Scope, operator: Apply['operator'], type: 'f32' | 'f6
       return v.div(a, b);
     case 'pow':
       return vectorPow[type](scope, a, b);
+    case 'remainder':
+      return vectorRemainder[type](scope, a, b);
     case 'maximum':
       return v.max(a, b);
     case 'minimum':

@@ -51,6 +51,35 @@ describe('kinks', () => {
     expect(await both(t.minimum, 3, 2)).toEqual([0, 1]);
   });
 
+  test('maximum and minimum give the whole gradient to both where one is NaN', async () => {
+    for (const f of [t.maximum, t.minimum]) {
+      expect(await both(f, nan, 2)).toEqual([1, 1]);
+      expect(await both(f, 2, nan)).toEqual([1, 1]);
+      expect(await both(f, nan, nan)).toEqual([1, 1]);
+    }
+  });
+
+  test('max and min over axes share the gradient among the NaN of a slice', async () => {
+    for (const f of [t.max, t.min]) {
+      expect(await slopes((x) => f(x), [1, nan, 3, nan])).toEqual([0, 0.5, 0, 0.5]);
+      const rows = (x: Tensor) => t.mul(f(t.reshape(x, [2, 2]), 1), t.tensor([2, 3], { dtype: 'f64' }));
+      expect(await slopes(rows, [nan, 5, 7, 7])).toEqual([2, 0, 1.5, 1.5]);
+    }
+  });
+
+  test('remainder: 1 by the dividend, minus the whole quotient by the divisor', async () => {
+    expect(await both(t.remainder, 5.5, 2)).toEqual([1, -2]);
+    expect(await both(t.remainder, -5.5, 2)).toEqual([1, 3]);
+    // 1 / 0.1 rounds to 10, but 0.1 is a little more than a tenth.
+    expect(await both(t.remainder, 1, 0.1)).toEqual([1, -9]);
+    expect(await both(t.remainder, 6, 3)).toEqual([1, -2]);
+    expect(await both(t.remainder, -6, 3)).toEqual([1, 2]);
+    expect(await both(t.remainder, -1e-30, 3)).toEqual([1, 1]);
+    expect(await both(t.remainder, 5.5, infinity)).toEqual([1, 0]);
+    expect(await both(t.remainder, -5.5, infinity)).toEqual([1, 1]);
+    expect(await both(t.remainder, 2 ** 60, 3)).toEqual([1, -(2 ** 60) / 3 - 0]);
+  });
+
   test('maxPool2d: the first of equal elements gets all', async () => {
     const gradient = grad((x: Tensor) => t.sum(t.maxPool2d(x, { kernel: 2 })))(t.ones([1, 1, 2, 2]));
     expect([...(await t.read(gradient))]).toEqual([1, 0, 0, 0]);

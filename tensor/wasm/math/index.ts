@@ -7,6 +7,7 @@ import { sigmoid, softplus } from './logistic.ts';
 import { pow } from './pow.ts';
 import { positivePowerDouble } from './powDouble.ts';
 import { positivePowerSingle } from './powSingle.ts';
+import { remainder } from './remainder.ts';
 import type { VectorFunction, VectorFunction2 } from './steps.ts';
 import { cos, sin } from './trigonometry.ts';
 
@@ -55,4 +56,10 @@ export const vectorMath: {
 export const vectorPow: { readonly f32: VectorFunction2; readonly f64: VectorFunction2 } = {
   f32: pow(single, positivePowerSingle),
   f64: pow(double, positivePowerDouble),
+};
+
+/** a − ⌊a/b⌋·b without error, then rounded once. */
+export const vectorRemainder: { readonly f32: VectorFunction2; readonly f64: VectorFunction2 } = {
+  f32: remainder(single),
+  f64: remainder(double),
 };

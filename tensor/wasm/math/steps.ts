@@ -1,5 +1,5 @@
 import type { Code } from '../encoding.ts';
-import { type I32, type Local, local, type V128, when } from '../instructions.ts';
+import { brIf, type I32, type Local, local, loop, type V128, when } from '../instructions.ts';
 import type { Scope } from '../module.ts';
 
 /** A function of all lanes of a vector, written out where it is used: its temporaries are locals of that function. */
@@ -19,6 +19,8 @@ export interface Steps {
   test(condition: I32): I32;
   /** Steps that run only under a condition: the rare lanes that need more work. */
   when(condition: I32, body: (steps: Steps) => void): void;
+  /** Steps that run again and again as long as a condition holds; it is evaluated before each. */
+  while(condition: I32, body: (steps: Steps) => void): void;
 }
 
 /** An expression made of steps and the value that they lead to. */
@@ -48,6 +50,11 @@ function collect(scope: Scope, statements: Code[]): Steps {
       const inner: Code[] = [];
       body(collect(scope, inner));
       statements.push(when(condition, inner));
+    },
+    while: (condition, body) => {
+      const inner: Code[] = [];
+      body(collect(scope, inner));
+      statements.push(when(condition, [loop(inner, brIf(0, condition))]));
     },
   };
   return steps;

@@ -16,6 +16,7 @@ const functions: Readonly<Record<string, string>> = {
   softplus: 'softPlus',
   erf: 'errorFunction',
   pow: 'power',
+  remainder: 'remainderOf',
   sqrt: 'sqrt',
   floor: 'floor',
   isNaN: 'isNotANumber',

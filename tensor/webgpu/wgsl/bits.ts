@@ -77,6 +77,34 @@ export const bits = {
   divideU32: `fn divideU32(a: u32, b: u32) -> u32 {
   return select(a / max(b, 1u), 0u, b == 0u);
 }`,
+  // a − ⌊a/b⌋·b without error, in integers: the significand of a, doubled as often as its exponent is above that of b.
+  remainderOf: `fn remainderOf(a: f32, b: f32) -> f32 {
+  let signOfA = bitcast<u32>(a) & 0x80000000u;
+  let signOfB = bitcast<u32>(b) & 0x80000000u;
+  let x = bitcast<u32>(a) & 0x7fffffffu;
+  let y = bitcast<u32>(b) & 0x7fffffffu;
+  if (x >= 0x7f800000u || y > 0x7f800000u || y == 0u) { return NOT_A_NUMBER; }
+  var rest = x;
+  if (x >= y) {
+    // Below 2^-126 numbers have the exponent 1, and no leading bit.
+    let exponent = max(y >> 23u, 1u);
+    let divisor = y - ((exponent - 1u) << 23u);
+    var left = max(x >> 23u, 1u) - exponent;
+    rest = (x - ((max(x >> 23u, 1u) - 1u) << 23u)) % divisor;
+    while (left > 0u) {
+      let step = min(left, 8u);
+      rest = (rest << step) % divisor;
+      left -= step;
+    }
+    if (rest > 0u) {
+      let shift = min(countLeadingZeros(rest) - 8u, exponent - 1u);
+      rest = (rest << shift) + ((exponent - 1u - shift) << 23u);
+    }
+  }
+  if (rest == 0u) { return bitcast<f32>(signOfB); }
+  let signed = bitcast<f32>(rest | signOfA);
+  return select(signed + b, signed, signOfA == signOfB);
+}`,
   // Numbers in the order of unsigned integers; NaN is the largest, and −0 is 0.
   orderOfF32: `fn orderOfF32(x: f32) -> u32 {
   let word = bitcast<u32>(x);

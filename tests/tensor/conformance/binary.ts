@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import * as t from '../../../tensor/index.ts';
-import { at, broadcastAt, build, entry, type Nd, ulp } from './naive.ts';
+import { at, broadcastAt, build, entry, generator, type Nd, ulp } from './naive.ts';
 import {
   compute,
   type DeviceOf,
@@ -41,6 +41,17 @@ const together = (count: number): fc.Arbitrary<{ shape: number[]; parts: number[
 
 const both = (shape: readonly number[], a: Nd, b: Nd, f: (x: number, y: number) => number): Nd =>
   build(shape, (index) => f(broadcastAt(a, index), broadcastAt(b, index)));
+
+/** a − ⌊a/b⌋·b of finite numbers, in whole multiples of the smaller unit, then rounded to f64. */
+function exactRemainder(a: number, b: number): number {
+  const unit = Math.min(ulp('f64', a), ulp('f64', b));
+  const whole = (x: number): bigint => {
+    const own = ulp('f64', x);
+    return BigInt(x / own) << BigInt(Math.log2(own) - Math.log2(unit));
+  };
+  const rest = whole(a) % whole(b);
+  return Number(rest !== 0n && rest < 0n !== b < 0 ? rest + whole(b) : rest) * unit;
+}
 
 type Operator = (a: t.Tensor, b: t.Tensor) => t.Tensor;
 
@@ -126,33 +137,67 @@ export function binary(device: DeviceOf): void {
       20,
     ));
 
-  test('remainder of floats lies between 0 and the divisor and differs from the dividend by whole divisors', () =>
-    holds(
-      [together(2), seeds],
-      async ({ shape, parts }, seed) => {
-        for (const dtype of had(device(), floats)) {
-          const [a, b] = [filled(entry(parts, 0), seed, dtype), filled(entry(parts, 1), seed + 1, dtype)];
-          const divisor = { ...b, data: b.data.map((x) => (Math.abs(x) < 0.25 ? 0.75 : x)) };
-          const rest = t.remainder(upload(a, dtype), upload(divisor, dtype));
-          expect(rest.shape).toEqual(shape);
-          const values = await compute(device(), rest);
-          const dividends = both(shape, a, divisor, (x) => x).data;
-          const divisors = both(shape, a, divisor, (_, y) => y).data;
-          values.forEach((value, i) => {
-            const [x, y] = [entry(dividends, i), entry(divisors, i)];
-            // Quotient, product and difference each round: half an ulp of the dividend's size each, in f32 for halves.
-            const wide = dtype === 'f64' ? 'f64' : 'f32';
-            const bound = 2 * ulp(wide, Math.abs(x) + Math.abs(y)) + (wide === dtype ? 0 : ulp(dtype, y));
-            const exact = ((x % y) + y) % y;
-            const apart = Math.abs(value - exact);
-            expect(Math.min(apart, Math.abs(apart - Math.abs(y)))).toBeLessThanOrEqual(bound);
-            expect(value * Math.sign(y)).toBeGreaterThanOrEqual(-bound);
-            expect(Math.abs(value)).toBeLessThanOrEqual(Math.abs(y) + bound);
-          });
-        }
-      },
-      20,
-    ));
+  test('remainder of floats is exact, whatever the quotient', async () => {
+    const random = generator(8);
+    for (const dtype of had(device(), floats)) {
+      // Quotients up to 2^80 and down to 2^-20; of halves, what their ranges allow.
+      const reach = dtype === 'f16' ? 12 : 40;
+      const draw = () => stored(dtype, (random() + 0.5) * 2 ** Math.round((random() * 2 - 1) * reach) || 1);
+      const sign = () => (random() < 0.5 ? -1 : 1);
+      const count = 400;
+      const [a, b] = [draw, draw].map((next) => Array.from({ length: count }, () => sign() * next())) as [
+        number[],
+        number[],
+      ];
+      // Equal magnitudes, multiples, and divisors just above and below the dividend.
+      for (let i = 0; i < count; i += 8) a[i] = entry(b, i) * (i % 16 === 0 ? 4 : -1);
+      const values = await compute(device(), t.remainder(t.tensor(a, { dtype }), t.tensor(b, { dtype })));
+      values.forEach((value, i) => {
+        const [x, y] = [stored(dtype, entry(a, i)), stored(dtype, entry(b, i))];
+        const expected = stored(dtype, exactRemainder(x, y));
+        expect(value, `${dtype}: ${x} % ${y}`).toBe(expected === 0 ? (y < 0 ? -0 : 0) : expected);
+      });
+    }
+  });
+
+  test('remainders known by heart', async () => {
+    const rows: readonly (readonly [number, number, number])[] = [
+      [57042500, 3, 2],
+      [-57042500, 3, 1],
+      [57042500, -3, -1],
+      [-57042500, -3, -2],
+      [2 ** 100, 3, 1],
+      [-(2 ** 100), 3, 2],
+      [16777213, 2, 1],
+      [5.5, 2, 1.5],
+      [-6, 3, 0],
+      [6, -3, -0],
+      [0, 3, 0],
+      [3, 3, 0],
+      [2 ** -100, 3, 2 ** -100],
+      // Exactly 3 less something tiny, which rounds to 3.
+      [-(2 ** -100), 3, 3],
+    ];
+    for (const dtype of had(device(), ['f64', 'f32'] as const)) {
+      const [a, b] = [0, 1].map((side) =>
+        t.tensor(
+          rows.map((row) => entry(row, side)),
+          { dtype },
+        ),
+      ) as [t.Tensor, t.Tensor];
+      expect(await compute(device(), t.remainder(a, b))).toEqual(rows.map(([, , rest]) => rest));
+    }
+    const [billion, pi] = [t.tensor(1e9), t.tensor(Math.PI)];
+    expect(await compute(device(), t.remainder(billion, pi))).toEqual([Math.fround(1.024195)]);
+    if (!device().dtypes.has('f64')) return;
+    const wide = (x: number) => t.tensor(x, { dtype: 'f64' });
+    expect(await compute(device(), t.remainder(wide(1e9), Math.PI))).toEqual([0.5773954624831035]);
+    expect(await compute(device(), t.remainder(wide(1), 0.1))).toEqual([0.09999999999999995]);
+    expect(await compute(device(), t.remainder(wide(1e300), 7e-300))).toEqual([exactRemainder(1e300, 7e-300)]);
+    const least = Number.MIN_VALUE;
+    expect(await compute(device(), t.remainder(wide(5 * least), 2 * least))).toEqual([least]);
+    expect(await compute(device(), t.remainder(wide(-(2 ** -1000)), 3 * least))).toEqual([2 * least]);
+  });
 
   for (const [name, [apply, f]] of Object.entries(comparisons)) {
     test(`${name} gives bools`, () =>

@@ -70,6 +70,17 @@ export function specials(device: DeviceOf): void {
     await gives(t.silu, [NaN, inf, -inf], [NaN, inf, NaN]);
   });
 
+  test('remainders by zero and infinity, and of what is not finite', async () => {
+    // Shaders may assume that infinity and NaN do not occur, but what is divided by 0 is known.
+    await gives((x) => t.remainder(x, 0), [1, 0, -2], [NaN, NaN, NaN]);
+    await gives((x) => t.remainder(x, -0), [1, 0, -2], [NaN, NaN, NaN]);
+    if (device().name === 'webgpu') return;
+    await gives((x) => t.remainder(x, inf), [5.5, -5.5, 0, -0, inf, -inf, NaN], [5.5, inf, 0, 0, NaN, NaN, NaN]);
+    await gives((x) => t.remainder(x, -inf), [5.5, -5.5, 0, -0, inf, -inf, NaN], [-inf, -5.5, -0, -0, NaN, NaN, NaN]);
+    await gives((x) => t.remainder(5.5, x), [inf, -inf, NaN, 0, -0], [5.5, -inf, NaN, NaN, NaN]);
+    await gives((x) => t.remainder(x, 3), [inf, -inf, NaN], [NaN, NaN, NaN]);
+  });
+
   test('a power with a negative base and a fraction is NaN', () =>
     gives((x) => t.pow(x, 0.5), [-1, -4, 4], [NaN, NaN, 2]));
 
