@@ -2,21 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { clipTokenizer, noisingFromConfig, parseObject, tokenIds } from '../../diffusion/index.ts';
 import { attempt, makeFolder, replaceText } from '../../tensor/index.node.ts';
-import {
-  dispose,
-  key,
-  openDevice,
-  random,
-  realize,
-  setDefaultDevice,
-  type Tensor,
-  TensorError,
-} from '../../tensor/index.ts';
+import { dispose, openDevice, realize, setDefaultDevice, type Tensor, TensorError } from '../../tensor/index.ts';
 import type { EvaluateSettings } from '../config/evaluateKeys.ts';
 import type { TrainSettings } from '../config/trainKeys.ts';
 import { openPairs } from '../data/openSources.node.ts';
 import type { PairSource } from '../data/sources.ts';
 import { spreadRows } from '../data/spreadRows.ts';
+import { keyFor } from '../keys.ts';
 import { dpo, lossAtReference } from '../objectives/index.ts';
 import { timestepWeights } from '../objectives/timestepWeights.ts';
 import { rankPairs } from '../train/implicitAccuracy.ts';
@@ -79,10 +71,9 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
   const run = await readRun(settings.run);
 
   const beta = settings.beta ?? Number(run?.settings.beta ?? 5000);
-  const root = key(settings.seed);
-  const [judgeKey, rankKey, klKey, measureKey, bootstrapKey] = Array.from({ length: 5 }, (_, i) =>
-    random.foldIn(root, i),
-  ) as [Tensor, Tensor, Tensor, Tensor, Tensor];
+  const [judgeKey, rankKey, klKey, measureKey, bootstrapKey] = (
+    ['judges', 'ranking', 'kl', 'measures', 'bootstrap'] as const
+  ).map((purpose) => keyFor(settings.seed, purpose)) as [Tensor, Tensor, Tensor, Tensor, Tensor];
 
   const onSkipped = (message: string): void => hooks.onWarning?.(`skipped: ${message}`);
   const { maxSkipped } = settings;
