@@ -30,8 +30,9 @@ import { meanShare, winRate } from './proportions.ts';
 import { type RealPictures, realPictures } from './realPictures.ts';
 import { readMetrics } from './report/metrics.ts';
 import { writeReport } from './report/writeReport.node.ts';
-import { type Reward, rewardsOf } from './reward.ts';
+import { checkReward, meanReward, type Reward, rewardsOf } from './reward.ts';
 import { loadReward } from './rewardModule.node.ts';
+import { saveSampleList, saveSamples } from './samplesFolder.node.ts';
 
 /** How an evaluation is watched and stopped. */
 export interface EvaluateHooks {
@@ -52,7 +53,7 @@ const distinct = (captions: readonly string[]): string[] => [...new Set(captions
 
 /**
  * Compares a tuned pipeline with its base, on held-out pairs and on samples of one caption and seed each, and writes
- * `summary.json` and `report.html` into `settings.output`. Returns what the summary holds.
+ * `samples/`, `summary.json` and `report.html` into `settings.output`. Returns what the summary holds.
  */
 export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks = {}) {
   const began = performance.now();
@@ -84,6 +85,7 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
     return realPictures(few, size, settings.preferred, { maxSkipped, onSkipped });
   };
   const [train, heldOut] = [await picturesOf(trainPairs), await picturesOf(heldOutPairs)];
+  if (reward !== undefined) await checkReward(reward, { ...heldOut, size });
   const judges =
     settings.judges === null
       ? await trainJudges({
@@ -124,20 +126,31 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
 
   const names = distinct(train.captions);
   const captions = Array.from({ length: settings.samples }, (_, i) => names[i % names.length] as string);
-  const draw = (part: string, pipeline: typeof base): Promise<Float32Array> =>
-    samplePictures(pipeline, {
+  const folder = join(settings.output, 'samples');
+  const draw = async (which: 'base' | 'tuned', pipeline: typeof base): Promise<Float32Array> => {
+    const values = await samplePictures(pipeline, {
       ...{ captions, size, seed: settings.seed, signal, batchSize: settings.sampleBatchSize },
       ...{ steps: settings.samplingSteps, guidance: settings.guidance, rescale: settings.guidanceRescale },
-      onStep: (done, total) => onProgress?.(part, done, total),
+      onStep: (done, total) => onProgress?.(which === 'base' ? 'samples before' : 'samples after', done, total),
     });
-  const drawn = { base: await draw('samples before', base), tuned: await draw('samples after', tuned) };
+    await saveSamples(folder, which, { values, captions, size });
+    return values;
+  };
+  const drawn = { base: await draw('base', base), tuned: await draw('tuned', tuned) };
+  await saveSampleList(folder, captions);
+  const rewarded = (values: Float32Array): Promise<Float64Array> | undefined =>
+    reward &&
+    rewardsOf(reward, { values, captions, size }).catch((error: unknown) => {
+      const problem = error instanceof Error ? error.message : String(error);
+      throw new TensorError(`${problem}; the samples are kept in ${folder}`, { cause: error });
+    });
+  const [rewardsBefore, rewardsAfter] = [await rewarded(drawn.base), await rewarded(drawn.tuned)];
   const real = joined(train, heldOut);
   const measure = (values: Float32Array) =>
     measureSamples({ values, captions, real, judges, size, candidates: settings.candidates, key: measureKey });
   const { scores: judgedBefore, ...ofBase } = await measure(drawn.base);
   const { scores: judgedAfter, ...ofTuned } = await measure(drawn.tuned);
-  const before = reward ? await rewardsOf(reward, { values: drawn.base, captions, size }) : judgedBefore;
-  const after = reward ? await rewardsOf(reward, { values: drawn.tuned, captions, size }) : judgedAfter;
+  const [before, after] = [rewardsBefore ?? judgedBefore, rewardsAfter ?? judgedAfter];
 
   const klCount = Math.min(settings.samples, 64);
   const area = 3 * size[0] * size[1];
@@ -176,8 +189,8 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
     klEstimate: await bootstrapMean(kl, { key: bootstrapKey }),
     rewardName: reward?.name ?? 'probability of the preferred kind',
     reward: {
-      base: await bootstrapMean(before, { key: bootstrapKey }),
-      tuned: await bootstrapMean(after, { key: bootstrapKey }),
+      base: await meanReward(before, bootstrapKey),
+      tuned: await meanReward(after, bootstrapKey),
     },
     winRate: winRate(before, after),
     neitherShare: both('neitherShare'),
