@@ -1,7 +1,7 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { parseObject } from '../../diffusion/index.ts';
+import { readObject } from '../../diffusion/index.node.ts';
 import { attempt, openSafetensorsPath } from '../../tensor/index.node.ts';
 import { FormatError, formatShape, sizeOf } from '../../tensor/index.ts';
 import { readRecord, recordName, settingsOfRecord } from '../train/checkpoint.node.ts';
@@ -70,10 +70,7 @@ async function classIn(folder: string, files: readonly string[]): Promise<string
   );
   if (name === undefined) return undefined;
   const path = join(folder, name);
-  const { _class_name, architectures, tokenizer_class } = parseObject(
-    await attempt('read', path, readFile(path)),
-    path,
-  );
+  const { _class_name, architectures, tokenizer_class } = await readObject(path);
   return String(_class_name ?? (Array.isArray(architectures) ? architectures.join(', ') : tokenizer_class) ?? '');
 }
 

@@ -1,8 +1,16 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { clipTokenizer, noisingFromConfig, parseObject, tokenIds } from '../../diffusion/index.ts';
-import { attempt, makeFolder, replaceText } from '../../tensor/index.node.ts';
-import { dispose, openDevice, realize, setDefaultDevice, type Tensor, TensorError } from '../../tensor/index.ts';
+import { readObject } from '../../diffusion/index.node.ts';
+import { clipTokenizer, noisingFromConfig, tokenIds } from '../../diffusion/index.ts';
+import { attempt, makeFolder, readWhole, replaceText } from '../../tensor/index.node.ts';
+import {
+  decodeText,
+  dispose,
+  openDevice,
+  realize,
+  setDefaultDevice,
+  type Tensor,
+  TensorError,
+} from '../../tensor/index.ts';
 import type { EvaluateSettings } from '../config/evaluateKeys.ts';
 import type { TrainSettings } from '../config/trainKeys.ts';
 import { openPairs } from '../data/openSources.node.ts';
@@ -238,9 +246,9 @@ function joined(a: RealPictures, b: RealPictures): RealPictures {
 /** Settings, metrics and result of a training's output folder. */
 async function readRun(folder: string | null) {
   if (folder === null) return undefined;
-  const file = (name: string): Promise<Uint8Array> => attempt('read', join(folder, name), readFile(join(folder, name)));
-  const settings = parseObject(await file('settings.json'), join(folder, 'settings.json'));
-  const result = parseObject(await file('result.json'), join(folder, 'result.json'));
-  const rows = readMetrics(new TextDecoder().decode(await file('metrics.jsonl')), join(folder, 'metrics.jsonl'));
+  const settings = await readObject(join(folder, 'settings.json'));
+  const result = await readObject(join(folder, 'result.json'));
+  const metrics = join(folder, 'metrics.jsonl');
+  const rows = readMetrics(decodeText(await readWhole(metrics), metrics), metrics);
   return { settings, rows, steps: Number(result.steps), seconds: Number(result.seconds) };
 }
