@@ -32,6 +32,13 @@ export const integer = (fallback: number): Field<number> => field('a whole numbe
 export const integerOrNull = (fallback: number | null): Field<number | null> =>
   field('a whole number or null', fallback, orNull(isInteger));
 export const number = (fallback: number): Field<number> => field('a number', fallback, isNumber);
+/** A number within bounds, both included. */
+export const numberFrom = (low: number, high: number, fallback: number): Field<number> =>
+  field(
+    high === Number.POSITIVE_INFINITY ? `a number of at least ${low}` : `a number from ${low} to ${high}`,
+    fallback,
+    (value): value is number => isNumber(value) && value >= low && value <= high,
+  );
 export const numberOrNull = (fallback: number | null): Field<number | null> =>
   field('a number or null', fallback, orNull(isNumber));
 export const boolean = (fallback: boolean): Field<boolean> => field('true or false', fallback, isBoolean);
@@ -61,6 +68,13 @@ export const oneOf =
 /** A field that is known and has no effect here, whatever its value is. */
 export const ignored: Field<undefined> = () => ({ value: undefined });
 
+/** A field that has an effect elsewhere, where it is read from the file. */
+export const readElsewhere: Field<undefined> = () => ({ value: undefined });
+
+/** Fields with these names that have no effect here. */
+export const ignoredFields = (names: Iterable<string>): Readonly<Record<string, Field<undefined>>> =>
+  Object.fromEntries([...names].map((name) => [name, ignored]));
+
 /** A field that is either of two kinds. */
 export const either =
   <A, B>(first: Field<A>, second: Field<B>): Field<A | B> =>
@@ -73,6 +87,11 @@ export const either =
 
 /** The values that fields give. */
 export type ConfigOf<F> = { readonly [Name in keyof F]: F[Name] extends Field<infer T> ? T : never };
+
+/** The fields of a configuration that say something which has no effect here, in the order of the file. */
+export function passedOver(json: Readonly<Record<string, unknown>>, fields: Readonly<Record<string, Field<unknown>>>) {
+  return Object.keys(json).filter((name) => Object.hasOwn(fields, name) && fields[name] === ignored);
+}
 
 /**
  * Reads the JSON object of a configuration. Throws one error that lists every field that is unknown (with the one that may

@@ -27,6 +27,7 @@ export {
   text,
   texts,
 } from './config.ts';
+export { configNotes } from './configNotes.ts';
 export {
   addNoise,
   type BatchTimesteps,
@@ -58,7 +59,7 @@ export {
   tokenIds,
 } from './pipeline/textToImage.ts';
 export { type DdimOptions, ddim } from './samplers/ddim.ts';
-export { ddpm } from './samplers/ddpm.ts';
+export { type DdpmOptions, ddpm } from './samplers/ddpm.ts';
 export { dpmSolverMultistep } from './samplers/dpmSolver.ts';
 export { type EulerOptions, euler, eulerAncestral } from './samplers/euler.ts';
 export { flowMatchEuler } from './samplers/flowMatchEuler.ts';
@@ -66,6 +67,7 @@ export { noisingFromConfig, type SamplerOptions, samplerFromConfig, samplers } f
 export { guide } from './samplers/guidance.ts';
 export { pndm } from './samplers/pndm.ts';
 export { pictureKeys, type SampleOptions, sample } from './samplers/sample.ts';
+export type { SettingsOptions } from './samplers/settings.ts';
 export type { Sampler, SamplerState, Trajectory } from './samplers/trajectory.ts';
 export {
   type ClipEncoderLayerOptions,

@@ -1,5 +1,5 @@
 import { TensorError } from '../../tensor/index.ts';
-import type { NoiseSchedule } from './schedule.ts';
+import { betasOf, type NoiseSchedule } from './schedule.ts';
 
 export interface FlowScheduleOptions {
   /** T; default 1000. */
@@ -28,10 +28,11 @@ export function flowSchedule({ numTrainTimesteps = 1000, shift = 1 }: FlowSchedu
   });
   return {
     numTrainTimesteps,
-    betas: alphasCumprod.map((bar, t) => 1 - bar / (t === 0 ? 1 : (alphasCumprod[t - 1] as number))),
+    betas: betasOf(alphasCumprod),
     alphasCumprod,
     signal,
     noise,
     told: noise.map((sigma) => sigma * numTrainTimesteps),
+    shift,
   };
 }

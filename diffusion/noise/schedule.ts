@@ -31,9 +31,18 @@ export interface NoiseSchedule {
   readonly signal: Float64Array;
   /** √(1 − ᾱ_t); of a flow σ_t. */
   readonly noise: Float64Array;
-  /** What networks are told at each time step, where that is not its number. */
+  /** Of a flow: what networks are told at each time step, T·σ_t. */
   readonly told?: Float64Array;
+  /** Of a flow: how much of the way is spent at the noisy end. */
+  readonly shift?: number;
 }
+
+/** Whether something, such as the source of a sampler, is a noise schedule rather than a configuration. */
+export const isNoiseSchedule = (value: unknown): value is NoiseSchedule =>
+  typeof value === 'object' &&
+  value !== null &&
+  'alphasCumprod' in value &&
+  value.alphasCumprod instanceof Float64Array;
 
 const linspace = (from: number, to: number, count: number): number[] =>
   Array.from({ length: count }, (_, i) => (count === 1 ? from : from + ((to - from) * i) / (count - 1)));
@@ -69,12 +78,26 @@ const cumulativeProduct = (betas: ArrayLike<number>): Float64Array => {
   });
 };
 
-/** √ᾱ shifted and stretched so that it ends at 0 and begins where it did (Lin et al. 2023, algorithm 1), as betas. */
+/** The betas of cumulative products. Where nothing is left of the picture, nothing more can go: β is 0 there. */
+export const betasOf = (alphasCumprod: Float64Array): Float64Array =>
+  alphasCumprod.map((bar, t) => {
+    const before = t === 0 ? 1 : (alphasCumprod[t - 1] as number);
+    return before === 0 ? 0 : 1 - bar / before;
+  });
+
+/**
+ * √ᾱ shifted and stretched so that it ends at 0 and begins where it did (Lin et al. 2023, algorithm 1), as betas.
+ * @throws TensorError where it ends where it began, so that no stretching can help.
+ */
 function withZeroTerminalSnr(betas: ArrayLike<number>): Float64Array {
   const roots = cumulativeProduct(betas).map(Math.sqrt);
   const [first, last] = [roots[0] as number, roots.at(-1) as number];
-  const bars = roots.map((root) => (((root - last) * first) / (first - last)) ** 2);
-  return bars.map((bar, t) => 1 - bar / (t === 0 ? 1 : (bars[t - 1] as number)));
+  if (!(first > last))
+    throw new TensorError(
+      `noiseSchedule: rescaleBetasZeroSnr (rescale_betas_zero_snr) needs a signal that falls, but √ᾱ is ${first} at the first and ` +
+        `${last} at the last of ${roots.length} time steps`,
+    );
+  return betasOf(roots.map((root) => (((root - last) * first) / (first - last)) ** 2));
 }
 
 export function noiseSchedule({

@@ -19,6 +19,17 @@ export function clipOriginal(
   return settings.clip_sample === true ? original.clamp({ min: -range, max: range }) : original;
 }
 
+/** In words, how a sampler keeps predicted images within bounds, if it does: what `Trajectory.clipping` says. */
+export function clippingOf(settings: { readonly [Name in keyof Clipping]?: unknown }): string | undefined {
+  if (settings.thresholding === true)
+    return (
+      'divides predicted images by the quantile ' +
+      `${settings.dynamic_thresholding_ratio} of their absolute values, from 1 to ${settings.sample_max_value} (thresholding)`
+    );
+  const range = settings.clip_sample_range;
+  return settings.clip_sample === true ? `clips predicted images to [−${range}, ${range}] (clip_sample)` : undefined;
+}
+
 function threshold(original: Tensor, ratio: number, most: number): Tensor {
   const batch = original.shape[0] as number;
   const size = original.size / batch;

@@ -1,34 +1,36 @@
 import { split, type Tensor, TensorError } from '../../tensor/index.ts';
-import { boolean, type Field, ignored, number, oneOf } from '../config.ts';
+import { boolean, type Field, number, numberOrNull, oneOf } from '../config.ts';
 import { type Mixture, toNoise, toOriginal } from '../noise/prediction.ts';
-import { clipOriginal } from './clipping.ts';
-import {
-  checkSteps,
-  clippingFields,
-  commonFields,
-  readSettings,
-  scheduleOf,
-  spacedTimesteps,
-  spacing,
-} from './settings.ts';
-import { exponentialSigmas, finiteSigmasOf, interpolate, karrasSigmas, timestepOf } from './sigmas.ts';
+import { clipOriginal, clippingOf } from './clipping.ts';
+import { commonFields, type SettingsOptions, samplerSettings, spacing, thresholdingFields } from './settings.ts';
+import { finiteSigmasOf } from './sigmas.ts';
+import { solverPlaces } from './solverPlaces.ts';
+import { checkNoise } from './timesteps.ts';
 import { needNoise, type Sampler } from './trajectory.ts';
 
 /** JSON has no infinity, so files write it as a text, or leave it out. */
 const lambdaMin: Field<number> = (value) =>
-  value === undefined || value === '-Infinity' || value === null
+  value === undefined || value === null || value === '-Infinity' || value === '-inf'
     ? { value: Number.NEGATIVE_INFINITY }
     : number(0)(value);
 
-const fields = {
+/** A field with names that other solvers have for one of its values, and that diffusers takes for it too. */
+const orElse =
+  <T>(field: Field<T>, names: readonly string[], stand: T): Field<T> =>
+  (value) =>
+    names.includes(value as string) ? { value: stand } : field(value);
+
+export const dpmSolverFields = {
   ...commonFields,
-  ...clippingFields,
-  // Of other schedulers: this one has thresholding alone.
-  clip_sample: ignored,
+  ...thresholdingFields,
   timestep_spacing: spacing('linspace'),
   solver_order: oneOf(2, 1, 3),
-  algorithm_type: oneOf('dpmsolver++', 'sde-dpmsolver++', 'dpmsolver', 'sde-dpmsolver'),
-  solver_type: oneOf('midpoint', 'heun'),
+  algorithm_type: orElse(
+    oneOf('dpmsolver++', 'sde-dpmsolver++', 'dpmsolver', 'sde-dpmsolver'),
+    ['deis'],
+    'dpmsolver++',
+  ),
+  solver_type: orElse(oneOf('midpoint', 'heun'), ['logrho', 'bh1', 'bh2'], 'midpoint'),
   lower_order_final: boolean(true),
   euler_at_final: boolean(false),
   use_karras_sigmas: boolean(false),
@@ -36,9 +38,23 @@ const fields = {
   use_exponential_sigmas: boolean(false),
   use_beta_sigmas: oneOf(false),
   use_flow_sigmas: oneOf(false),
+  // Shifts of flows, by the size of images.
+  use_dynamic_shifting: oneOf(false),
+  // Not its own, but as in diffusers they bound σ where that is spread in a way of its own.
+  sigma_min: numberOrNull(null),
+  sigma_max: numberOrNull(null),
   final_sigmas_type: oneOf('zero', 'sigma_min'),
   lambda_min_clipped: lambdaMin,
-  variance_type: oneOf(null, 'learned', 'learned_range'),
+  // Of what the network says, only whether it speaks of the variance counts.
+  variance_type: oneOf(
+    null,
+    'learned',
+    'learned_range',
+    'fixed_small',
+    'fixed_small_log',
+    'fixed_large',
+    'fixed_large_log',
+  ),
 } as const;
 
 /** A place on the way from noise to picture: x = signal·x_0 + noise·ε, and λ = log(signal/noise). */
@@ -62,13 +78,13 @@ interface Factors {
 
 /**
  * Multistep solvers of the diffusion ODE or SDE in λ (Lu et al. 2022, DPM-Solver and DPM-Solver++; diffusers'
- * DPMSolverMultistepScheduler). "++" variants predict the picture, the others the noise.
+ * DPMSolverMultistepScheduler), from its configuration or a noise schedule. "++" variants predict the picture, the others the
+ * noise. Time steps that would be taken twice are left out, and so are those that `lambda_min_clipped` leaves below 0: then
+ * there are fewer than were asked for.
  */
-export function dpmSolverMultistep(json: unknown = {}): Sampler {
+export function dpmSolverMultistep(source: unknown = {}, { settings: own }: SettingsOptions = {}): Sampler {
   const name = 'DPMSolverMultistepScheduler';
-  const settings = readSettings(name, json, fields);
-  const schedule = scheduleOf(settings);
-  const { numTrainTimesteps } = schedule;
+  const { settings, schedule } = samplerSettings(name, source, dpmSolverFields, own);
   const { prediction_type: prediction, solver_order: order, algorithm_type: algorithm } = settings;
   const predictsPicture = algorithm.endsWith('++');
   const isStochastic = algorithm.startsWith('sde');
@@ -77,7 +93,10 @@ export function dpmSolverMultistep(json: unknown = {}): Sampler {
       `${name}: algorithm_type "${algorithm}" cannot end at noise 0; set final_sigmas_type to "sigma_min"`,
     );
   if (isStochastic && order === 3) throw new TensorError(`${name}: "${algorithm}" has solver_order 1 and 2 only`);
+  const { variance_type: variance } = settings;
+  const saysVariance = variance === 'learned' || variance === 'learned_range';
   const all = finiteSigmasOf(schedule);
+  const placesOf = solverPlaces(schedule, all, settings);
 
   /** How a step from `from` to `to` weighs what it knows; the terms of order 2 and 3 by the way in which D1 is used. */
   const factorsOf = (from: Place, to: Place, third: boolean): Factors => {
@@ -107,22 +126,24 @@ export function dpmSolverMultistep(json: unknown = {}): Sampler {
   };
 
   return (steps) => {
-    checkSteps('dpmSolverMultistep', steps, numTrainTimesteps);
-    const { timesteps, inner } = places(steps);
+    const { timesteps, inner } = placesOf(steps);
     const sigmas = [...inner, settings.final_sigmas_type === 'zero' ? 0 : (all[0] as number)];
-    const isFew = steps < 15;
+    checkNoise('dpmSolverMultistep', timesteps, inner);
+    const count = timesteps.length;
+    const isFew = count < 15;
     /** The order of step `index`, for which `known` predictions are there. */
     const orderOf = (index: number, known: number): number => {
-      const isLast = index === steps - 1;
+      const isLast = index === count - 1;
       const first =
         settings.euler_at_final || (settings.lower_order_final && isFew) || settings.final_sigmas_type === 'zero';
       if (isLast && first) return 1;
-      const second = index === steps - 2 && settings.lower_order_final && isFew;
+      const second = index === count - 2 && settings.lower_order_final && isFew;
       return Math.min(order, known, second ? 2 : 3);
     };
     return {
       timesteps,
       sigmas,
+      clipping: clippingOf(settings),
       initNoiseSigma: 1,
       mixtureAt: (index) => placeAt(sigmas[index] as number),
       drawsNoise: () => isStochastic,
@@ -130,10 +151,15 @@ export function dpmSolverMultistep(json: unknown = {}): Sampler {
       modelInput: ({ sample }) => sample,
       step: ({ sample, index, history }, modelOutput, noise) => {
         const [from, to] = [placeAt(sigmas[index] as number), placeAt(sigmas[index + 1] as number)];
-        const output = settings.variance_type === null ? modelOutput : (split(modelOutput, 2, 1)[0] as Tensor);
+        const output = saysVariance ? (split(modelOutput, 2, 1)[0] as Tensor) : modelOutput;
         const original = clipOriginal(toOriginal(prediction, sample, output, from), settings);
-        const latest = predictsPicture ? original : toNoise(prediction, sample, output, from);
+        // The noise that belongs to the image after thresholding, where there is any.
+        const epsilon = () =>
+          settings.thresholding ? toNoise('sample', sample, original, from) : toNoise(prediction, sample, output, from);
+        const latest = predictsPicture ? original : epsilon();
         const outputs = [...history, latest].slice(-order);
+        // From the smallest noise to itself ("sigma_min" after the first time step) there is nothing to do.
+        if (!(from.lambda < to.lambda)) return { sample, index: index + 1, history: outputs, original };
         const now = orderOf(index, outputs.length);
         const factors = factorsOf(from, to, now === 3);
         let next = sample.mul(factors.sample).add(latest.mul(factors.d0));
@@ -157,29 +183,4 @@ export function dpmSolverMultistep(json: unknown = {}): Sampler {
       },
     };
   };
-
-  /** Time steps, and the standard deviation of the noise at each. */
-  function places(steps: number): { readonly timesteps: readonly number[]; readonly inner: readonly number[] } {
-    // The last time steps may be left out, where there is hardly any signal.
-    const clipped = all.findLastIndex((sigma) => -Math.log(sigma) >= settings.lambda_min_clipped) + 1;
-    const count = Math.min(clipped, numTrainTimesteps);
-    const spread = settings.timestep_spacing;
-    const timesteps =
-      spread === 'trailing'
-        ? spacedTimesteps({ numTrainTimesteps, steps, spacing: spread, offset: 0 }).map(
-            (t) => t - (numTrainTimesteps - count),
-          )
-        : spread === 'leading'
-          ? Array.from(
-              { length: steps },
-              (_, i) => (steps - i) * Math.floor(count / (steps + 1)) + settings.steps_offset,
-            )
-          : spacedTimesteps({ numTrainTimesteps: count, steps: steps + 1, spacing: spread, offset: 0 }).slice(0, steps);
-    if (settings.use_karras_sigmas || settings.use_lu_lambdas || settings.use_exponential_sigmas) {
-      const spreadSigmas = settings.use_karras_sigmas ? karrasSigmas : exponentialSigmas;
-      const inner = spreadSigmas(all[0] as number, all.at(-1) as number, steps);
-      return { inner, timesteps: inner.map((sigma) => Math.round(timestepOf(sigma, all))) };
-    }
-    return { timesteps, inner: timesteps.map((t) => interpolate(all, t)) };
-  }
 }

@@ -1,11 +1,12 @@
-import type { Tensor } from '../../tensor/index.ts';
+import { type Tensor, TensorError } from '../../tensor/index.ts';
 import { boolean, numberOrNull, oneOf } from '../config.ts';
 import type { NoisePredictionType } from '../noise/schedule.ts';
-import { checkSteps, commonFields, readSettings, scheduleOf, spacedTimesteps, spacing } from './settings.ts';
-import { exponentialSigmas, finiteSigmasOf, interpolate, karrasSigmas, timestepOf } from './sigmas.ts';
+import { commonFields, type SettingsOptions, samplerSettings, spacing } from './settings.ts';
+import { exponentialSigmas, finiteSigmasOf, interpolate, spreadOf, timestepOf } from './sigmas.ts';
+import { checkNoise, spacedTimesteps } from './timesteps.ts';
 import { needNoise, type Sampler, type Trajectory } from './trajectory.ts';
 
-const fields = {
+export const eulerFields = {
   ...commonFields,
   timestep_spacing: spacing('linspace'),
   // Discrete time steps are all that the schedules here have.
@@ -19,7 +20,13 @@ const fields = {
   final_sigmas_type: oneOf('zero', 'sigma_min'),
 } as const;
 
-export interface EulerOptions {
+export const eulerAncestralFields = {
+  ...commonFields,
+  timestep_spacing: spacing('linspace'),
+  prediction_type: oneOf('epsilon', 'v_prediction'),
+} as const;
+
+export interface EulerOptions extends SettingsOptions {
   /** How much noise is added before steps (Karras et al. 2022, algorithm 2); default 0. */
   readonly churn?: number;
   /** Between which standard deviations noise is added; default everywhere. */
@@ -58,39 +65,47 @@ function sigmaTrajectory(
   };
 }
 
-/** Euler's method on dx/dσ = (x − x_0)/σ (Karras et al. 2022; diffusers' EulerDiscreteScheduler). */
+/**
+ * Euler's method on dx/dσ = (x − x_0)/σ (Karras et al. 2022; diffusers' EulerDiscreteScheduler), from its configuration or a noise
+ * schedule.
+ */
 export function euler(
-  json: unknown = {},
-  { churn = 0, churnRange: [from, to] = [0, Number.POSITIVE_INFINITY], churnNoise = 1 }: EulerOptions = {},
+  source: unknown = {},
+  {
+    churn = 0,
+    churnRange: [from, to] = [0, Number.POSITIVE_INFINITY],
+    churnNoise = 1,
+    settings: own,
+  }: EulerOptions = {},
 ): Sampler {
-  const settings = readSettings('EulerDiscreteScheduler', json, fields);
-  const schedule = scheduleOf(settings);
+  if (!(churn >= 0)) throw new TensorError(`euler: churn must be a number of at least 0, got ${churn}`);
+  const { settings, schedule } = samplerSettings('EulerDiscreteScheduler', source, eulerFields, own);
   const all = finiteSigmasOf(schedule);
+  const [smallest, greatest] = [all[0] as number, all.at(-1) as number];
   const { numTrainTimesteps } = schedule;
   const { prediction_type: prediction, timestep_spacing: spread } = settings;
+  const otherSpread = spreadOf('euler', settings);
 
   return (steps) => {
-    checkSteps('euler', steps, numTrainTimesteps);
     let timesteps = spacedTimesteps({
+      sampler: 'euler',
       numTrainTimesteps,
       steps,
       spacing: spread,
       offset: settings.steps_offset,
       whole: false,
     });
-    const [smallest, greatest] = [all[0] as number, all.at(-1) as number];
     // Those of `log_linear` are one more than there are steps, so sampling ends at the smallest.
     let inner =
       settings.interpolation_type === 'linear'
         ? timesteps.map((t) => interpolate(all, t))
         : exponentialSigmas(smallest, greatest, steps + 1);
-    if (settings.use_karras_sigmas || settings.use_exponential_sigmas) {
-      const spreadSigmas = settings.use_karras_sigmas ? karrasSigmas : exponentialSigmas;
-      const [low, high] = [settings.sigma_min ?? (inner.at(-1) as number), settings.sigma_max ?? (inner[0] as number)];
-      inner = spreadSigmas(low, high, steps);
+    if (otherSpread !== undefined) {
+      inner = otherSpread(inner.at(-1) as number, inner[0] as number, steps);
       timesteps = inner.map((sigma) => timestepOf(sigma, all));
     }
     const sigmas = [...inner, settings.final_sigmas_type === 'zero' ? 0 : smallest].slice(0, steps + 1);
+    checkNoise('euler', timesteps, sigmas);
     const gammaAt = (sigma: number) => (sigma >= from && sigma <= to ? Math.min(churn / steps, Math.SQRT2 - 1) : 0);
     return {
       ...sigmaTrajectory(timesteps, sigmas, spread === 'leading'),
@@ -109,21 +124,19 @@ export function euler(
   };
 }
 
-/** Euler's method to less noise than wanted, and noise up to it (k-diffusion; diffusers' EulerAncestralDiscreteScheduler). */
-export function eulerAncestral(json: unknown = {}): Sampler {
-  const settings = readSettings('EulerAncestralDiscreteScheduler', json, {
-    ...commonFields,
-    timestep_spacing: spacing('linspace'),
-    prediction_type: oneOf('epsilon', 'v_prediction'),
-  });
-  const schedule = scheduleOf(settings);
+/**
+ * Euler's method to less noise than wanted, and noise up to it (k-diffusion; diffusers' EulerAncestralDiscreteScheduler), from its
+ * configuration or a noise schedule.
+ */
+export function eulerAncestral(source: unknown = {}, { settings: own }: SettingsOptions = {}): Sampler {
+  const { settings, schedule } = samplerSettings('EulerAncestralDiscreteScheduler', source, eulerAncestralFields, own);
   const all = finiteSigmasOf(schedule);
   const { numTrainTimesteps } = schedule;
   const { prediction_type: prediction, timestep_spacing: spread } = settings;
 
   return (steps) => {
-    checkSteps('eulerAncestral', steps, numTrainTimesteps);
     const timesteps = spacedTimesteps({
+      sampler: 'eulerAncestral',
       numTrainTimesteps,
       steps,
       spacing: spread,
@@ -131,14 +144,16 @@ export function eulerAncestral(json: unknown = {}): Sampler {
       whole: false,
     });
     const sigmas = [...timesteps.map((t) => interpolate(all, t)), 0];
+    checkNoise('eulerAncestral', timesteps, sigmas);
     return {
       ...sigmaTrajectory(timesteps, sigmas, spread === 'leading'),
       drawsNoise: () => true,
       step: ({ sample, index, history }, output, noise) => {
         const [sigma, next] = [sigmas[index] as number, sigmas[index + 1] as number];
         const original = originalAt(prediction, sample, output, sigma);
-        const up = Math.sqrt((next ** 2 * (sigma ** 2 - next ** 2)) / sigma ** 2);
-        const down = Math.sqrt(next ** 2 - up ** 2);
+        // up² + down² = next²
+        const down = next ** 2 / sigma;
+        const up = next * Math.sqrt(1 - (next / sigma) ** 2);
         const slope = sample.sub(original).div(sigma);
         const moved = sample.add(slope.mul(down - sigma)).add(needNoise('eulerAncestral', noise).mul(up));
         return { sample: moved, index: index + 1, history, original };

@@ -1,13 +1,15 @@
-import { boolean, ignored, integer, number, oneOf, readConfig } from '../config.ts';
+import { TensorError } from '../../tensor/index.ts';
+import { boolean, ignored, integer, number, oneOf } from '../config.ts';
 import { flowSchedule, shifted } from '../noise/flow.ts';
 import { toOriginal } from '../noise/prediction.ts';
-import type { NoiseSchedule } from '../noise/schedule.ts';
-import { checkSteps } from './settings.ts';
+import { isNoiseSchedule, type NoiseSchedule } from '../noise/schedule.ts';
+import { readSettings, type SettingsOptions } from './settings.ts';
+import { checkSteps, evenly } from './timesteps.ts';
 import { needNoise, type Sampler } from './trajectory.ts';
 
 export const flowMatchEulerClass = 'FlowMatchEulerDiscreteScheduler';
 
-const fields = {
+export const flowMatchEulerFields = {
   num_train_timesteps: integer(1000),
   shift: number(1),
   stochastic_sampling: boolean(false),
@@ -25,28 +27,42 @@ const fields = {
   use_beta_sigmas: oneOf(false),
 } as const;
 
-const settingsOf = (json: unknown) => readConfig(flowMatchEulerClass, json, fields);
-
-/** The schedule of a configuration: which pictures a network was trained on. */
-export function flowScheduleFromConfig(json: unknown): NoiseSchedule {
-  const { num_train_timesteps: numTrainTimesteps, shift } = settingsOf(json);
-  return flowSchedule({ numTrainTimesteps, shift });
+/** The settings of a sampler, and the schedule: of the configuration, or the given one. */
+function flowSettings(source: unknown, own: Readonly<Record<string, unknown>> = {}) {
+  if (!isNoiseSchedule(source)) {
+    const isObject = typeof source === 'object' && source !== null && !Array.isArray(source);
+    const settings = readSettings(flowMatchEulerClass, isObject ? { ...source, ...own } : source, flowMatchEulerFields);
+    const { num_train_timesteps: numTrainTimesteps, shift } = settings;
+    return { settings, schedule: flowSchedule({ numTrainTimesteps, shift }) };
+  }
+  if (source.told === undefined)
+    throw new TensorError(`${flowMatchEulerClass}: needs the schedule of a flow (flowSchedule), and this is none`);
+  const given = ['num_train_timesteps', 'shift'].filter((name) => Object.hasOwn(own, name));
+  if (given.length > 0)
+    throw new TensorError(
+      `${flowMatchEulerClass}: the schedule is given, so the settings must not have ${given.join(', ')}`,
+    );
+  const { numTrainTimesteps: num_train_timesteps, shift = 1 } = source;
+  const settings = readSettings(flowMatchEulerClass, { num_train_timesteps, shift, ...own }, flowMatchEulerFields);
+  return { settings, schedule: source };
 }
 
+/** The schedule of a configuration: which images a network was trained on. */
+export const flowScheduleFromConfig = (json: unknown): NoiseSchedule => flowSettings(json).schedule;
+
 /**
- * Euler's method on dx/dσ = v, the velocity of a flow (diffusers' FlowMatchEulerDiscreteScheduler). As there, the noise of
- * steps lies evenly between the first and last σ of the schedule, which are shifted, and is then shifted again.
- * `stochastic_sampling` makes each step from the predicted picture and fresh noise.
+ * Euler's method on dx/dσ = v, the velocity of a flow (diffusers' FlowMatchEulerDiscreteScheduler), from its configuration or
+ * a flow's schedule. As there, the noise of steps lies evenly between the first and last σ of the schedule, which are
+ * shifted, and is then shifted again. `stochastic_sampling` makes each step from the predicted image and fresh noise.
  */
-export function flowMatchEuler(json: unknown = {}): Sampler {
-  const { shift, stochastic_sampling: isStochastic, num_train_timesteps: numTrainTimesteps } = settingsOf(json);
-  const all = flowSchedule({ numTrainTimesteps, shift }).noise;
-  const [least, most] = [all[0] as number, all.at(-1) as number];
+export function flowMatchEuler(source: unknown = {}, { settings: own }: SettingsOptions = {}): Sampler {
+  const { settings, schedule } = flowSettings(source, own);
+  const { shift, stochastic_sampling: isStochastic, num_train_timesteps: numTrainTimesteps } = settings;
+  const [least, most] = [schedule.noise[0] as number, schedule.noise.at(-1) as number];
 
   return (steps) => {
     checkSteps('flowMatchEuler', steps, numTrainTimesteps);
-    const even = Array.from({ length: steps }, (_, i) => most + (steps === 1 ? 0 : (i * (least - most)) / (steps - 1)));
-    const sigmas = [...even.map((sigma) => shifted(sigma, shift)), 0];
+    const sigmas = [...evenly(most, least, steps).map((sigma) => shifted(sigma, shift)), 0];
     return {
       timesteps: sigmas.slice(0, -1).map((sigma) => sigma * numTrainTimesteps),
       sigmas,

@@ -1,19 +1,23 @@
 import { TensorError } from '../../tensor/index.ts';
+import { type Field, passedOver } from '../config.ts';
 import type { NoiseSchedule, PredictionType } from '../noise/schedule.ts';
-import { type DdimOptions, ddim } from './ddim.ts';
-import { ddpm } from './ddpm.ts';
-import { dpmSolverMultistep } from './dpmSolver.ts';
-import { type EulerOptions, euler, eulerAncestral } from './euler.ts';
-import { flowMatchEuler, flowMatchEulerClass, flowScheduleFromConfig } from './flowMatchEuler.ts';
-import { pndm } from './pndm.ts';
-import { commonFields, readSettings, scheduleOf } from './settings.ts';
+import { clippingOf } from './clipping.ts';
+import { type DdimOptions, ddim, ddimFields } from './ddim.ts';
+import { type DdpmOptions, ddpm, ddpmFields } from './ddpm.ts';
+import { dpmSolverFields, dpmSolverMultistep } from './dpmSolver.ts';
+import { type EulerOptions, euler, eulerAncestral, eulerAncestralFields, eulerFields } from './euler.ts';
+import { flowMatchEuler, flowMatchEulerClass, flowMatchEulerFields, flowScheduleFromConfig } from './flowMatchEuler.ts';
+import { pndm, pndmFields } from './pndm.ts';
+import { commonFields, readSettings, scheduleOf, withOthers } from './settings.ts';
 import type { Sampler } from './trajectory.ts';
 
 /** What samplers take beside their configuration; each reads its own. */
-export type SamplerOptions = DdimOptions & EulerOptions;
+export type SamplerOptions = DdpmOptions & DdimOptions & EulerOptions;
 
-/** Samplers by the names of diffusers' classes. */
-export const samplers: Readonly<Record<string, (config: unknown, options?: SamplerOptions) => Sampler>> = {
+type MakeSampler = (source: unknown, options?: SamplerOptions) => Sampler;
+
+/** Samplers by the names of diffusers' classes, from a configuration or a noise schedule. */
+export const samplers: Readonly<Record<string, MakeSampler>> = {
   DDPMScheduler: ddpm,
   DDIMScheduler: ddim,
   EulerDiscreteScheduler: euler,
@@ -21,6 +25,16 @@ export const samplers: Readonly<Record<string, (config: unknown, options?: Sampl
   DPMSolverMultistepScheduler: dpmSolverMultistep,
   PNDMScheduler: pndm,
   [flowMatchEulerClass]: flowMatchEuler,
+};
+
+const fieldsOf: Readonly<Record<string, Readonly<Record<string, Field<unknown>>>>> = {
+  DDPMScheduler: ddpmFields,
+  DDIMScheduler: ddimFields,
+  EulerDiscreteScheduler: eulerFields,
+  EulerAncestralDiscreteScheduler: eulerAncestralFields,
+  DPMSolverMultistepScheduler: dpmSolverFields,
+  PNDMScheduler: pndmFields,
+  [flowMatchEulerClass]: flowMatchEulerFields,
 };
 
 const classNameOf = (json: unknown): unknown => (json as { readonly _class_name?: unknown } | null)?._class_name;
@@ -44,4 +58,21 @@ export function samplerFromConfig(json: unknown, options?: SamplerOptions): Samp
   throw new TensorError(
     `samplerFromConfig: _class_name is ${JSON.stringify(name)}; there are: ${Object.keys(samplers).join(', ')}`,
   );
+}
+
+/** What a `scheduler_config.json` does without saying so. */
+export interface SchedulerNotes {
+  /** Fields of other schedulers, or without effect here. */
+  readonly passedOver: readonly string[];
+  /** How predicted images are kept within bounds, in words, if they are. */
+  readonly clipping: string | undefined;
+}
+
+/** What is to be said of a scheduler's configuration; undefined where there is no sampler of its class. */
+export function schedulerNotes(json: Readonly<Record<string, unknown>>): SchedulerNotes | undefined {
+  const name = classNameOf(json);
+  const fields = typeof name === 'string' && Object.hasOwn(fieldsOf, name) ? fieldsOf[name] : undefined;
+  if (typeof name !== 'string' || fields === undefined) return undefined;
+  const settings = readSettings(name, json, fields);
+  return { passedOver: passedOver(json, withOthers(fields)), clipping: clippingOf(settings) };
 }

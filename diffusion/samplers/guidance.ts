@@ -1,4 +1,4 @@
-import type { Tensor } from '../../tensor/index.ts';
+import { type Tensor, where } from '../../tensor/index.ts';
 
 /**
  * Classifier-free guidance (Ho & Salimans 2022): unconditional + scale·(conditional − unconditional). With a rescale above
@@ -15,6 +15,9 @@ export function guide(
   const axes = guided.shape.map((_, axis) => axis).slice(1);
   // The unbiased estimate or not makes no difference: only the ratio of two counts.
   const deviation = (x: Tensor) => x.variance(axes, { keepDims: true }).sqrt();
-  const rescaled = guided.mul(deviation(conditional).div(deviation(guided)));
+  // What is the same everywhere has no spread that could be brought back.
+  const own = deviation(guided);
+  const isFlat = own.equal(0);
+  const rescaled = guided.mul(where(isFlat, 1, deviation(conditional).div(where(isFlat, 1, own))));
   return rescaled.mul(rescale).add(guided.mul(1 - rescale));
 }

@@ -1,11 +1,13 @@
-import type { Tensor } from '../../tensor/index.ts';
+import { type Tensor, TensorError } from '../../tensor/index.ts';
 import { boolean, oneOf } from '../config.ts';
 import { mixtureOf, toNoise } from '../noise/prediction.ts';
 import { alphaBarAt } from '../noise/schedule.ts';
-import { checkSteps, commonFields, readSettings, scheduleOf, spacedTimesteps, spacing } from './settings.ts';
+import { commonFields, type SettingsOptions, samplerSettings, spacing } from './settings.ts';
+import { sigmaOf } from './sigmas.ts';
+import { checkNoise, spacedTimesteps } from './timesteps.ts';
 import type { Sampler, SamplerState } from './trajectory.ts';
 
-const fields = {
+export const pndmFields = {
   ...commonFields,
   prediction_type: oneOf('epsilon', 'v_prediction'),
   // Its steps divide by ᾱ, which must not be 0.
@@ -33,11 +35,11 @@ const combination = (outputs: readonly Tensor[], weights: readonly number[]): Te
 
 /**
  * Pseudo numerical methods for diffusion models (Liu et al. 2022; diffusers' PNDMScheduler): a linear multistep method
- * whose first steps are of the Runge–Kutta kind, or, with `skip_prk_steps`, whose first step is made twice.
+ * whose first steps are of the Runge–Kutta kind, or, with `skip_prk_steps`, whose first step is made twice. From its
+ * configuration or a noise schedule.
  */
-export function pndm(json: unknown = {}): Sampler {
-  const settings = readSettings('PNDMScheduler', json, fields);
-  const schedule = scheduleOf(settings);
+export function pndm(source: unknown = {}, { settings: own }: SettingsOptions = {}): Sampler {
+  const { settings, schedule } = samplerSettings('PNDMScheduler', source, pndmFields, own);
   const { numTrainTimesteps } = schedule;
   const last = settings.set_alpha_to_one ? 1 : alphaBarAt(schedule, 0);
   const barAt = (t: number) => (t >= 0 ? alphaBarAt(schedule, t) : last);
@@ -51,8 +53,8 @@ export function pndm(json: unknown = {}): Sampler {
   };
 
   return (steps) => {
-    checkSteps('pndm', steps, numTrainTimesteps);
     const spaced = spacedTimesteps({
+      sampler: 'pndm',
       numTrainTimesteps,
       steps,
       spacing: settings.timestep_spacing,
@@ -60,12 +62,24 @@ export function pndm(json: unknown = {}): Sampler {
     });
     const stride = Math.floor(numTrainTimesteps / steps);
     const half = Math.floor(stride / 2);
-    // Time steps of the Runge–Kutta steps: each at a time step, twice half a step further, and a whole step further.
+    if (!settings.skip_prk_steps && steps < 4)
+      throw new TensorError(`pndm: the Runge–Kutta steps need 4 steps at least, got ${steps}; or set skip_prk_steps`);
+    // Time steps of the Runge–Kutta steps: each at a time step, twice half a step before the next one, and at that.
     const prk = settings.skip_prk_steps
       ? []
-      : spaced.slice(0, 3).flatMap((t, i) => [t, t - half, t - half, spaced[i + 1] ?? t - stride]);
+      : spaced.slice(0, 3).flatMap((t, i) => {
+          const next = spaced[i + 1] as number;
+          return [t, next + half, next + half, next];
+        });
     const plms = settings.skip_prk_steps ? [...spaced.slice(0, 2), ...spaced.slice(1)] : spaced.slice(3);
     const timesteps = [...prk, ...plms];
+    const sigmas = timesteps.map((t) => sigmaOf(barAt(t)));
+    checkNoise('pndm', timesteps, sigmas);
+    const silent = sigmas.indexOf(Number.POSITIVE_INFINITY);
+    if (silent >= 0)
+      throw new TensorError(
+        `pndm: at time step ${timesteps[silent]} nothing is left of the image (β is 1 there or before), where its steps divide by 0`,
+      );
 
     const rungeKutta = ({ index, history, sample }: SamplerState, output: Tensor): SamplerState => {
       const stage = index % 4;
@@ -74,7 +88,8 @@ export function pndm(json: unknown = {}): Sampler {
       const sum = stage === 0 ? undefined : history.at(-2);
       const origin = stage === 0 ? sample : (history.at(-1) as Tensor);
       const t = timesteps[index - stage] as number;
-      const to = stage < 2 ? t - half : t - stride;
+      // To half a step on, to half a step before the next one, and twice to that one.
+      const to = stage === 0 ? t - half : (timesteps[stage === 2 ? index + 1 : index] as number);
       const weighted = output.mul(stage === 0 || stage === 3 ? 1 / 6 : 1 / 3);
       const total = sum === undefined ? weighted : sum.add(weighted);
       const kept = stage === 0 ? [...past, output] : past;

@@ -6,76 +6,114 @@ import {
   ignored,
   integer,
   number,
+  numberFrom,
   numbersOrNull,
   oneOf,
   readConfig,
 } from '../config.ts';
-import { type NoiseSchedule, noiseSchedule } from '../noise/schedule.ts';
+import { isNoiseSchedule, type NoiseSchedule, noiseSchedule } from '../noise/schedule.ts';
+import { otherSchedulers } from './schedulerFields.ts';
+import type { Spacing } from './timesteps.ts';
 
-/** Fields that all schedulers have. */
-export const commonFields = {
+/** Fields that say what noise there is. */
+const scheduleFields = {
   num_train_timesteps: integer(1000),
   beta_start: number(1e-4),
   beta_end: number(0.02),
   beta_schedule: oneOf('linear', 'scaled_linear', 'squaredcos_cap_v2', 'sigmoid'),
   trained_betas: numbersOrNull(null),
-  prediction_type: oneOf('epsilon', 'v_prediction', 'sample'),
   rescale_betas_zero_snr: boolean(false),
+} as const;
+
+/** Fields that all schedulers have. */
+export const commonFields = {
+  ...scheduleFields,
+  prediction_type: oneOf('epsilon', 'v_prediction', 'sample'),
   steps_offset: integer(0),
+} as const;
+
+/** Fields of samplers that keep predicted pictures within bounds by a quantile. */
+export const thresholdingFields = {
+  thresholding: boolean(false),
+  dynamic_thresholding_ratio: numberFrom(0, 1, 0.995),
+  sample_max_value: number(1),
 } as const;
 
 /** Fields of samplers that keep predicted pictures within bounds. */
 export const clippingFields = {
   clip_sample: boolean(true),
-  clip_sample_range: number(1),
-  thresholding: boolean(false),
-  dynamic_thresholding_ratio: number(0.995),
-  sample_max_value: number(1),
+  clip_sample_range: numberFrom(0, Number.POSITIVE_INFINITY, 1),
+  ...thresholdingFields,
 } as const;
 
 export const spacing = <const Default extends Spacing>(fallback: Default): Field<Spacing> =>
   ((value) => oneOf('leading', 'linspace', 'trailing')(value === undefined ? fallback : value)) as Field<Spacing>;
 
-/** How time steps are spread: multiples of a whole number, evenly from 0 to the last, or evenly from the last down. */
-export type Spacing = 'leading' | 'linspace' | 'trailing';
+type Fields = Readonly<Record<string, Field<unknown>>>;
+
+/** A sampler's own fields, and those of all other schedulers, which are passed over. */
+export const withOthers = <const F extends Fields>(fields: F): F =>
+  ({ ...otherSchedulers, predict_epsilon: ignored, ...fields }) as F;
+
+/** Reads a scheduler's configuration; fields of other schedulers are passed over. */
+export const readSettings = <const F extends Fields>(className: string, json: unknown, fields: F): ConfigOf<F> =>
+  readConfig(className, withPredictionType(className, json), withOthers(fields)) as ConfigOf<F>;
+
+/** In 2022, `predict_epsilon` said what `prediction_type` says now: false stands for "sample". */
+function withPredictionType(className: string, json: unknown): unknown {
+  if (
+    typeof json !== 'object' ||
+    json === null ||
+    (json as Readonly<Record<string, unknown>>).predict_epsilon !== false
+  )
+    return json;
+  const { prediction_type: type = 'sample' } = json as Readonly<Record<string, unknown>>;
+  if (type !== 'sample')
+    throw new TensorError(
+      `${className}: predict_epsilon is false, which stands for prediction_type "sample", but prediction_type is ${JSON.stringify(type)}`,
+    );
+  return { ...json, prediction_type: type };
+}
+
+/** What every sampler takes beside its configuration. */
+export interface SettingsOptions {
+  /**
+   * Fields of the configuration, in place of what it says: `{ timestep_spacing: 'trailing' }`. They are the only ones beside a
+   * noise schedule.
+   */
+  readonly settings?: Readonly<Record<string, unknown>>;
+}
 
 /**
- * All fields of diffusers' schedulers. Files carry fields of other schedulers along, which have no effect; only names that
- * no scheduler has are refused.
+ * What a sampler is made of: the fields of a configuration and its noise schedule, or a noise schedule and the defaults of all
+ * other fields. Then nothing is clipped unless `settings` say so.
+ * @throws TensorError for a flow's schedule, and for settings that would change a given schedule.
  */
-const known = [
-  ...[
-    'timestep_values',
-    'clip_sample',
-    'clip_sample_range',
-    'thresholding',
-    'dynamic_thresholding_ratio',
-    'sample_max_value',
-    'variance_type',
-  ],
-  ...[
-    'set_alpha_to_one',
-    'skip_prk_steps',
-    'timestep_spacing',
-    'timestep_type',
-    'interpolation_type',
-    'use_karras_sigmas',
-  ],
-  ...['use_exponential_sigmas', 'use_beta_sigmas', 'use_lu_lambdas', 'use_flow_sigmas', 'flow_shift', 'sigma_min'],
-  ...['sigma_max', 'final_sigmas_type', 'algorithm_type', 'solver_order', 'solver_type', 'lower_order_final'],
-  ...['euler_at_final', 'lambda_min_clipped', 'rescale_betas_zero_snr', 'steps_offset', 'prediction_type'],
-] as const;
-const unused: Readonly<Record<string, Field<undefined>>> = Object.fromEntries(known.map((name) => [name, ignored]));
-
-/** Reads a scheduler's configuration; fields of other schedulers are left alone. */
-export const readSettings = <const F extends Readonly<Record<string, Field<unknown>>>>(
+export function samplerSettings<const F extends typeof commonFields & Fields>(
   className: string,
-  json: unknown,
+  source: unknown,
   fields: F,
-): ConfigOf<F> => readConfig(className, json, { ...unused, ...fields }) as ConfigOf<F>;
+  own: Readonly<Record<string, unknown>> = {},
+): { readonly settings: ConfigOf<F>; readonly schedule: NoiseSchedule } {
+  if (!isNoiseSchedule(source)) {
+    const json = typeof source === 'object' && source !== null ? { ...source, ...own } : source;
+    const settings = readSettings(className, Array.isArray(source) ? source : json, fields);
+    return { settings, schedule: scheduleOf(settings) };
+  }
+  if (source.told !== undefined)
+    throw new TensorError(
+      `${className}: this is the schedule of a flow, which FlowMatchEulerDiscreteScheduler samples from`,
+    );
+  const given = Object.keys(scheduleFields).filter((name) => Object.hasOwn(own, name));
+  if (given.length > 0)
+    throw new TensorError(
+      `${className}: the noise schedule is given, so the settings must not have ${given.join(', ')}`,
+    );
+  return { settings: readSettings(className, { clip_sample: false, ...own }, fields), schedule: source };
+}
 
 /** The noise schedule of a configuration. */
-export const scheduleOf = (settings: ConfigOf<typeof commonFields>): NoiseSchedule =>
+export const scheduleOf = (settings: ConfigOf<typeof scheduleFields>): NoiseSchedule =>
   noiseSchedule({
     numTrainTimesteps: settings.num_train_timesteps,
     betaSchedule: settings.beta_schedule,
@@ -84,42 +122,3 @@ export const scheduleOf = (settings: ConfigOf<typeof commonFields>): NoiseSchedu
     trainedBetas: settings.trained_betas,
     rescaleBetasZeroSnr: settings.rescale_betas_zero_snr,
   });
-
-/** Rounds as NumPy does: halves to the even neighbour. */
-const round = (x: number): number => {
-  const floor = Math.floor(x);
-  if (x - floor !== 0.5) return Math.round(x);
-  return floor % 2 === 0 ? floor : floor + 1;
-};
-
-export interface SpacingOptions {
-  readonly numTrainTimesteps: number;
-  readonly steps: number;
-  readonly spacing: Spacing;
-  readonly offset: number;
-  /** Whether evenly spread time steps are rounded; default true. */
-  readonly whole?: boolean;
-}
-
-/** Time steps in the order in which they are taken, from the noisiest (diffusers' `set_timesteps`). */
-export function spacedTimesteps({ numTrainTimesteps, steps, spacing, offset, whole = true }: SpacingOptions): number[] {
-  const indices = Array.from({ length: steps }, (_, i) => i);
-  switch (spacing) {
-    case 'leading': {
-      const ratio = Math.floor(numTrainTimesteps / steps);
-      return indices.map((i) => i * ratio + offset).reverse();
-    }
-    case 'linspace': {
-      const even = indices.map((i) => (steps === 1 ? 0 : (i * (numTrainTimesteps - 1)) / (steps - 1)));
-      return (whole ? even.map(round) : even).reverse();
-    }
-    case 'trailing':
-      return indices.map((i) => round(numTrainTimesteps - (i * numTrainTimesteps) / steps) - 1);
-  }
-}
-
-/** Throws unless there are 1 to T steps. */
-export function checkSteps(className: string, steps: number, numTrainTimesteps: number): void {
-  if (!Number.isInteger(steps) || steps < 1 || steps > numTrainTimesteps)
-    throw new TensorError(`${className}: steps must be a whole number from 1 to ${numTrainTimesteps}, got ${steps}`);
-}

@@ -19,6 +19,8 @@ export interface Trajectory {
   readonly timesteps: readonly number[];
   /** Standard deviations of the noise, for samplers that think in these; one more than there are steps. */
   readonly sigmas?: readonly number[];
+  /** How the image that each step predicts is kept within bounds, in words; undefined where it is left alone. */
+  readonly clipping?: string | undefined;
   /** What unit noise is multiplied by at first. */
   readonly initNoiseSigma: number;
   /** How the sample of step `index` is mixed of picture and noise: with it, sampling can begin from a given picture. */

@@ -1,6 +1,7 @@
 import { activation, embedding, layerNorm, linear, module } from '../../nn/index.ts';
 import { argMax, cast, iota, oneHot, scaledDotProductAttention, type Tensor, TensorError } from '../../tensor/index.ts';
 import { type ConfigOf, ignored, integer, number, oneOf, readConfig, text } from '../config.ts';
+import { transformersFields } from './transformersFields.ts';
 
 export interface ClipEncoderLayerOptions {
   readonly width: number;
@@ -36,7 +37,8 @@ export function clipEncoderLayer({ width, heads, inner, activation: name, eps }:
   );
 }
 
-const fields = {
+export const clipTextModelFields = {
+  ...transformersFields,
   vocab_size: integer(49408),
   hidden_size: integer(512),
   intermediate_size: integer(2048),
@@ -49,18 +51,11 @@ const fields = {
   model_type: oneOf('clip_text_model'),
   attention_dropout: oneOf(0),
   dropout: ignored,
-  initializer_factor: ignored,
-  initializer_range: ignored,
-  bos_token_id: ignored,
   eos_token_id: ignored,
-  pad_token_id: ignored,
-  architectures: ignored,
-  torch_dtype: ignored,
-  transformers_version: ignored,
 } as const;
 
 /** What a `config.json` of transformers' CLIPTextModel says, with its defaults filled in. */
-export type ClipTextModelConfig = ConfigOf<typeof fields>;
+export type ClipTextModelConfig = ConfigOf<typeof clipTextModelFields>;
 
 /** What a text encoder makes of prompts. */
 export interface EncodedText {
@@ -79,7 +74,7 @@ export interface EncodedText {
  * `config.json`: token ids i32[N, tokens] → hidden states.
  */
 export function clipTextModel(json: unknown) {
-  const config = readConfig('CLIPTextModel', json, fields);
+  const config = readConfig('CLIPTextModel', json, clipTextModelFields);
   const { hidden_size: width, layer_norm_eps: eps } = config;
   const { architectures } = json as { readonly architectures?: readonly string[] };
   const projects = architectures?.includes('CLIPTextModelWithProjection') ?? false;

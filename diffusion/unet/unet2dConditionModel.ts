@@ -12,12 +12,14 @@ import {
   number,
   oneOf,
   readConfig,
+  readElsewhere,
   text,
   texts,
 } from '../config.ts';
 import type { BlockAttention } from './blocks.ts';
 import { type UNetOptions, unet } from './unet.ts';
 import { blockTypes } from './unet2dModel.ts';
+import { otherUNets } from './unetFields.ts';
 
 /** One number for all blocks, or one for each. */
 const perBlock = (fallback: number): Field<number | readonly number[]> => either(integer(fallback), integers([]));
@@ -41,8 +43,9 @@ const booleans: Field<boolean | readonly boolean[]> = either(boolean(false), (va
     : { problem: 'must be a list of true and false' },
 );
 
-const fields = {
-  sample_size: ignored,
+export const unet2dConditionModelFields = {
+  ...otherUNets,
+  sample_size: readElsewhere,
   in_channels: integer(4),
   out_channels: integer(4),
   center_input_sample: boolean(false),
@@ -98,7 +101,7 @@ const fields = {
 } as const;
 
 /** What a `config.json` of diffusers' UNet2DConditionModel says, with its defaults filled in. */
-export type UNet2DConditionModelConfig = ConfigOf<typeof fields>;
+export type UNet2DConditionModelConfig = ConfigOf<typeof unet2dConditionModelFields>;
 
 const model = 'UNet2DConditionModel';
 
@@ -111,7 +114,7 @@ function forEachBlock<T>(field: string, value: T | readonly T[], count: number):
 
 /** The text-conditioned UNet of Stable Diffusion (Rombach et al. 2022; diffusers' UNet2DConditionModel) from its `config.json`. */
 export function unet2dConditionModel(json: unknown, options?: UNetOptions) {
-  const config = readConfig(model, json, fields);
+  const config = readConfig(model, json, unet2dConditionModelFields);
   const channels = config.block_out_channels;
   const count = channels.length;
   const lists = {

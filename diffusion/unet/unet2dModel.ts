@@ -10,19 +10,23 @@ import {
   number,
   oneOf,
   readConfig,
+  readElsewhere,
   text,
   texts,
 } from '../config.ts';
 import type { BlockAttention } from './blocks.ts';
 import { type UNetOptions, unet } from './unet.ts';
+import { otherUNets } from './unetFields.ts';
 
-const fields = {
-  sample_size: ignored,
+export const unet2dModelFields = {
+  ...otherUNets,
+  sample_size: readElsewhere,
   in_channels: integer(3),
   out_channels: integer(3),
   center_input_sample: boolean(false),
   time_embedding_type: oneOf('positional'),
   num_train_timesteps: ignored,
+  time_embedding_dim: integerOrNull(null),
   freq_shift: number(0),
   flip_sin_to_cos: boolean(true),
   down_block_types: texts(['DownBlock2D', 'AttnDownBlock2D', 'AttnDownBlock2D', 'AttnDownBlock2D']),
@@ -48,7 +52,7 @@ const fields = {
 } as const;
 
 /** What a `config.json` of diffusers' UNet2DModel says, with its defaults filled in. */
-export type UNet2DModelConfig = ConfigOf<typeof fields>;
+export type UNet2DModelConfig = ConfigOf<typeof unet2dModelFields>;
 
 /** One entry for each block; throws where there are too many or too few, or one is not known. */
 export function blockTypes(
@@ -70,7 +74,7 @@ export function blockTypes(
 
 /** The unconditional UNet of DDPM (Ho et al. 2020; diffusers' UNet2DModel) from its `config.json`. */
 export function unet2dModel(json: unknown, options?: UNetOptions) {
-  const config = readConfig('UNet2DModel', json, fields);
+  const config = readConfig('UNet2DModel', json, unet2dModelFields);
   const channels = config.block_out_channels;
   const count = channels.length;
   const attention = (width: number, options: Partial<SpatialAttentionOptions> = {}): BlockAttention =>
@@ -123,7 +127,7 @@ export function unet2dModel(json: unknown, options?: UNetOptions) {
               scaleFactor: config.mid_block_scale_factor,
             },
       resnet: {
-        embeddingDim: 4 * (channels[0] as number),
+        embeddingDim: config.time_embedding_dim ?? 4 * (channels[0] as number),
         groups: config.norm_num_groups,
         eps: config.norm_eps,
         activation: config.act_fn,

@@ -1,7 +1,7 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { readObject } from '../../diffusion/index.node.ts';
+import { configNotes, type JsonObject, parseObject } from '../../diffusion/index.ts';
 import { attempt, openSafetensorsPath } from '../../tensor/index.node.ts';
 import { FormatError, formatShape, sizeOf } from '../../tensor/index.ts';
 import { readRecord, recordName, settingsOfRecord } from '../train/checkpoint.node.ts';
@@ -18,6 +18,8 @@ interface Weights {
 interface Part {
   readonly path: string;
   readonly className: string | undefined;
+  /** What its configuration does without saying so. */
+  readonly notes: readonly string[];
   readonly weights: readonly Weights[];
   /** Of a folder that a run goes on from. */
   readonly checkpoint?: CheckpointFacts;
@@ -63,20 +65,31 @@ async function weightsOf(path: string): Promise<Weights> {
   return { file: path, tensors: reader.names.length, parameters, bytes, dtypes: [...dtypes], shapes };
 }
 
-/** The class that a configuration names, whoever wrote it. */
-async function classIn(folder: string, files: readonly string[]): Promise<string | undefined> {
+/** The class that a folder's configuration names, whoever wrote it, and what is to be said of its fields. */
+async function configIn(folder: string, files: readonly string[]): Promise<Pick<Part, 'className' | 'notes'>> {
   const name = ['model_index.json', 'config.json', 'scheduler_config.json', 'tokenizer_config.json'].find((file) =>
     files.includes(file),
   );
-  if (name === undefined) return undefined;
+  if (name === undefined) return { className: undefined, notes: [] };
   const path = join(folder, name);
-  const { _class_name, architectures, tokenizer_class } = await readObject(path);
-  return String(_class_name ?? (Array.isArray(architectures) ? architectures.join(', ') : tokenizer_class) ?? '');
+  const config = parseObject(await attempt('read', path, readFile(path)), path);
+  const { _class_name, architectures, tokenizer_class } = config;
+  const className = _class_name ?? (Array.isArray(architectures) ? architectures.join(', ') : tokenizer_class) ?? '';
+  return { className: String(className), notes: notesOn(config) };
+}
+
+/** What is to be said of a configuration; of one that cannot be used, why. */
+function notesOn(config: JsonObject): readonly string[] {
+  try {
+    return configNotes(config);
+  } catch (error) {
+    return (error as Error).message.split('\n');
+  }
 }
 
 async function partsOf(path: string): Promise<Part[]> {
   const stats = await attempt('open', path, stat(path));
-  if (!stats.isDirectory()) return [{ path, className: undefined, weights: [await weightsOf(path)] }];
+  if (!stats.isDirectory()) return [{ path, className: undefined, notes: [], weights: [await weightsOf(path)] }];
   const entries = await attempt('read', path, readdir(path, { withFileTypes: true }));
   const files = entries.filter((entry) => entry.isFile()).map(({ name }) => name);
   // The shards of an index are told of with it.
@@ -87,7 +100,7 @@ async function partsOf(path: string): Promise<Part[]> {
   const checkpoint = await checkpointIn(path, files);
   const own = {
     path,
-    className: await classIn(path, files),
+    ...(await configIn(path, files)),
     weights: await Promise.all(weights.map((name) => weightsOf(join(path, name)))),
     ...(checkpoint === undefined ? {} : { checkpoint }),
   };
@@ -113,7 +126,7 @@ export function inspectCommand(): Command {
         console.log(JSON.stringify(parts, null, 2));
         return;
       }
-      for (const { path: place, className, weights, checkpoint } of parts) {
+      for (const { path: place, className, notes, weights, checkpoint } of parts) {
         console.log(`${place}${className ? `: ${className}` : ''}`);
         if (checkpoint !== undefined) for (const line of describeCheckpoint(checkpoint)) console.log(line);
         for (const { file, tensors: count, parameters, bytes, dtypes, shapes } of weights) {
@@ -123,6 +136,7 @@ export function inspectCommand(): Command {
           );
           if (tensors) for (const [name, shape] of Object.entries(shapes)) console.log(`    ${name} ${shape}`);
         }
+        for (const note of notes) console.log(`  ${note}`);
       }
     });
 }

@@ -1,5 +1,4 @@
 import { TensorError } from '../errors.ts';
-import { existingPath } from './existingPath.node.ts';
 
 const explanations: ReadonlyMap<unknown, string> = new Map([
   ['ENOENT', 'there is no such file or folder'],
@@ -22,9 +21,6 @@ export async function attempt<T>(action: string, path: string, operation: Promis
     return await operation;
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    const other = code === 'ENOENT' ? await existingPath(path) : path;
-    const near =
-      other === path ? '' : `; the name of ${other} differs from it only in Unicode normalisation (NFC, NFD)`;
-    throw new TensorError(`cannot ${action} ${path}: ${explanations.get(code) ?? message}${near}`, { cause });
+    throw new TensorError(`cannot ${action} ${path}: ${explanations.get(code) ?? message}`, { cause });
   }
 }

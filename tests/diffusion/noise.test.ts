@@ -56,6 +56,27 @@ describe('schedules', () => {
     expect(signalToNoise(rescaled as NonNullable<typeof rescaled>)[999]).toBe(0);
   });
 
+  test.each([
+    ['one time step', { numTrainTimesteps: 1 }],
+    ['no noise at all', { numTrainTimesteps: 5, betaStart: 0, betaEnd: 0 }],
+    ['no noise after the first step', { numTrainTimesteps: 3, trainedBetas: [0.1, 0, 0] }],
+    ['no signal from the first step on', { numTrainTimesteps: 2, trainedBetas: [1, 0.5] }],
+  ])('of %s cannot be rescaled to end without signal', (_, options) => {
+    expect(() => noiseSchedule({ ...options, rescaleBetasZeroSnr: true })).toThrow(
+      /rescale_betas_zero_snr\) needs a signal that falls, but √ᾱ is .* at the first and .* at the last/,
+    );
+  });
+
+  test('that end with equal steps are rescaled to as many without signal', () => {
+    const { betas, alphasCumprod } = noiseSchedule({
+      numTrainTimesteps: 4,
+      trainedBetas: [0.1, 0.2, 0, 0],
+      rescaleBetasZeroSnr: true,
+    });
+    expect(Array.from(alphasCumprod)).toEqual([expect.closeTo(0.9, 14), 0, 0, 0]);
+    expect(Array.from(betas)).toEqual([expect.closeTo(0.1, 14), 1, 0, 0]);
+  });
+
   test('that are none are refused', () => {
     expect(() => noiseSchedule({ betaSchedule: 'cubic' as 'linear' })).toThrow(
       "the beta schedule 'cubic' is not known",

@@ -120,6 +120,14 @@ describe('options of UNet2DModel mean what they mean in diffusers:', () => {
     expect(await distance(block, applied(conv2, hidden.relu()))).toBeLessThan(1e-12);
   });
 
+  test('time_embedding_dim is the width of what time is embedded in, four times the first channels unless it is said', () => {
+    const widthOf = (config: object) =>
+      manifestOf(unet2dModel({ ...small, ...config }).init(key(0))).shapes['time_embedding.linear_2.weight'];
+    expect(widthOf({ time_embedding_dim: 12 })).toEqual([12, 12]);
+    expect(widthOf({ time_embedding_dim: null })).toEqual([32, 32]);
+    expect(widthOf({})).toEqual([32, 32]);
+  });
+
   test('mid_block_type null and add_attention false leave out what is in the middle', () => {
     const mid = (config: object) => namesOf(config).filter((name) => name.startsWith('mid_block'));
     expect(mid({ ...small, mid_block_type: null })).toEqual([]);
@@ -236,6 +244,12 @@ describe('what is not there is refused by name:', () => {
     expect(() => unet2dConditionModel({ [name]: value })).toThrow(
       `UNet2DConditionModel: this configuration cannot be used:\n  ${name}: `,
     );
+  });
+
+  test('fields that only say how an average was taken, or are of the other UNet, are passed over', () => {
+    const ema = { decay: 0.9999, inv_gamma: 1, min_decay: 0, power: 0.75, update_after_step: 0, use_ema_warmup: false };
+    expect(() => unet2dModel({ ...ema, optimization_step: 100, cross_attention_dim: 768 })).not.toThrow();
+    expect(() => unet2dConditionModel({ ...ema, add_attention: true, downsample_type: 'conv' })).not.toThrow();
   });
 
   test('blocks that are not known, and lists that do not fit', () => {

@@ -39,12 +39,13 @@ type Tensors = ReadonlyMap<string, Tensor>;
 async function checkFile(file: GoldenFile, path: string, settings: Settings): Promise<UnitReport> {
   const stored = await readArchive(path);
   const cases: CaseReport[] = [];
+  const version = isObject(file.json) && isObject(file.json.versions) ? file.json.versions.diffusers : undefined;
   let expectedTensors = 0;
   for (const spec of casesOf(file)) {
     const name = String(spec.name);
     const tensors = withPrefix(stored, `${name}.`);
     expectedTensors += [...tensors.keys()].filter((key) => !given.includes(key)).length;
-    const report = await checkCase(spec, tensors, settings).catch((error: unknown) => ({
+    const report = await checkCase(spec, version, tensors, settings).catch((error: unknown) => ({
       problems: [messageOf(error)],
       comparisons: [],
     }));
@@ -54,8 +55,17 @@ async function checkFile(file: GoldenFile, path: string, settings: Settings): Pr
   return { expectedTensors, cases };
 }
 
+/** Whether this version of diffusers has DDPM step down by ⌊T/steps⌋ instead of to the next time step. */
+function stepsByStride(version: unknown): boolean {
+  const [major = 0, minor = 0] = String(version ?? '')
+    .split('.')
+    .map(Number);
+  return major === 0 && minor > 0 && minor <= 27;
+}
+
 async function checkCase(
   spec: JsonObject,
+  version: unknown,
   tensors: Tensors,
   settings: Settings,
 ): Promise<Pick<CaseReport, 'problems' | 'comparisons'>> {
@@ -66,6 +76,7 @@ async function checkCase(
   const options = {
     eta: Number(args.eta ?? 0),
     useClippedModelOutput: args.use_clipped_model_output === true,
+    stepTo: stepsByStride(version) ? ('stride' as const) : ('next' as const),
   };
   const trajectory = sampler(spec.config, options)(Number(spec.num_inference_steps));
   const { schedule } = noisingFromConfig(spec.config);
