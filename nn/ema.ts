@@ -24,13 +24,16 @@ export function emaDecay(
   return Math.max(Math.min(grown, decay), minDecay);
 }
 
-/** An exponential moving average of parameters: average − (1 − decay)·(average − params), in the average's dtypes. */
+/**
+ * An exponential moving average of parameters: average − (1 − decay)·(average − params), in f32 at least. Halves would lose what
+ * a step adds, so give it precise parameters, as `preciseParameters` has them, and cast what is saved.
+ */
 export function emaStep<P>(average: P, params: P, step: number, options?: EmaOptions): P {
   const rest = 1 - emaDecay(step, options);
   return zipTrees(
     (old, p) => {
       const a = widened(old);
-      return a.sub(a.sub((p as Tensor).cast(a.dtype)).mul(rest)).cast(old.dtype);
+      return a.sub(a.sub((p as Tensor).cast(a.dtype)).mul(rest));
     },
     average,
     params,

@@ -59,7 +59,7 @@ export {
   learningRateSchedules,
 } from './optimisers/learningRate.ts';
 export { type LionOptions, type LionState, lion } from './optimisers/lion.ts';
-export { type MasterWeightsState, withMasterWeights } from './optimisers/masterWeights.ts';
+export { type MasterWeightsState, preciseParameters, withMasterWeights } from './optimisers/masterWeights.ts';
 export type { Optimiser, OptimiserState, StepOptions } from './optimisers/optimiser.ts';
 export { type SgdOptions, type SgdState, sgd } from './optimisers/sgd.ts';
 export { type DownsampleOptions, downsample2d, upsample2d } from './resample.ts';
@@ -87,5 +87,6 @@ export {
   pathMatcher,
   type Selected,
   updateAt,
+  widened,
 } from './trees.ts';
 export { watch } from './watch.ts';

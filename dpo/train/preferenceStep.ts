@@ -10,8 +10,10 @@ import {
   meanGradients,
   type Optimiser,
   type OptimiserState,
+  preciseParameters,
+  widened,
 } from '../../nn/index.ts';
-import { random, stack, stopGradient, type Tensor, take, tensor } from '../../tensor/index.ts';
+import { mapTree, random, stack, stopGradient, type Tensor, take, tensor } from '../../tensor/index.ts';
 import { type Objective, pairMetrics, policyErrors } from '../objectives/index.ts';
 import { forBothSides, noisePairs, type Pairs, pairOutput, type ReferenceErrors } from './noisedPairs.ts';
 import type { Policy } from './policy.ts';
@@ -113,9 +115,12 @@ export function preferenceLoss<P>(
 /** Everything that a step of training changes. */
 export interface PreferenceState<T> {
   readonly optimiser: OptimiserState<T>;
-  /** An average of what is trained, if one is kept. */
+  /** An average of what is trained, in f32, if one is kept. */
   readonly average?: T | undefined;
 }
+
+/** What a run saves, and so what it judges by held-out pairs: the average, if one is kept, else what is trained, in f32. */
+export const resultOf = <T>({ optimiser, average }: PreferenceState<T>): T => average ?? preciseParameters(optimiser);
 
 export interface PreferenceStepOptions<P, T> {
   readonly task: PreferenceTask<P>;
@@ -151,14 +156,15 @@ export function preferenceSteps<P, T>(options: PreferenceStepOptions<P, T>) {
       const report = preferenceLoss(task, policy.parameters(own), policy.reference, batch, key);
       return [report.loss, report] as const;
     };
-    const [[, report], slopes] = valueAndGrad(loss, { hasAux: true })(trained);
+    // Of halves, gradients would be halves too, which have too few digits to add up and, in f16, no room for small ones.
+    const [[, report], slopes] = valueAndGrad(loss, { hasAux: true })(mapTree(trained, widened));
     return { report, slopes };
   }
 
   return {
     init: (trained: T, average: T | undefined): PreferenceState<T> => ({
       optimiser: optimiser.init(trained),
-      ...(average === undefined ? {} : { average }),
+      ...(average === undefined ? {} : { average: mapTree(average, widened) }),
     }),
     /** Adds the gradient of a micro-batch to the sum of those before. */
     accumulate(trained: T, sum: T | undefined, batch: PreferenceBatch, key: Tensor): Accumulated<T> {
@@ -182,7 +188,9 @@ export function preferenceSteps<P, T>(options: PreferenceStepOptions<P, T>) {
           : clipByGlobalNorm(mean, maxGradientNorm);
       const next = optimiser.step(state.optimiser, clipped.gradients, { learningRate });
       const average =
-        state.average === undefined ? {} : { average: emaStep(state.average, next.params, next.steps, ema) };
+        state.average === undefined
+          ? {}
+          : { average: emaStep(state.average, preciseParameters(next), next.steps, ema) };
       return {
         state: { optimiser: next, ...average },
         report,

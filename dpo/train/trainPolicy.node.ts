@@ -28,7 +28,13 @@ import { optimiserOf } from './optimiserOf.ts';
 import { pairTensors } from './pairTensors.ts';
 import type { Policy } from './policy.ts';
 import { errorsFile, precomputedErrors } from './precomputedErrors.node.ts';
-import { type BatchReport, type PreferenceState, type PreferenceStep, preferenceSteps } from './preferenceStep.ts';
+import {
+  type BatchReport,
+  type PreferenceState,
+  type PreferenceStep,
+  preferenceSteps,
+  resultOf,
+} from './preferenceStep.ts';
 import { realizeWhile } from './realizeWhile.ts';
 import { openRunLog } from './runFolder.node.ts';
 import { describeRun, type RunPlan, type UNetParams } from './runPlan.ts';
@@ -210,7 +216,7 @@ export async function trainPolicy<T>(
   }
 
   async function validate(options: Omit<RankPairsOptions<UNetParams>, 'params'>) {
-    const { correct, margin } = await rankPairs({ ...options, params: policy.parameters(state.optimiser.params) });
+    const { correct, margin } = await rankPairs({ ...options, params: policy.parameters(resultOf(state)) });
     const mean = (values: Float64Array): number => values.reduce((a, b) => a + b, 0) / values.length;
     return { accuracy: mean(correct), margin: mean(margin), pairs: correct.length };
   }
@@ -291,7 +297,7 @@ export async function trainPolicy<T>(
   } finally {
     await stream.return(undefined);
   }
-  const result = ended(false, totalSteps, await save(state.average ?? state.optimiser.params));
+  const result = ended(false, totalSteps, await save(resultOf(state)));
   const { rows: _, ...told } = result;
   await replaceText(join(settings.output, 'result.json'), `${JSON.stringify(told, null, 2)}\n`);
   return result;

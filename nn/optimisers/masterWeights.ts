@@ -22,3 +22,9 @@ export function withMasterWeights<P, S extends OptimiserState<P>>(
     },
   };
 }
+
+/** The parameters in the precision in which they are trained: the copies in f32, where the optimiser keeps some. */
+export function preciseParameters<P>(state: OptimiserState<P>): P {
+  const { params, master } = state as Partial<MasterWeightsState<P, OptimiserState<P>>> & OptimiserState<P>;
+  return master === undefined ? params : preciseParameters(master);
+}

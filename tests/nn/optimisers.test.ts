@@ -15,6 +15,7 @@ import {
   meanGradients,
   type Optimiser,
   type OptimiserState,
+  preciseParameters,
   sgd,
   withMasterWeights,
 } from 'diffusion-dpo/nn';
@@ -245,6 +246,13 @@ describe('gradients', () => {
     expect(await read(clipByGlobalNorm(gradients, 6).gradients.a)).toEqual(Float64Array.of(3, 0));
   });
 
+  test('of halves are not rounded again when they are clipped', async () => {
+    const half = { w: tensor([3, 4], { dtype: 'bf16' }) };
+    expect([...(await read(clipByGlobalNorm(half, 1).gradients.w))].map((x) => Math.round(x * 1e5))).toEqual([
+      60000, 80000,
+    ]);
+  });
+
   test('clipped by value', async () => expect(await read(clipByValue(gradients, 2).a)).toEqual(Float64Array.of(2, 0)));
 
   test('accumulated are those of the whole batch', async () => {
@@ -289,6 +297,27 @@ describe('learning rates', () => {
       "learningRateSchedule: 'linear' needs totalSteps",
     );
     expect(() => learningRateSchedule('step' as 'linear')).toThrow("'step' is not known; there are: constant");
+  });
+});
+
+describe('averages of halves', () => {
+  test.each(['f32', 'bf16', 'f16'] as const)('do not stall where they begin in %s', async (dtype) => {
+    let average = { w: tensor([1], { dtype }) };
+    for (let step = 20_001; step <= 23_000; step++) {
+      average = emaStep(average, { w: tensor([1.05]) }, step, { decay: 0.999 });
+      if (step % 100 === 0) average = await realize(average);
+    }
+    expect(await item(average.w)).toBeCloseTo(1.05 - 0.05 * 0.999 ** 3000, 4);
+  });
+
+  test('take the precise copies of an optimiser that keeps them', async () => {
+    const halves = { w: tensor([1], { dtype: 'bf16' }) };
+    const optimiser = withMasterWeights(sgd<typeof halves>());
+    const { params, ...state } = optimiser.step(optimiser.init(halves), { w: tensor([-0.001]) }, { learningRate: 1 });
+    expect(await item(params.w)).toBe(1);
+    expect(await item(preciseParameters({ params, ...state }).w)).toBeCloseTo(1.001, 6);
+    const plain = sgd<typeof halves>().init(halves);
+    expect(preciseParameters(plain)).toBe(plain.params);
   });
 });
 
