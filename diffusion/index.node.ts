@@ -6,6 +6,7 @@ export {
   type SaveModelOptions,
   saveModelFolder,
 } from './checkpoint/modelFolder.node.ts';
+export { readObject } from './checkpoint/readObject.node.ts';
 export { finishReplacing, replaceFiles, writeText } from './checkpoint/replaceFiles.node.ts';
 export {
   type LoadPipelineOptions,

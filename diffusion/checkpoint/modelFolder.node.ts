@@ -13,9 +13,10 @@ import {
   TensorError,
 } from '../../tensor/index.ts';
 import { differences, throwProblems } from './differences.ts';
-import { formatObject, type JsonObject, parseObject } from './json.ts';
+import { formatObject, type JsonObject } from './json.ts';
 import { type LoadOptions, loadParameters } from './loadParameters.ts';
 import { type AnyModel, modelFor, stemFor } from './models.ts';
+import { readObject } from './readObject.node.ts';
 import { finishReplacing, replaceFiles, writeText } from './replaceFiles.node.ts';
 import { chooseWeights, cutIntoShards, isWeightsFile, namesToWrite, type WeightsName } from './weightFiles.ts';
 
@@ -61,7 +62,7 @@ export async function loadModelFolder<Model extends AnyModel = AnyModel>(
     throw new FormatError(
       `${folder}: there is no ${configName}; it holds ${files.slice(0, 20).join(', ') || 'nothing'}`,
     );
-  const config = parseObject(await attempt('read', path, readFile(path)), path);
+  const config = await readObject(path);
   const { model, ignore } = modelOf(config, path, options);
   const weights = join(folder, chooseWeights(weightsName(config, options), files, folder));
   await using reader = await openSafetensorsPath(weights);

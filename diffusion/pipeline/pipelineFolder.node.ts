@@ -1,9 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { attempt } from '../../tensor/index.node.ts';
 import { type Device, type FloatDType, FormatError } from '../../tensor/index.ts';
-import { formatObject, type JsonObject, parseObject } from '../checkpoint/json.ts';
+import { formatObject, type JsonObject } from '../checkpoint/json.ts';
 import { loadModelFolder, saveModelFolder } from '../checkpoint/modelFolder.node.ts';
+import { readObject } from '../checkpoint/readObject.node.ts';
 import { finishReplacing, replaceFiles, writeText } from '../checkpoint/replaceFiles.node.ts';
 import { noisingFromConfig, samplerFromConfig } from '../samplers/fromConfig.ts';
 import { clipTextModel } from '../text/clipTextModel.ts';
@@ -35,10 +34,6 @@ export interface LoadPipelineOptions extends UNetOptions {
   readonly device?: Device | undefined;
   /** What weights are converted to, one by one. Default: they stay as they are stored. */
   readonly dtype?: FloatDType | undefined;
-}
-
-async function readObject(path: string): Promise<JsonObject> {
-  return parseObject(await attempt('read', path, readFile(path)), path);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { TensorError } from '../../tensor/index.ts';
+import { decodeLines, FormatError, quote, TensorError } from '../../tensor/index.ts';
 import { bytesToSymbols, symbolsToBytes } from './byteSymbols.ts';
 
 /** The files `vocab.json` and `merges.txt` of a tokenizer, and what its configuration says. */
@@ -122,6 +122,21 @@ export function merged(symbols: readonly string[], first: string, second: string
   return result;
 }
 
-/** The pairs of a `merges.txt`. */
-export const parseMerges = (text: string): string[] =>
-  text.split('\n').filter((line, i) => line !== '' && !(i === 0 && line.startsWith('#version')));
+/**
+ * The pairs of a `merges.txt`: a pair of symbols a line, behind a line `#version: 0.2` that may be missing. Spaces at the end of
+ * a line and empty lines mean nothing. `file` is what messages call it.
+ * @throws FormatError with the line that is no pair; for a file without pairs, or not of UTF-8
+ */
+export function parseMerges(bytes: Uint8Array, file: string): string[] {
+  const merges = decodeLines(bytes, file).flatMap((line, i) => {
+    const pair = line.trimEnd();
+    if (pair === '' || (i === 0 && pair.startsWith('#version'))) return [];
+    if (!/^\S+ \S+$/u.test(pair))
+      throw new FormatError(
+        `${file}, line ${i + 1}: ${quote(pair)} is not a pair of symbols with a space between them; is this a merges.txt?`,
+      );
+    return [pair];
+  });
+  if (merges.length === 0) throw new FormatError(`${file}: there are no pairs of symbols; is the file complete?`);
+  return merges;
+}

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { attempt } from '../../tensor/index.node.ts';
+import { readWhole } from '../../tensor/index.node.ts';
 import { FormatError } from '../../tensor/index.ts';
-import { formatObject, type JsonObject, parseObject } from '../checkpoint/json.ts';
+import { formatObject, type JsonObject } from '../checkpoint/json.ts';
+import { readObject } from '../checkpoint/readObject.node.ts';
 import { replaceFiles, writeText } from '../checkpoint/replaceFiles.node.ts';
 import { type ClipTokenizerFiles, endToken, parseMerges, startToken } from './clipTokenizer.ts';
 
@@ -22,8 +22,7 @@ const longestPrompt = 65_536;
  * token that is no text.
  */
 export async function loadTokenizerFolder(folder: string): Promise<ClipTokenizerFiles> {
-  const text = (name: string): Promise<Uint8Array> => attempt('read', join(folder, name), readFile(join(folder, name)));
-  const object = async (name: string): Promise<JsonObject> => parseObject(await text(name), join(folder, name));
+  const object = (name: string): Promise<JsonObject> => readObject(join(folder, name));
   const vocabulary = await object(names.vocabulary);
   const wrong = Object.entries(vocabulary).find(([, id]) => !(Number.isInteger(id) && (id as number) >= 0));
   if (wrong !== undefined)
@@ -38,7 +37,7 @@ export async function loadTokenizerFolder(folder: string): Promise<ClipTokenizer
     );
   return {
     vocabulary: vocabulary as Readonly<Record<string, number>>,
-    merges: parseMerges(new TextDecoder().decode(await text(names.merges))),
+    merges: parseMerges(await readWhole(join(folder, names.merges)), join(folder, names.merges)),
     maxLength: maxLength as number,
     padToken: tokenText(config.pad_token ?? endToken, join(folder, names.config)),
   };

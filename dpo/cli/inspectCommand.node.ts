@@ -1,7 +1,8 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { configNotes, type JsonObject, parseObject } from '../../diffusion/index.ts';
+import { readObject } from '../../diffusion/index.node.ts';
+import { configNotes, type JsonObject } from '../../diffusion/index.ts';
 import { attempt, openSafetensorsPath } from '../../tensor/index.node.ts';
 import { FormatError, formatShape, sizeOf } from '../../tensor/index.ts';
 import { readRecord, recordName, settingsOfRecord } from '../train/checkpoint.node.ts';
@@ -72,7 +73,7 @@ async function configIn(folder: string, files: readonly string[]): Promise<Pick<
   );
   if (name === undefined) return { className: undefined, notes: [] };
   const path = join(folder, name);
-  const config = parseObject(await attempt('read', path, readFile(path)), path);
+  const config = await readObject(path);
   const { _class_name, architectures, tokenizer_class } = config;
   const className = _class_name ?? (Array.isArray(architectures) ? architectures.join(', ') : tokenizer_class) ?? '';
   return { className: String(className), notes: notesOn(config) };

@@ -1,8 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import { parseObject } from '../../diffusion/index.ts';
-import { attempt } from '../../tensor/index.node.ts';
+import { readObject } from '../../diffusion/index.node.ts';
 import {
   defaultOf,
   describeKey,
@@ -79,7 +77,7 @@ export async function settingsOf<const K extends Keys>(
 }
 
 async function readConfigFile(path: string, keys: Keys): Promise<Record<string, unknown>> {
-  const json = parseObject(await attempt('read', path, readFile(path)), path);
+  const json = await readObject(path);
   const from = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(from);
     return typeof value === 'string' ? resolve(dirname(path), value) : value;

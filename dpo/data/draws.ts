@@ -1,10 +1,10 @@
 import { TensorError, threefry } from '../../tensor/index.ts';
 
-/** A key on the host: the same two words that `key` and `random.foldIn` hold on a device. */
+/** A key on the host: the same two words that `key`, `random.split` and `random.foldIn` hold on a device. */
 export type HostKey = readonly [number, number];
 
-/** What keys are folded and words are drawn with, as in tensor/random.ts. */
-const [draw, fold] = [0, 2];
+/** What words are drawn and keys are split and folded with, as in tensor/random.ts. */
+const [draw, split, fold] = [0, 1, 2];
 
 /** The key of a seed, a whole number from 0 to 2^53 − 1. */
 export function hostKey(seed: number): HostKey {
@@ -12,6 +12,9 @@ export function hostKey(seed: number): HostKey {
     throw new TensorError(`a seed is a whole number from 0 to 2^53 − 1, got ${seed}`);
   return [Math.floor(seed / 2 ** 32), seed % 2 ** 32];
 }
+
+/** Key i of those that `random.split` makes of a key. */
+export const splitKey = ([high, low]: HostKey, i: number): HostKey => threefry(high, low, i, split);
 
 /** A new key from a key and a number from 0 to 2^32 − 1. */
 export const foldKey = ([high, low]: HostKey, data: number): HostKey => threefry(high, low, data, fold);

@@ -1,4 +1,4 @@
-import { FormatError, parseJson } from '../../tensor/index.ts';
+import { FormatError, parseJson, refuseOtherText, withoutMark } from '../../tensor/index.ts';
 
 /** The strings of one line under the wanted names, or what is wrong with the line. */
 export type JsonLine<Name extends string> = {
@@ -9,12 +9,15 @@ export type JsonLine<Name extends string> = {
 /**
  * The lines of a JSONL file, which hold objects with strings under some names; others are ignored, and empty lines too. What
  * is wrong with a line is kept with it, so that one bad line does not cost the others.
+ * @throws FormatError where the file is not one of UTF-8 text as a whole
  */
 export function parseJsonLines<Name extends string>(
-  bytes: Uint8Array,
+  content: Uint8Array,
   file: string,
   names: readonly Name[],
 ): readonly JsonLine<Name>[] {
+  refuseOtherText(content, file);
+  const bytes = withoutMark(content);
   const lines: JsonLine<Name>[] = [];
   let start = 0;
   for (let number = 1; start < bytes.length; number++) {

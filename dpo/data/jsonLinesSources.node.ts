@@ -1,6 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { attempt } from '../../tensor/index.node.ts';
+import { readWhole } from '../../tensor/index.node.ts';
 import { FormatError } from '../../tensor/index.ts';
 import { type JsonLine, parseJsonLines, valuesOf } from './jsonLines.ts';
 import { readPicture } from './readPicture.node.ts';
@@ -10,7 +9,7 @@ async function readLines<Name extends string>(
   path: string,
   names: readonly Name[],
 ): Promise<readonly JsonLine<Name>[]> {
-  const lines = parseJsonLines(await attempt('read', path, readFile(path)), path, names);
+  const lines = parseJsonLines(await readWhole(path), path, names);
   if (lines.length === 0) throw new FormatError(`${path}: there are no lines`);
   return lines;
 }

@@ -1,4 +1,5 @@
-import { foldKey, hostKey, shuffled } from './draws.ts';
+import { hostKeyFor, type KeyPurpose } from '../keys.ts';
+import { foldKey, shuffled } from './draws.ts';
 import type { RowGroup } from './sources.ts';
 
 /** A place in the endless stream of a data set's rows: epoch after epoch, each in an order of its own. Plain JSON. */
@@ -8,12 +9,8 @@ export interface DataPosition {
   readonly index: number;
 }
 
-/** What is drawn for an epoch; each has a key of its own. */
-export const purposes = { groups: 0, rows: 1, transforms: 2 } as const;
-
-/** The key of something in an epoch. */
-export const epochKey = (seed: number, purpose: keyof typeof purposes, epoch: number) =>
-  foldKey(foldKey(hostKey(seed), purposes[purpose]), epoch);
+/** The key that an epoch has for a purpose. */
+export const epochKey = (seed: number, purpose: KeyPurpose, epoch: number) => foldKey(hostKeyFor(seed, purpose), epoch);
 
 /** A position that is further on by some rows, in a data set of `count`. */
 export const advance = ({ epoch, index }: DataPosition, rows: number, count: number): DataPosition => ({
@@ -32,7 +29,7 @@ export function shuffledOrder(groups: readonly RowGroup[], seed: number): (posit
 
   function groupsOf(epoch: number) {
     if (epochOrder?.epoch === epoch) return epochOrder;
-    const order = shuffled(epochKey(seed, 'groups', epoch), groups.length);
+    const order = shuffled(epochKey(seed, 'groupOrder', epoch), groups.length);
     const starts = new Float64Array(groups.length + 1);
     order.forEach((group, i) => {
       const { start, end } = groups[group] as RowGroup;
@@ -44,7 +41,7 @@ export function shuffledOrder(groups: readonly RowGroup[], seed: number): (posit
 
   function rowsOf(epoch: number, group: number, size: number): Uint32Array {
     const name = `${epoch} ${group}`;
-    const rows = recent.get(name) ?? shuffled(foldKey(epochKey(seed, 'rows', epoch), group), size);
+    const rows = recent.get(name) ?? shuffled(foldKey(epochKey(seed, 'rowOrder', epoch), group), size);
     recent.delete(name);
     recent.set(name, rows);
     if (recent.size > 2) recent.delete(recent.keys().next().value as string);

@@ -1,13 +1,14 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { extname, join } from 'node:path';
-import { attempt } from '../../tensor/index.node.ts';
-import { FormatError } from '../../tensor/index.ts';
+import { attempt, readWhole } from '../../tensor/index.node.ts';
+import { decodeLines, FormatError } from '../../tensor/index.ts';
 import { parseJsonLines, valuesOf } from './jsonLines.ts';
 import { readPicture } from './readPicture.node.ts';
 import { checkIndex, oneGroup, type PairSource } from './sources.ts';
 
 const isPicture = (file: string): boolean => /\.(jpe?g|png|webp)$/i.test(file) && !file.startsWith('.');
-const stemOf = (file: string): string => file.slice(0, -extname(file).length);
+/** The name without its ending, in one form of Unicode: systems write the same name differently. */
+const stemOf = (file: string): string => file.slice(0, -extname(file).length).normalize('NFC');
 
 /** The pictures of a folder by their names without endings. */
 async function picturesOf(folder: string): Promise<ReadonlyMap<string, string>> {
@@ -29,17 +30,18 @@ async function captionsOf(folder: string): Promise<ReadonlyMap<string, string> |
   if (file === undefined) return undefined;
   if (files.length > 1) throw new FormatError(`${folder}: there are ${files.join(' and ')}; which is meant?`);
   const path = join(folder, file);
-  const bytes = await attempt('read', path, readFile(path));
+  const bytes = await readWhole(path);
   const captions = file.endsWith('.jsonl') ? captionLines(bytes, path) : tabbedLines(bytes, path);
-  return new Map(captions.map(({ name, caption }) => [isPicture(name) ? stemOf(name) : name, caption]));
+  return new Map(
+    captions.map(({ name, caption }) => [isPicture(name) ? stemOf(name) : name.normalize('NFC'), caption]),
+  );
 }
 
 const captionLines = (bytes: Uint8Array, path: string) =>
   parseJsonLines(bytes, path, ['name', 'caption']).map((line) => valuesOf(line));
 
 function tabbedLines(bytes: Uint8Array, path: string) {
-  const lines = new TextDecoder().decode(bytes).split(/\r?\n/);
-  return lines.flatMap((line, i) => {
+  return decodeLines(bytes, path).flatMap((line, i) => {
     if (line.trim() === '') return [];
     const tab = line.indexOf('\t');
     if (tab < 1)

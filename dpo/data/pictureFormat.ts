@@ -1,3 +1,4 @@
+import { substituteIn } from '../../tensor/index.ts';
 import { PictureError } from './picture.ts';
 
 export type PictureFormat = 'JPEG' | 'PNG' | 'WebP';
@@ -25,8 +26,11 @@ const isComplete: Readonly<Record<PictureFormat, (bytes: Uint8Array) => boolean>
 export function pictureFormat(bytes: Uint8Array, place: string): PictureFormat {
   if (bytes.length === 0) throw new PictureError(`${place}: there are no bytes where a picture should be`);
   const format = (['JPEG', 'PNG', 'WebP'] as const).find((one) => isFormat[one](bytes));
-  if (format === undefined)
-    throw new PictureError(`${place}: this is no JPEG, PNG or WebP; it begins with ${begin(bytes)}`);
+  if (format === undefined) {
+    const substitute = substituteIn(bytes);
+    const shown = substitute === undefined ? '' : `: this is ${substitute}`;
+    throw new PictureError(`${place}: this is no JPEG, PNG or WebP; it begins with ${begin(bytes)}${shown}`);
+  }
   if (!isComplete[format](bytes))
     throw new PictureError(`${place}: the ${format} is cut short: its end is missing after ${bytes.length} bytes`);
   return format;

@@ -1,10 +1,9 @@
-import { readFile } from 'node:fs/promises';
-import { attempt } from '../../tensor/index.node.ts';
+import { readWhole } from '../../tensor/index.node.ts';
 import { decodePicture } from './decodePicture.node.ts';
 import type { Picture } from './picture.ts';
 
 /** The picture of a file. `place` says where the file is named, if that is not the file itself. */
 export async function readPicture(path: string, place?: string): Promise<Picture> {
   const what = place === undefined ? path : `${place}: ${path}`;
-  return decodePicture(await attempt('read', what, readFile(path)), what);
+  return decodePicture(await readWhole(path, what), what);
 }

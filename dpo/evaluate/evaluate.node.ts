@@ -1,12 +1,11 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { clipTokenizer, noisingFromConfig, parseObject, tokenIds } from '../../diffusion/index.ts';
-import { attempt, makeFolder, replaceText } from '../../tensor/index.node.ts';
+import { readObject } from '../../diffusion/index.node.ts';
+import { clipTokenizer, noisingFromConfig, tokenIds } from '../../diffusion/index.ts';
+import { attempt, makeFolder, readWhole, replaceText } from '../../tensor/index.node.ts';
 import {
+  decodeText,
   dispose,
-  key,
   openDevice,
-  random,
   realize,
   setDefaultDevice,
   type Tensor,
@@ -17,6 +16,7 @@ import type { TrainSettings } from '../config/trainKeys.ts';
 import { openPairs } from '../data/openSources.node.ts';
 import type { PairSource } from '../data/sources.ts';
 import { spreadRows } from '../data/spreadRows.ts';
+import { keyFor } from '../keys.ts';
 import { dpo, lossAtReference } from '../objectives/index.ts';
 import { timestepWeights } from '../objectives/timestepWeights.ts';
 import { rankPairs } from '../train/implicitAccuracy.ts';
@@ -38,8 +38,9 @@ import { meanShare, winRate } from './proportions.ts';
 import { type RealPictures, realPictures } from './realPictures.ts';
 import { readMetrics } from './report/metrics.ts';
 import { writeReport } from './report/writeReport.node.ts';
-import { type Reward, rewardsOf } from './reward.ts';
+import { checkReward, meanReward, type Reward, rewardsOf } from './reward.ts';
 import { loadReward } from './rewardModule.node.ts';
+import { saveSampleList, saveSamples } from './samplesFolder.node.ts';
 
 /** How an evaluation is watched and stopped. */
 export interface EvaluateHooks {
@@ -60,7 +61,7 @@ const distinct = (captions: readonly string[]): string[] => [...new Set(captions
 
 /**
  * Compares a tuned pipeline with its base, on held-out pairs and on samples of one caption and seed each, and writes
- * `summary.json` and `report.html` into `settings.output`. Returns what the summary holds.
+ * `samples/`, `summary.json` and `report.html` into `settings.output`. Returns what the summary holds.
  */
 export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks = {}) {
   const began = performance.now();
@@ -79,10 +80,9 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
   const run = await readRun(settings.run);
 
   const beta = settings.beta ?? Number(run?.settings.beta ?? 5000);
-  const root = key(settings.seed);
-  const [judgeKey, rankKey, klKey, measureKey, bootstrapKey] = Array.from({ length: 5 }, (_, i) =>
-    random.foldIn(root, i),
-  ) as [Tensor, Tensor, Tensor, Tensor, Tensor];
+  const [judgeKey, rankKey, klKey, measureKey, bootstrapKey] = (
+    ['judges', 'ranking', 'kl', 'measures', 'bootstrap'] as const
+  ).map((purpose) => keyFor(settings.seed, purpose)) as [Tensor, Tensor, Tensor, Tensor, Tensor];
 
   const onSkipped = (message: string): void => hooks.onWarning?.(`skipped: ${message}`);
   const { maxSkipped } = settings;
@@ -93,6 +93,7 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
     return realPictures(few, size, settings.preferred, { maxSkipped, onSkipped });
   };
   const [train, heldOut] = [await picturesOf(trainPairs), await picturesOf(heldOutPairs)];
+  if (reward !== undefined) await checkReward(reward, { ...heldOut, size });
   const judges =
     settings.judges === null
       ? await trainJudges({
@@ -133,20 +134,31 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
 
   const names = distinct(train.captions);
   const captions = Array.from({ length: settings.samples }, (_, i) => names[i % names.length] as string);
-  const draw = (part: string, pipeline: typeof base): Promise<Float32Array> =>
-    samplePictures(pipeline, {
+  const folder = join(settings.output, 'samples');
+  const draw = async (which: 'base' | 'tuned', pipeline: typeof base): Promise<Float32Array> => {
+    const values = await samplePictures(pipeline, {
       ...{ captions, size, seed: settings.seed, signal, batchSize: settings.sampleBatchSize },
       ...{ steps: settings.samplingSteps, guidance: settings.guidance, rescale: settings.guidanceRescale },
-      onStep: (done, total) => onProgress?.(part, done, total),
+      onStep: (done, total) => onProgress?.(which === 'base' ? 'samples before' : 'samples after', done, total),
     });
-  const drawn = { base: await draw('samples before', base), tuned: await draw('samples after', tuned) };
+    await saveSamples(folder, which, { values, captions, size });
+    return values;
+  };
+  const drawn = { base: await draw('base', base), tuned: await draw('tuned', tuned) };
+  await saveSampleList(folder, captions);
+  const rewarded = (values: Float32Array): Promise<Float64Array> | undefined =>
+    reward &&
+    rewardsOf(reward, { values, captions, size }).catch((error: unknown) => {
+      const problem = error instanceof Error ? error.message : String(error);
+      throw new TensorError(`${problem}; the samples are kept in ${folder}`, { cause: error });
+    });
+  const [rewardsBefore, rewardsAfter] = [await rewarded(drawn.base), await rewarded(drawn.tuned)];
   const real = joined(train, heldOut);
   const measure = (values: Float32Array) =>
     measureSamples({ values, captions, real, judges, size, candidates: settings.candidates, key: measureKey });
   const { scores: judgedBefore, ...ofBase } = await measure(drawn.base);
   const { scores: judgedAfter, ...ofTuned } = await measure(drawn.tuned);
-  const before = reward ? await rewardsOf(reward, { values: drawn.base, captions, size }) : judgedBefore;
-  const after = reward ? await rewardsOf(reward, { values: drawn.tuned, captions, size }) : judgedAfter;
+  const [before, after] = [rewardsBefore ?? judgedBefore, rewardsAfter ?? judgedAfter];
 
   const klCount = Math.min(settings.samples, 64);
   const area = 3 * size[0] * size[1];
@@ -185,8 +197,8 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
     klEstimate: await bootstrapMean(kl, { key: bootstrapKey }),
     rewardName: reward?.name ?? 'probability of the preferred kind',
     reward: {
-      base: await bootstrapMean(before, { key: bootstrapKey }),
-      tuned: await bootstrapMean(after, { key: bootstrapKey }),
+      base: await meanReward(before, bootstrapKey),
+      tuned: await meanReward(after, bootstrapKey),
     },
     winRate: winRate(before, after),
     neitherShare: both('neitherShare'),
@@ -234,9 +246,9 @@ function joined(a: RealPictures, b: RealPictures): RealPictures {
 /** Settings, metrics and result of a training's output folder. */
 async function readRun(folder: string | null) {
   if (folder === null) return undefined;
-  const file = (name: string): Promise<Uint8Array> => attempt('read', join(folder, name), readFile(join(folder, name)));
-  const settings = parseObject(await file('settings.json'), join(folder, 'settings.json'));
-  const result = parseObject(await file('result.json'), join(folder, 'result.json'));
-  const rows = readMetrics(new TextDecoder().decode(await file('metrics.jsonl')), join(folder, 'metrics.jsonl'));
+  const settings = await readObject(join(folder, 'settings.json'));
+  const result = await readObject(join(folder, 'result.json'));
+  const metrics = join(folder, 'metrics.jsonl');
+  const rows = readMetrics(decodeText(await readWhole(metrics), metrics), metrics);
   return { settings, rows, steps: Number(result.steps), seconds: Number(result.seconds) };
 }

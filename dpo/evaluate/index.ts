@@ -45,6 +45,6 @@ export {
 } from './report/metrics.ts';
 export type { Report, ReportFigure, ReportGrid, ReportPicture } from './report/report.ts';
 export { type PlottingLibrary, reportHtml } from './report/reportHtml.ts';
-export { type Reward, rewardsOf } from './reward.ts';
+export { checkReward, type Reward, rewardsOf } from './reward.ts';
 export { type SlicedWassersteinOptions, slicedWasserstein } from './slicedWasserstein.ts';
 export { type ClassifierStep, flipAndShift, type TrainClassifierOptions, trainClassifier } from './trainClassifier.ts';

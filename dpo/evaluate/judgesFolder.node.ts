@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadParameters, parseObject } from '../../diffusion/index.ts';
+import { readObject } from '../../diffusion/index.node.ts';
+import { loadParameters } from '../../diffusion/index.ts';
 import { attempt, makeFolder, openSafetensorsFile, replaceText, saveSafetensors } from '../../tensor/index.node.ts';
 import { FormatError, flattenTree, key, type Tensor } from '../../tensor/index.ts';
 import type { Classifier } from './classifier.ts';
@@ -30,7 +30,7 @@ export async function saveJudges(folder: string, judges: Judges): Promise<void> 
 /** Reads judges that `saveJudges` wrote. */
 export async function loadJudges(folder: string): Promise<Judges> {
   const path = join(folder, 'judges.json');
-  const record = parseObject(await attempt('read', path, readFile(path)), path);
+  const record = await readObject(path);
   const load = async (name: (typeof names)[number]): Promise<Classifier> => {
     const form = record[name] as Pick<Classifier, 'classes' | 'channels' | 'widths'> | undefined;
     if (!Array.isArray(form?.classes) || !Array.isArray(form.widths) || !Number.isInteger(form.channels))

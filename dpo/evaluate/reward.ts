@@ -1,36 +1,20 @@
+import type { Tensor } from '../../tensor/index.ts';
 import { TensorError } from '../../tensor/index.ts';
+import { counted } from '../counted.ts';
 import type { Picture } from '../data/picture.ts';
 import { pictureOf } from '../data/pictureOf.ts';
+import { bootstrapMean } from './bootstrap.ts';
+import type { Figure } from './figure.ts';
+import { meanShare } from './proportions.ts';
 
 /** What pictures are compared by, instead of how probable a judge finds it that they are of the preferred kind. */
 export interface Reward {
   /** What the report calls it. */
   readonly name: string;
+  /** The file that it was loaded from, for errors. */
+  readonly file?: string;
   /** A number for each picture with its caption; more is better. */
   score(pictures: readonly Picture[], captions: readonly string[]): ArrayLike<number> | Promise<ArrayLike<number>>;
-}
-
-/**
- * The rewards of samples, [N, 3, height, width] from −1 to 1 with a caption each.
- * @throws TensorError where there is not one finite number for each
- */
-export async function rewardsOf(
-  { name, score }: Reward,
-  { values, captions, size }: RewardedSamples,
-): Promise<Float64Array> {
-  const rewards = await score(
-    captions.map((_, i) => pictureOf(values, i, size)),
-    captions,
-  );
-  const found = Float64Array.from(rewards);
-  if (found.length !== captions.length)
-    throw new TensorError(`reward ${name}: gave ${found.length} numbers for ${captions.length} pictures`);
-  const bad = found.findIndex((one) => !Number.isFinite(one));
-  if (bad >= 0)
-    throw new TensorError(
-      `reward ${name}: picture ${bad}, ${JSON.stringify(captions[bad])}, was given ${rewards[bad]}`,
-    );
-  return found;
 }
 
 interface RewardedSamples {
@@ -39,3 +23,57 @@ interface RewardedSamples {
   /** [height, width] */
   readonly size: readonly [number, number];
 }
+
+/**
+ * The rewards of samples, [N, 3, height, width] from −1 to 1 with a caption each.
+ * @throws TensorError with the reward's name where it throws or rejects, or does not give one finite number for each
+ */
+export async function rewardsOf(reward: Reward, { values, captions, size }: RewardedSamples): Promise<Float64Array> {
+  const refuse = (problem: string, cause?: unknown): never => {
+    const file = reward.file === undefined ? '' : ` (${reward.file})`;
+    throw new TensorError(`reward ${reward.name}${file}: ${problem}`, { cause });
+  };
+  const pictures = captions.map((_, i) => pictureOf(values, i, size));
+  // A copy, since what is not ours may write into it.
+  const found: unknown = await ask(reward, pictures, [...captions]).catch((error: unknown) =>
+    refuse(`score failed: ${described(error)}`, error),
+  );
+  if (!isList(found)) return refuse(`gave ${described(found)}, not a list of numbers, one for each picture`);
+  if (found.length !== captions.length)
+    return refuse(`gave ${counted(found.length, 'number')} for ${counted(captions.length, 'picture')}`);
+  const numbers = Array.from(found);
+  const bad = numbers.findIndex((one) => !Number.isFinite(one));
+  if (bad >= 0)
+    return refuse(
+      `picture ${bad}, ${JSON.stringify(captions[bad])}, was given ${described(numbers[bad])}, not a finite number`,
+    );
+  return Float64Array.from(numbers as number[]);
+}
+
+/** A promise whatever the function does. */
+const ask = async (reward: Reward, pictures: readonly Picture[], captions: readonly string[]): Promise<unknown> =>
+  reward.score(pictures, captions);
+
+/** Arrays, typed ones too, and what is like them; a text has a length as well, but is no list of numbers. */
+const isList = (value: unknown): value is ArrayLike<unknown> =>
+  typeof value === 'object' && value !== null && 'length' in value && Number.isInteger(value.length);
+
+/** A value of code that is not ours, in a few words. */
+function described(value: unknown): string {
+  if (value instanceof Error) return value.message || value.name;
+  if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object';
+  return typeof value === 'function' ? 'a function' : String(value);
+}
+
+/**
+ * Asks a reward for the numbers of one picture, and then of two, so that what is wrong with it is known before hours of work.
+ * @throws TensorError as `rewardsOf`
+ */
+export async function checkReward(reward: Reward, { values, captions, size }: RewardedSamples): Promise<void> {
+  for (const count of [1, 2]) await rewardsOf(reward, { values, captions: captions.slice(0, count), size });
+}
+
+/** Mean of rewards with its interval: that of a share where all are 0 or 1, else the bootstrap's. */
+export const meanReward = async (rewards: Float64Array, key: Tensor): Promise<Figure> =>
+  rewards.every((reward) => reward === 0 || reward === 1) ? meanShare(rewards) : bootstrapMean(rewards, { key });

@@ -12,7 +12,7 @@ export async function loadReward(path: string): Promise<Reward> {
     throw new TensorError(`cannot load the reward ${path}: ${error instanceof Error ? error.message : String(error)}`);
   });
   const { name = basename(path).replace(/\.[^.]*$/, ''), score } = loaded;
-  if (typeof score === 'function' && typeof name === 'string') return { name, score };
+  if (typeof score === 'function' && typeof name === 'string') return { name, file: path, score };
   const exported = Object.keys(loaded).join(', ') || 'nothing';
   throw new TensorError(
     `${path}: a reward is a module that exports a function score(pictures, captions), which gives a number for each ` +

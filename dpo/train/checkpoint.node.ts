@@ -1,7 +1,7 @@
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeText } from '../../diffusion/index.node.ts';
-import { loadParameters, parseObject } from '../../diffusion/index.ts';
+import { readObject, writeText } from '../../diffusion/index.node.ts';
+import { loadParameters } from '../../diffusion/index.ts';
 import { attempt, makeFolder, openSafetensorsFile, saveSafetensors, syncFolder } from '../../tensor/index.node.ts';
 import { type Device, FormatError, flattenTree, Tensor } from '../../tensor/index.ts';
 
@@ -79,7 +79,7 @@ export async function latestCheckpoint(folder: string): Promise<Checkpoint | und
 /** What the folder of a checkpoint says beside its tensors. */
 export async function readRecord(folder: string): Promise<Checkpoint['record']> {
   const file = join(folder, recordName);
-  return parseObject(await attempt('read', file, readFile(file)), file);
+  return readObject(file);
 }
 
 /** The settings of the run that a checkpoint is of. */

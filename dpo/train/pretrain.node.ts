@@ -14,7 +14,6 @@ import { attempt, makeFolder, replaceFile, replaceText } from '../../tensor/inde
 import {
   copy,
   item,
-  key,
   openDevice,
   realize,
   setDefaultDevice,
@@ -28,6 +27,7 @@ import { gridPng } from '../data/pictureGrid.ts';
 import { centred, preparePicture } from '../data/preprocess.ts';
 import { mapReadable } from '../data/readable.ts';
 import type { CaptionedSource } from '../data/sources.ts';
+import { keyFor, keyVersion, otherKeys } from '../keys.ts';
 import { latestCheckpoint, loadState, saveCheckpoint, settingsOfRecord } from './checkpoint.node.ts';
 import { lockRun } from './lockRun.node.ts';
 import { notFinite, notFiniteError } from './notFinite.ts';
@@ -97,19 +97,21 @@ export async function pretrain(
     weightDecay: settings.weightDecay,
     maxGradientNorm: settings.maxGradientNorm,
     emaDecay: settings.emaDecay,
-    key: key(settings.seed),
+    key: keyFor(settings.seed, 'pretraining'),
   });
 
   await attempt('write', settings.output, makeFolder(settings.output));
   await using _lock = await lockRun(settings.output);
   const checkpoints = join(settings.output, 'checkpoints');
   const found = await latestCheckpoint(checkpoints);
-  const params = await realize(model.init(key(settings.seed)));
+  const params = await realize(model.init(keyFor(settings.seed, 'modelInit')));
   const fresh = await training.init(params);
   let state: PretrainState = found === undefined ? fresh : await loadState(found, fresh, device);
   const from = found?.step ?? 0;
   // Going on with more steps, or another learning rate, is a way to train; so it is said and not refused.
   const changes = found === undefined ? [] : settingsChanges(settingsOfRecord(found), settings);
+  if (found !== undefined && found.record.keys !== keyVersion)
+    hooks.onWarning?.(`${found.folder}: ${otherKeys}; it goes on with the new ones`);
   if (changes.length > 0) hooks.onWarning?.(`going on with other settings after step ${from}: ${changes.join('; ')}`);
   const log = await openRowLog<PretrainRow>(join(settings.output, 'log.jsonl'), from);
   await replaceText(join(settings.output, 'settings.json'), formatObject(settings));
@@ -130,7 +132,7 @@ export async function pretrain(
           { length: count },
           (_, i) => captions[Math.floor((i * captions.length) / count)] as string,
         ),
-        ...{ seed: settings.seed + 1, size, steps: settings.sampleSteps, guidance: settings.guidance },
+        ...{ seed: settings.seed, size, steps: settings.sampleSteps, guidance: settings.guidance },
       },
     );
     const path = join(settings.output, `samples-${String(step).padStart(8, '0')}.png`);
@@ -165,7 +167,13 @@ export async function pretrain(
     if (isEnd || stopped || step % settings.checkpointEvery === 0) {
       // The loss tells only what parameters were before the step.
       if ((await notFinite(state)).length > 0) throw await failure('it left numbers that are not finite');
-      await saveCheckpoint(checkpoints, step, state, { settings, sum: [sum, counted] }, settings.keepCheckpoints);
+      await saveCheckpoint(
+        checkpoints,
+        step,
+        state,
+        { settings, keys: keyVersion, sum: [sum, counted] },
+        settings.keepCheckpoints,
+      );
       saved = step;
       await drawSamples(step);
     }

@@ -1,7 +1,7 @@
 import { appendFile, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { attempt, makeFolder, replaceText } from '../../tensor/index.node.ts';
-import { parseJson } from '../../tensor/index.ts';
+import { decodeLines, parseJson } from '../../tensor/index.ts';
 
 /** A file with a row of JSON for each entry, which grows. */
 export interface RowLog<Row> {
@@ -34,9 +34,8 @@ export async function readRows<Row>(path: string): Promise<Row[]> {
     if (error.code === 'ENOENT') return new Uint8Array();
     return attempt('read', path, Promise.reject(error));
   });
-  return new TextDecoder()
-    .decode(bytes)
-    .split('\n')
-    .slice(0, -1)
-    .map((line, i) => parseJson(new TextEncoder().encode(line), `${path}, line ${i + 1}`) as Row);
+  const complete = bytes.subarray(0, bytes.lastIndexOf(0x0a) + 1);
+  return decodeLines(complete, path).map(
+    (line, i) => parseJson(new TextEncoder().encode(line), `${path}, line ${i + 1}`) as Row,
+  );
 }

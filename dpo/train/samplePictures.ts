@@ -10,7 +10,8 @@ import {
   type TextToImageParams,
   tokenIds,
 } from '../../diffusion/index.ts';
-import { concat, dispose, key, read, realize, split, type Tensor } from '../../tensor/index.ts';
+import { concat, dispose, read, realize, split, type Tensor } from '../../tensor/index.ts';
+import { keyFor } from '../keys.ts';
 
 /** What pictures are drawn with. */
 export interface SampledPipeline {
@@ -69,7 +70,7 @@ export async function samplePictures(pipeline: SampledPipeline, options: SampleP
         const [conditional, unconditional] = split(both, 2, 0) as [Tensor, Tensor];
         return guide(conditional, unconditional, { scale: guidance, rescale });
       },
-      keys: pictureKeys(key(seed), size_, first + from),
+      keys: pictureKeys(keyFor(seed, 'images'), size_, first + from),
       shape,
       onStep: () => onStep?.(++done, total),
       ...(signal === undefined ? {} : { signal }),

@@ -3,9 +3,10 @@ import { join, resolve } from 'node:path';
 import { loadPipelineFolder, savePipelineFolder } from '../../diffusion/index.node.ts';
 import { type LoraAdapters, loraTensors } from '../../nn/index.ts';
 import { saveSafetensors } from '../../tensor/index.node.ts';
-import { key, openDevice, random, setDefaultDevice, TensorError } from '../../tensor/index.ts';
+import { openDevice, setDefaultDevice, TensorError } from '../../tensor/index.ts';
 import type { TrainSettings } from '../config/trainKeys.ts';
 import { openPairs } from '../data/openSources.node.ts';
+import { keyFor } from '../keys.ts';
 import { fullPolicy, loraPolicy } from './policy.ts';
 import { planRun, type UNetParams } from './runPlan.ts';
 import { type TrainHooks, type TrainResult, trainPolicy } from './trainPolicy.node.ts';
@@ -32,7 +33,7 @@ export async function train(settings: TrainSettings, hooks: TrainHooks = {}): Pr
     if (settings.reference === 'precomputed')
       throw new TensorError("train: with method lora the model itself is the reference; leave reference at 'model'");
     const rank = settings.loraRank;
-    const policy = loraPolicy(unet, random.foldIn(key(settings.seed), 1), {
+    const policy = loraPolicy(unet, keyFor(settings.seed, 'loraInit'), {
       rank,
       alpha: settings.loraAlpha ?? rank,
       targets: settings.loraTargets,

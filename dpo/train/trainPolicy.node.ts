@@ -7,7 +7,6 @@ import {
   type Device,
   dispose,
   item,
-  key,
   random,
   read,
   realize,
@@ -18,6 +17,7 @@ import type { TrainSettings } from '../config/trainKeys.ts';
 import type { DataPosition } from '../data/order.ts';
 import { type PairBatch, pairBatches } from '../data/pairBatches.ts';
 import type { PairSource } from '../data/sources.ts';
+import { keyFor, keyVersion, otherKeys } from '../keys.ts';
 import { type Checkpoint, latestCheckpoint, loadState, saveCheckpoint, settingsOfRecord } from './checkpoint.node.ts';
 import { fingerprint } from './fingerprint.node.ts';
 import { type RankingDraws, type RankPairsOptions, rankingErrors, rankPairs } from './implicitAccuracy.ts';
@@ -123,9 +123,9 @@ export async function trainPolicy<T>(
     ema: settings.emaDecay === null ? undefined : { decay: settings.emaDecay },
   });
 
-  const rootKey = random.foldIn(key(settings.seed), 0);
+  const trainingKey = keyFor(settings.seed, 'training');
   /** The key of micro-batch `i` of the whole run. */
-  const keyOf = (i: number): Tensor => random.foldIn(rootKey, i);
+  const keyOf = (i: number): Tensor => random.foldIn(trainingKey, i);
   const warned = new Set<string>();
   function warn(name: string, message: string): void {
     if (!warned.has(name)) hooks.onWarning?.(message);
@@ -140,7 +140,7 @@ export async function trainPolicy<T>(
       errorsOf = await precomputedErrors({
         ...{
           file: errorsFile(settings.output),
-          identity: `${settingsIdentity(settings)} ${inputs}`,
+          identity: `${settingsIdentity(settings)} ${inputs} keys ${keyVersion}`,
           batches: totalSteps * accumulation,
           reference: model,
         },
@@ -241,7 +241,7 @@ export async function trainPolicy<T>(
     // The loss tells only what parameters were before the step.
     const bad = await notFinite(state.optimiser.params);
     if (bad.length > 0) throw await failure(step, 'it left parameters that are not finite', undefined, saved);
-    const record = { settings, inputs, position, window, seconds: seconds() };
+    const record = { settings, keys: keyVersion, inputs, position, window, seconds: seconds() };
     await saveCheckpoint(checkpoints, step, state, record, settings.keepCheckpoints);
     saved = step;
   }
@@ -312,20 +312,22 @@ const validationDraws = (
   ...{ task: plan.task, batch: plan.batch, conditioning: plan.conditioning, source },
   draws: settings.validationDraws,
   onSkipped,
-  key: random.foldIn(key(settings.seed), 2),
+  key: keyFor(settings.seed, 'validation'),
 });
 
-/** Refuses to go on with other settings, pairs or weights than a run was begun with. */
+const elsewhere = "Give another `output`, or remove that folder's checkpoints";
+
+/** Refuses to go on with other settings, keys, pairs or weights than a run was begun with. */
 function refuseOthers({ folder, record }: Checkpoint, settings: TrainSettings, inputs: string): void {
   const changes = settingsChanges(settingsOfRecord({ folder, record }), settings);
   if (changes.length > 0)
     throw new TensorError(
       `${folder}: this run was begun with other settings, so it cannot go on with these:\n` +
-        `${changes.map((change) => `  ${change}`).join('\n')}\nGive another \`output\`, or remove that folder's checkpoints`,
+        `${changes.map((change) => `  ${change}`).join('\n')}\n${elsewhere}`,
     );
+  if (record.keys !== keyVersion) throw new TensorError(`${folder}: ${otherKeys}, so it cannot go on. ${elsewhere}`);
   if (record.inputs !== undefined && record.inputs !== inputs)
     throw new TensorError(
-      `${folder}: this run was begun with other pairs or another model under the same names, so it cannot go on with these. ` +
-        "Give another `output`, or remove that folder's checkpoints",
+      `${folder}: this run was begun with other pairs or another model under the same names, so it cannot go on with these. ${elsewhere}`,
     );
 }

@@ -1,10 +1,12 @@
-import { access, open, readFile, stat } from 'node:fs/promises';
+import { access, open, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FormatError } from '../errors.ts';
 import type { Tensor } from '../tensor.ts';
+import { existingPath } from './existingPath.node.ts';
 import { longestHeader } from './header.ts';
 import { quote } from './message.ts';
 import { openSafetensors, type SafetensorsFile, type SafetensorsReader } from './reader.ts';
+import { readWhole, regularFile } from './readWhole.node.ts';
 import { replaceFile } from './replaceFile.node.ts';
 import { openShards, parseShardIndex } from './shards.ts';
 import type { RandomAccess } from './source.ts';
@@ -22,11 +24,10 @@ const largestRead = 2 ** 30;
 
 /** Opens a file for random access. */
 export async function fromFile(path: string): Promise<FileAccess> {
-  const handle = await attempt('open', path, open(path, 'r'));
+  const handle = await attempt('open', path, open(await regularFile(path, 'open'), 'r'));
   const close = () => handle.close();
   try {
     const stats = await attempt('open', path, handle.stat());
-    if (!stats.isFile()) throw new FormatError(`cannot open ${path}: it is not a file`);
     return {
       name: path,
       size: stats.size,
@@ -63,14 +64,16 @@ export async function openSafetensorsFile(path: string): Promise<SafetensorsFile
 
 /** Opens the sharded set of a `*.safetensors.index.json` file. Its shards must exist; they are opened when needed. */
 export async function openSafetensorsIndex(path: string): Promise<SafetensorsReader> {
-  const { size } = await attempt('open', path, stat(path));
+  const { size } = await attempt('open', path, stat(await regularFile(path, 'open')));
   if (size > longestHeader) throw new FormatError(`${path}: an index of ${size} bytes is too large`);
-  const index = parseShardIndex(await attempt('read', path, readFile(path)), path);
+  const index = parseShardIndex(await readWhole(path), path);
   const shardPath = (fileName: string) => join(dirname(path), fileName);
   for (const fileName of new Set(index.weightMap.values())) {
-    await access(shardPath(fileName)).catch((cause) => {
-      throw new FormatError(`${path}: weight_map names the shard ${quote(fileName)}, which is missing`, { cause });
-    });
+    await existingPath(shardPath(fileName))
+      .then(access)
+      .catch((cause) => {
+        throw new FormatError(`${path}: weight_map names the shard ${quote(fileName)}, which is missing`, { cause });
+      });
   }
   return openShards(index, (fileName) => openSafetensorsFile(shardPath(fileName)));
 }

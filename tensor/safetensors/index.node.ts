@@ -1,3 +1,4 @@
+export { existingPath } from './existingPath.node.ts';
 export {
   type FileAccess,
   fromFile,
@@ -7,5 +8,6 @@ export {
   saveSafetensors,
 } from './file.node.ts';
 export { makeFolder } from './makeFolder.node.ts';
+export { readWhole, regularFile } from './readWhole.node.ts';
 export { replaceFile, replaceText, syncFolder } from './replaceFile.node.ts';
 export { attempt } from './systemError.node.ts';

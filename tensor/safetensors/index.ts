@@ -1,3 +1,4 @@
+export { refuseSubstitute, substituteIn } from './foreign.ts';
 export type { TensorEntry } from './header.ts';
 export { parseJson } from './json.ts';
 export { quote } from './message.ts';
@@ -6,4 +7,5 @@ export { openShards, parseShardIndex, type ShardIndex } from './shards.ts';
 export { fromBlob, fromBytes, type RandomAccess } from './source.ts';
 export { type StoredDType, storedByteLength, storedDtype } from './storedDtype.ts';
 export { suggestion } from './suggest.ts';
+export { decodeLines, decodeText, decodeUtf8, refuseOtherText, withoutMark } from './text.ts';
 export { type ByteSink, type Named, toSafetensorsBytes, type WriteOptions, writeSafetensors } from './writer.ts';

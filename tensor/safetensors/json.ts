@@ -1,6 +1,7 @@
 import { FormatError } from '../errors.ts';
 import { whereJsonFails } from './jsonGrammar.ts';
 import { quote } from './message.ts';
+import { decodeText } from './text.ts';
 
 /** The entries of a JSON object, safe to look names such as `__proto__` up in; `undefined` for any other value. */
 export const objectEntries = (value: unknown): ReadonlyMap<string, unknown> | undefined =>
@@ -16,7 +17,7 @@ const deepest = 128;
  * @throws FormatError; for text that is no JSON at all with the line and column where it goes wrong.
  */
 export function parseJson(bytes: Uint8Array, what: string): unknown {
-  const text = decodeUtf8(bytes, what);
+  const text = decodeText(bytes, what);
   try {
     scan(text, what);
     return JSON.parse(text);
@@ -33,14 +34,6 @@ function placeOfError(text: string): string {
   if (text.length > longestSearched) return '';
   const lines = text.slice(0, whereJsonFails(text)).split('\n');
   return ` (line ${lines.length}, column ${(lines.at(-1) as string).length + 1})`;
-}
-
-function decodeUtf8(bytes: Uint8Array, what: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new FormatError(`${what} is not valid UTF-8`, { cause });
-  }
 }
 
 /** Finds what `JSON.parse` would accept and should not. Whether the text is JSON at all is left to it. */

@@ -1,4 +1,5 @@
 import { TensorError } from '../errors.ts';
+import { existingPath } from './existingPath.node.ts';
 
 const explanations: ReadonlyMap<unknown, string> = new Map([
   ['ENOENT', 'there is no such file or folder'],
@@ -21,6 +22,9 @@ export async function attempt<T>(action: string, path: string, operation: Promis
     return await operation;
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    throw new TensorError(`cannot ${action} ${path}: ${explanations.get(code) ?? message}`, { cause });
+    const other = code === 'ENOENT' ? await existingPath(path) : path;
+    const near =
+      other === path ? '' : `; the name of ${other} differs from it only in Unicode normalisation (NFC, NFD)`;
+    throw new TensorError(`cannot ${action} ${path}: ${explanations.get(code) ?? message}${near}`, { cause });
   }
 }

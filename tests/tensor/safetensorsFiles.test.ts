@@ -93,7 +93,7 @@ describe('a file', () => {
     await expect(openSafetensorsFile(at('no'))).rejects.toThrow(
       `cannot open ${at('no')}: there is no such file or folder`,
     );
-    await expect(fromFile(folder)).rejects.toThrow(`cannot open ${folder}: it is not a file`);
+    await expect(fromFile(folder)).rejects.toThrow(`cannot open ${folder}: it is a folder, not a file`);
     await writeFile(at('text'), 'this is no safetensors file');
     await expect(openSafetensorsFile(at('text'))).rejects.toThrow(
       /text: the header is said to take \d+ bytes, more than/,

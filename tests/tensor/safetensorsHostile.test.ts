@@ -37,7 +37,7 @@ const cases: [what: string, bytes: Uint8Array, message: string][] = [
   ['bytes that are not UTF-8', fileOf(Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x7d)), 'the header is not valid UTF-8'],
   ['JSON that ends early', fileOf('{"w":'), 'the header is not valid JSON: '],
   ['two JSON values', fileOf('{}{}'), 'the header is not valid JSON: '],
-  ['padding with zero bytes', fileOf('{}\0\0'), 'the header is not valid JSON: '],
+  ['padding with zero bytes', fileOf('{}\0\0'), 'the header: byte 2 is zero, which no text holds'],
   [
     'a name that occurs twice',
     fileOf('{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},"\\u0061" : {}}'),

@@ -1,6 +1,6 @@
 import { type FileMetaData, parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
-import { FormatError, type RandomAccess } from '../../../tensor/index.ts';
+import { FormatError, type RandomAccess, refuseSubstitute } from '../../../tensor/index.ts';
 
 /** What a column must hold; the physical types of Parquet that do. */
 export const columnTypes = {
@@ -20,7 +20,7 @@ export interface ParquetFile {
   readonly groupStarts: readonly number[];
   /** The columns by name; `undefined` for one that holds lists or structures. */
   readonly columns: ReadonlyMap<string, string | undefined>;
-  /** Rows [start, end) of some columns. Byte arrays stay bytes, unless the file says that they are text. */
+  /** Rows [start, end) of some columns. Byte arrays stay bytes, also where the file says that they are text. */
   read(columns: readonly string[], start: number, end: number): Promise<readonly Readonly<Record<string, unknown>>[]>;
 }
 
@@ -35,7 +35,8 @@ export async function openParquet(source: RandomAccess): Promise<ParquetFile> {
       return bytes.slice().buffer;
     },
   };
-  const metadata: FileMetaData = await parquetMetadataAsync(file).catch((cause: Error) => {
+  const metadata: FileMetaData = await parquetMetadataAsync(file).catch(async (cause: Error) => {
+    refuseSubstitute(await source.read(0, Math.min(source.size, 1024)), name);
     throw new FormatError(`${name}: this is no Parquet file, or it is cut short: ${cause.message}`, { cause });
   });
   const groupStarts = [0];
@@ -55,6 +56,8 @@ export async function openParquet(source: RandomAccess): Promise<ParquetFile> {
           rowEnd,
           compressors,
           utf8: false,
+          // What is said to be text is decoded strictly where it is used.
+          parsers: { stringFromBytes: (bytes) => bytes },
         });
       } catch (cause) {
         const rows = `rows ${rowStart} to ${rowEnd - 1}`;

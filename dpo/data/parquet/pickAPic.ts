@@ -4,7 +4,7 @@ import type { PictureDecoder } from '../picture.ts';
 import { checkIndex, type PairSource, type RowGroup } from '../sources.ts';
 import { groupCache, type Row } from './groupCache.ts';
 import { checkColumns, type ParquetFile } from './parquetFile.ts';
-import { bytesOf, textOf } from './values.ts';
+import { bytesOf, optionalTextOf, textOf } from './values.ts';
 
 /** What training needs of Pick-a-Pic. */
 const needed = { caption: 'text', jpg_0: 'bytes', jpg_1: 'bytes', label_0: 'number', label_1: 'number' } as const;
@@ -76,7 +76,7 @@ export async function pickAPicPairs(
           `${place}: the labels are 1 and 0, 0 and 1, or equal, got ${values.label_0} and ${values.label_1}`,
         );
       const [winner, loser] = verdict === 'first' ? [0, 1] : [1, 0];
-      const modelOf = (side: number) => values[`model_${side}`];
+      const modelOf = (side: number) => optionalTextOf(values, `model_${side}`, place);
       const [made, other] = [modelOf(winner), modelOf(loser)];
       const picture = (side: number) => decode(bytesOf(values, `jpg_${side}`, place), `${place}, jpg_${side}`);
       return {
@@ -84,7 +84,7 @@ export async function pickAPicPairs(
         winner: await picture(winner),
         loser: await picture(loser),
         place,
-        ...(typeof made === 'string' && typeof other === 'string' && made !== '' && other !== ''
+        ...(made !== undefined && other !== undefined && made !== '' && other !== ''
           ? { models: { winner: made, loser: other } }
           : {}),
       };

@@ -1,4 +1,4 @@
-import { FormatError } from '../../../tensor/index.ts';
+import { decodeUtf8, FormatError } from '../../../tensor/index.ts';
 import type { Row } from './groupCache.ts';
 
 /** Bytes of a row. */
@@ -8,14 +8,10 @@ export function bytesOf(row: Row, column: string, place: string): Uint8Array {
   throw new FormatError(`${place}: ${column} is ${value === null || value === undefined ? 'empty' : 'not binary'}`);
 }
 
-/** Text of a row. */
-export function textOf(row: Row, column: string, place: string): string {
-  const value = row[column];
-  if (typeof value === 'string') return value;
-  const bytes = bytesOf(row, column, place);
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new FormatError(`${place}: ${column} is not valid UTF-8`, { cause });
-  }
-}
+/** Text of a row, which must be UTF-8. */
+export const textOf = (row: Row, column: string, place: string): string =>
+  decodeUtf8(bytesOf(row, column, place), `${place}: ${column}`);
+
+/** Text of a row, if it has any under this name. */
+export const optionalTextOf = (row: Row, column: string, place: string): string | undefined =>
+  row[column] instanceof Uint8Array ? textOf(row, column, place) : undefined;

@@ -1,10 +1,36 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encodePng, evaluateKeys, type Picture, readSettings, rewardsOf, wilsonInterval } from 'diffusion-dpo/dpo';
-import { evaluate, loadReward, train } from 'diffusion-dpo/dpo/node';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import {
+  encodePng,
+  evaluateKeys,
+  largestDivergence,
+  meanShare,
+  type Picture,
+  placeOnFrontier,
+  readSettings,
+  rewardKlFrontier,
+  winRate,
+} from 'diffusion-dpo/dpo';
+import { decodePicture, type EvaluationSummary, evaluate, saveJudges, train } from 'diffusion-dpo/dpo/node';
+import { openDevice, read, setDefaultDevice, treeLeaves } from 'diffusion-dpo/tensor';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { picturesTensor, trainJudges } from '../../../dpo/evaluate/judges.ts';
+import { klEstimate } from '../../../dpo/evaluate/klEstimate.ts';
+import { measureSamples } from '../../../dpo/evaluate/measureSamples.ts';
+import { type RankPairsOptions, rankPairs } from '../../../dpo/train/implicitAccuracy.ts';
+import { loadTuned } from '../../../dpo/train/loadTuned.node.ts';
+import type { UNetParams } from '../../../dpo/train/runPlan.ts';
+import { samplePictures } from '../../../dpo/train/samplePictures.ts';
 import { flatPicture, tinyRun, writeTinyPipeline } from '../tinyPipeline.ts';
+
+// What an evaluation hands on is watched, not changed.
+vi.mock('../../../dpo/evaluate/judges.ts', { spy: true });
+vi.mock('../../../dpo/evaluate/klEstimate.ts', { spy: true });
+vi.mock('../../../dpo/evaluate/measureSamples.ts', { spy: true });
+vi.mock('../../../dpo/train/implicitAccuracy.ts', { spy: true });
+vi.mock('../../../dpo/train/samplePictures.ts', { spy: true });
+type SampleArguments = Parameters<typeof measureSamples>;
 
 let folder: string;
 beforeAll(async () => {
@@ -42,34 +68,194 @@ const settings = (changes: Readonly<Record<string, unknown>> = {}) =>
 const brightness = (pictures: readonly Picture[]) =>
   pictures.map(({ data }) => data.reduce((sum, value) => sum + value, 0) / data.length);
 
-test('compares by a given reward, and passes over rows that cannot be read', async () => {
+/** The output folder of a training that never was: its settings, its result and one row of metrics. */
+async function writeRun(name: string, changes: Readonly<Record<string, unknown>>): Promise<string> {
+  const run = join(folder, name);
+  await mkdir(run);
+  await writeFile(join(run, 'settings.json'), JSON.stringify(changes));
+  await writeFile(join(run, 'result.json'), JSON.stringify({ steps: 7, seconds: 1000 }));
+  await writeFile(join(run, 'metrics.jsonl'), '{"step": 7, "loss": 0.9}\n');
+  return run;
+}
+
+describe('an evaluation', () => {
   const warnings: string[] = [];
   const asked: string[][] = [];
-  const reward = {
-    name: 'brightness',
-    score: (pictures: readonly Picture[], captions: readonly string[]) => {
-      asked.push([...captions]);
+  let summary: EvaluationSummary;
+  let report: string;
+  let drawn: Record<'base' | 'tuned', readonly Picture[]>;
+  beforeAll(async () => {
+    vi.clearAllMocks();
+    const reward = {
+      name: 'brightness',
+      score: (pictures: readonly Picture[], captions: readonly string[]) => {
+        asked.push([...captions]);
+        return brightness(pictures);
+      },
+    };
+    const changes = { objective: 'hinge', beta: 0.25, timesteps: 'all', timestepRange: [30, 39], safeguard: null };
+    const run = await writeRun('trained', changes);
+    const options = { reward, onWarning: (message: string) => warnings.push(message) };
+    summary = await evaluate(settings({ run, beta: null }), options);
+    report = await readFile(join(folder, 'out', 'report.html'), 'utf8');
+    const pictures = (name: string) =>
+      Promise.all(
+        Array.from({ length: 8 }, async (_, i) => {
+          const file = join(folder, 'out', 'samples', name, `0000${i}.png`);
+          return decodePicture(await readFile(file), file);
+        }),
+      );
+    await saveJudges(join(folder, 'judges'), (vi.mocked(measureSamples).mock.calls[0] as SampleArguments)[0].judges);
+    drawn = { base: await pictures('base'), tuned: await pictures('tuned') };
+  });
+
+  const paramsOf = async (name: string) => {
+    const { params } = await loadTuned(join(folder, name), null, { device: await openDevice('wasm') });
+    return params.unet;
+  };
+  const numbers = async (tree: UNetParams) =>
+    (await Promise.all(treeLeaves(tree).map((leaf) => read(leaf)))).map(String);
+
+  test('passes over rows that cannot be read, and tells of each once', () => {
+    expect(new Set(warnings)).toEqual(new Set([expect.stringMatching(/^skipped: .*lines\.jsonl.*4/)]));
+  });
+
+  test('asks the reward for one real image and two before all else, then for the samples of both pipelines', () => {
+    expect(asked.map(({ length }) => length)).toEqual([1, 2, 8, 8]);
+    expect(summary.rewardName).toBe('brightness');
+    expect(report).toContain('The most reward (brightness) that a model could reach');
+  });
+
+  test('keeps the samples of both pipelines on disk, with a list of what belongs together', async () => {
+    const list = (await readFile(join(folder, 'out', 'samples', 'samples.jsonl'), 'utf8')).trim().split('\n');
+    expect(list.map((line) => JSON.parse(line))).toEqual(
+      asked[2]?.map((caption, i) => ({ caption, base: `base/0000${i}.png`, tuned: `tuned/0000${i}.png` })),
+    );
+    // Sample 5 depends on the pipeline, the seed, its caption and its number alone.
+    const device = await openDevice('wasm');
+    setDefaultDevice(device);
+    for (const name of ['base', 'tuned'] as const) {
+      const pipeline = await loadTuned(join(folder, name), null, { device });
+      const { samplingSteps: steps, guidance, guidanceRescale: rescale, seed } = settings();
+      const captions = [asked[2]?.[5] as string];
+      const values = await samplePictures(pipeline, {
+        captions,
+        seed,
+        size: [4, 4],
+        steps,
+        guidance,
+        rescale,
+        first: 5,
+      });
+      drawn[name][5]?.data.forEach((byte, i) => {
+        const [pixel, channel] = [Math.floor(i / 3), i % 3];
+        // Rounding may fall to the other side.
+        expect(
+          Math.abs(byte - Math.min(255, Math.max(0, 127.5 * ((values[16 * channel + pixel] ?? 0) + 1)))),
+        ).toBeLessThan(0.51);
+      });
+    }
+  });
+
+  test('compares the rewards of the samples, before with after', () => {
+    const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+    const [before, after] = [brightness(drawn.base), brightness(drawn.tuned)];
+    expect(summary.reward.base.value).toBeCloseTo(mean(before), 9);
+    expect(summary.reward.tuned.value).toBeCloseTo(mean(after), 9);
+    expect(mean(before)).not.toBeCloseTo(mean(after), 1);
+    expect(summary.winRate).toEqual(winRate(before, after));
+    expect(summary.winRate.value).not.toBe(0.5);
+    const { base, tuned, points, place, largestDivergence: most } = summary.frontier;
+    expect(base).toEqual({ reward: summary.reward.base.value, kl: 0 });
+    expect(tuned).toEqual({ reward: summary.reward.tuned.value, kl: summary.klEstimate.value });
+    expect(most).toBeCloseTo(largestDivergence(before), 9);
+    expect(place).toEqual(tuned.kl < most ? placeOnFrontier(before, tuned) : null);
+    // The frontier rises with divergence, and is that of the base's samples.
+    expect(points).toEqual(
+      rewardKlFrontier(
+        before,
+        points.map(({ beta }) => beta),
+      ),
+    );
+    expect(points.map((point) => point.reward)).toEqual(points.map((point) => point.reward).toSorted((a, b) => a - b));
+  });
+
+  test('measures the samples of each pipeline in the same way, against all real images', async () => {
+    const [ofBase, ofTuned] = await Promise.all(vi.mocked(measureSamples).mock.results.map(({ value }) => value));
+    const names = ['preferredShare', 'neitherShare', 'captionMatch', 'kid', 'fid', 'slicedWasserstein'] as const;
+    for (const name of [...names, 'precision', 'recall', 'nearest'] as const)
+      expect([name, summary[name]]).toEqual([name, { base: ofBase[name], tuned: ofTuned[name] }]);
+    const [[first], [second]] = vi.mocked(measureSamples).mock.calls as [SampleArguments, SampleArguments];
+    const { values: _, ...shared } = first;
+    expect(second).toMatchObject({ captions: shared.captions, real: shared.real, judges: shared.judges });
+    expect(await read(second.key)).toEqual(await read(first.key));
+    // 6 pairs that were trained on, 7 held-out ones that can be read.
+    expect(first.real.captions).toHaveLength(2 * (6 + 7));
+    expect(first.real.values).toHaveLength(2 * (6 + 7) * 3 * 16);
+    expect(first.real.preferred).toEqual(Array.from({ length: 26 }, (_, i) => i % 2 === 0));
+    expect(summary.classifierAccuracy).toEqual(first.judges.accuracy);
+  });
+
+  test('ranks held-out pairs by the tuned model against the base, at the time steps trained at and at all', async () => {
+    const calls = vi.mocked(rankPairs).mock.calls as unknown as [RankPairsOptions<UNetParams>][];
+    const rankings = await Promise.all(vi.mocked(rankPairs).mock.results.map(({ value }) => value));
+    expect(calls).toHaveLength(2);
+    const range = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
+    expect(calls.map(([{ task }]) => Array.from(task.timesteps))).toEqual([range(30, 10), range(0, 50)]);
+    for (const [{ task, draws, params, reference }] of calls) {
+      expect(task.beta).toBe(0.25);
+      expect(draws).toBe(2);
+      expect(await numbers(params)).toEqual(await numbers(await paramsOf('tuned')));
+      expect(await numbers(reference as UNetParams)).toEqual(await numbers(await paramsOf('base')));
+    }
+    expect(summary.implicitAccuracy).toEqual(meanShare(rankings[0].correct));
+    expect(summary.implicitAccuracyEverywhere).toEqual(meanShare(rankings[1].correct));
+    const mean = (values: Float64Array) => values.reduce((a, b) => a + b, 0) / 7;
+    expect(summary.margin).toBeCloseTo(mean(rankings[0].margin), 12);
+    expect(summary.winnerChange).toBeCloseTo(mean(rankings[0].winnerChange), 12);
+    expect(summary.loserChange).toBeCloseTo(mean(rankings[0].loserChange), 12);
+  });
+
+  test('estimates the divergence of the tuned model from the base on the tuned model’s samples', async () => {
+    const [[options]] = vi.mocked(klEstimate).mock.calls as [Parameters<typeof klEstimate>];
+    expect(await numbers(options.tuned)).toEqual(await numbers(await paramsOf('tuned')));
+    expect(await numbers(options.reference)).toEqual(await numbers(await paramsOf('base')));
+    const values = await vi.mocked(klEstimate).mock.results[0]?.value;
+    expect(summary.klEstimate.value).toBeCloseTo(values.reduce((a: number, b: number) => a + b, 0) / 8, 12);
+    const [{ values: ofTuned }] = vi.mocked(measureSamples).mock.calls[1] as SampleArguments;
+    expect(vi.mocked(picturesTensor).mock.calls.map(([given]) => Array.from(given))).toContainEqual(
+      Array.from(ofTuned),
+    );
+  });
+
+  test('tells of the run: its steps, its time, and where its objective begins', () => {
+    expect(summary.steps).toBe(7);
+    expect(summary.seconds).toBeGreaterThan(1000);
+    expect(report).toContain('1.00, where tuning begins');
+    expect(report).not.toContain('log 2, where tuning begins');
+  });
+});
+
+test('a reward that fails does so before anything is drawn, or leaves the samples on disk', async () => {
+  const output = join(folder, 'failed');
+  const early = { name: 'early', score: () => [Number.NaN] };
+  vi.clearAllMocks();
+  await expect(evaluate(settings({ output }), { reward: early })).rejects.toThrow('reward early: picture 0, ');
+  expect(vi.mocked(samplePictures)).not.toHaveBeenCalled();
+  expect(vi.mocked(trainJudges)).not.toHaveBeenCalled();
+  expect(await readdir(output)).toEqual([]);
+  const late = {
+    name: 'late',
+    score: (pictures: readonly Picture[]) => {
+      if (pictures.length > 2) throw new Error('out of memory');
       return brightness(pictures);
     },
   };
-  const summary = await evaluate(settings(), { reward, onWarning: (message) => warnings.push(message) });
-  expect(new Set(warnings)).toEqual(new Set([expect.stringMatching(/^skipped: .*lines\.jsonl.*4/)]));
-  expect(asked).toHaveLength(2);
-  expect(asked[0]).toHaveLength(8);
-  expect(summary.rewardName).toBe('brightness');
-  expect(summary.reward.base.value).toBeGreaterThan(1);
-  expect(summary.frontier.base.reward).toBeCloseTo(summary.reward.base.value, 10);
-  // The frontier begins at the base and rises with divergence.
-  const rewards = summary.frontier.points.map((point) => point.reward);
-  expect(rewards).toEqual(rewards.toSorted((a, b) => a - b));
-  expect(summary.frontier.place === null).toBe(summary.frontier.tuned.kl >= summary.frontier.largestDivergence);
-  // Seven held-out pairs can be read.
-  for (const share of [summary.implicitAccuracy, summary.implicitAccuracyEverywhere])
-    expect(share).toEqual(wilsonInterval(share.value * 7, 7));
-  const report = await readFile(join(folder, 'out', 'report.html'), 'utf8');
-  expect(report).toContain('The most reward (brightness) that a model could reach');
-  // β of the margin may be any positive number.
-  expect(summary.margin).not.toBe(0);
+  // Judges of the evaluation above, so that none are trained.
+  await expect(evaluate(settings({ output, judges: join(folder, 'judges') }), { reward: late })).rejects.toThrow(
+    `reward late: score failed: out of memory; the samples are kept in ${join(output, 'samples')}`,
+  );
+  for (const name of ['base', 'tuned']) expect(await readdir(join(output, 'samples', name))).toHaveLength(8);
 });
 
 test('stops where more rows than allowed cannot be read', async () => {
@@ -88,30 +274,4 @@ test('held-out pairs that cannot be read are told of in training, and count for 
   );
   expect(warnings).toEqual([expect.stringMatching(/^skipped: .*lines\.jsonl.*4/)]);
   expect(rows.at(-1)?.validation?.pairs).toBe(7);
-});
-
-describe('rewards', () => {
-  const samples = { values: new Float32Array(6), captions: ['a', 'b'], size: [1, 1] } as const;
-
-  test('are one finite number for each picture', async () => {
-    await expect(rewardsOf({ name: 'short', score: () => [1] }, samples)).rejects.toThrow(
-      'reward short: gave 1 numbers for 2 pictures',
-    );
-    await expect(rewardsOf({ name: 'bad', score: () => [1, Number.NaN] }, samples)).rejects.toThrow(
-      'reward bad: picture 1, "b", was given NaN',
-    );
-    expect(Array.from(await rewardsOf({ name: 'grey', score: brightness }, samples))).toEqual([128, 128]);
-  });
-
-  test('come from a module', async () => {
-    const file = join(folder, 'brightness.mjs');
-    await writeFile(file, 'export const score = (pictures, captions) => captions.map((caption) => caption.length);');
-    const reward = await loadReward(file);
-    expect(reward.name).toBe('brightness');
-    expect(Array.from(await rewardsOf(reward, samples))).toEqual([1, 1]);
-    const other = join(folder, 'other.mjs');
-    await writeFile(other, 'export const reward = 1;');
-    await expect(loadReward(other)).rejects.toThrow(/exports a function score.*this one exports reward/);
-    await expect(loadReward(join(folder, 'none.mjs'))).rejects.toThrow(/cannot load the reward .*none\.mjs/);
-  });
 });

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type PretrainSettings, pretrainKeys, readSettings } from 'diffusion-dpo/dpo';
@@ -41,4 +41,18 @@ test('numbers that are not finite stop a run before they are saved, with the ste
   await expect(pretrain(await tinyPretraining('second', { ...wild, steps: 3 }))).rejects.toThrow(
     /step [23]: [\s\S]*the last good checkpoint is that of step 1 in /,
   );
+});
+
+test('going on with a run that drew other numbers from its seed is said', async () => {
+  const settings = await tinyPretraining('out', { steps: 1 });
+  await pretrain(settings);
+  const file = join(settings.output, 'checkpoints', 'step-00000001', 'checkpoint.json');
+  const { keys: _, ...record } = JSON.parse(await readFile(file, 'utf8'));
+  const said: string[] = [];
+  const onWarning = (message: string): unknown => said.push(message);
+  await pretrain({ ...settings }, { onWarning });
+  expect(said).toEqual([]);
+  await writeFile(file, JSON.stringify(record));
+  await pretrain({ ...settings, steps: 2 }, { onWarning });
+  expect(said.join('\n')).toMatch(/drew other random numbers from its seed; it goes on with the new ones/);
 });

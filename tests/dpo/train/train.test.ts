@@ -34,13 +34,15 @@ async function stopAfter(settings: TrainSettings, steps: number) {
 }
 
 test('dpo begins at log 2 and learns to rank its pairs', async () => {
-  const settings = await tinyRun(folder, { steps: 30, logEvery: 1, learningRate: 3e-3, validation: null });
+  const settings = await tinyRun(folder, { device: 'wasm', steps: 60, logEvery: 1, learningRate: 3e-3 });
   const { rows, model, stopped } = await train(settings);
   expect(stopped).toBe(false);
   expect(rows[0]?.loss).toBeCloseTo(Math.LN2, 5);
   expect(rows[0]?.accuracy).toBe(0.5);
-  expect(rows.at(-1)?.accuracy).toBe(1);
-  expect(rows.at(-1)?.loss).toBeLessThan(0.3);
+  const last = rows.slice(-10);
+  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  expect(mean(last.map(({ accuracy }) => accuracy as number))).toBeGreaterThanOrEqual(0.9);
+  expect(mean(last.map(({ loss }) => loss))).toBeLessThan(0.4);
   const tuned = await loadPipelineFolder(model as string);
   const base = await loadPipelineFolder(settings.model);
   // Only the UNet was trained.
@@ -197,6 +199,21 @@ test('a run does not go on with other settings', async () => {
     /begun with other settings[\s\S]*seed was 0 and is 1[\s\S]*beta was 500 and is 50/,
   );
   expect(await readFile(join(settings.output, 'settings.json'), 'utf8')).toBe(before);
+});
+
+test('a run that drew other numbers from its seed is refused by name', async () => {
+  const settings = await tinyRun(folder, { steps: 2, checkpointEvery: 1 });
+  await stopAfter(settings, 1);
+  const file = join(settings.output, 'checkpoints', 'step-00000001', 'checkpoint.json');
+  const record = JSON.parse(await readFile(file, 'utf8'));
+  for (const keys of [undefined, record.keys - 1]) {
+    await writeFile(file, JSON.stringify({ ...record, keys }));
+    await expect(train(settings)).rejects.toThrow(
+      /step-00000001: this run was begun by a version of diffusion-dpo that drew other random numbers from its seed/,
+    );
+  }
+  await writeFile(file, JSON.stringify(record));
+  expect((await train(settings)).steps).toBe(2);
 });
 
 test('errors of the reference that were computed for other settings are computed anew', async () => {

@@ -1,0 +1,24 @@
+import { readFile, stat } from 'node:fs/promises';
+import { FormatError } from '../errors.ts';
+import { existingPath } from './existingPath.node.ts';
+import { attempt } from './systemError.node.ts';
+
+/**
+ * Finds a file that can be read: one that is there under this name, perhaps in another Unicode normalisation, and that ends.
+ * `action` and `what` are for messages: "cannot open model.safetensors: …".
+ * @throws FormatError for a device, a named pipe or a socket, which may never end; TensorError where there is no such file
+ */
+export async function regularFile(path: string, action = 'read', what = path): Promise<string> {
+  const found = await existingPath(path);
+  const stats = await attempt(action, what, stat(found));
+  if (!stats.isFile())
+    throw new FormatError(
+      `cannot ${action} ${what}: it is ${stats.isDirectory() ? 'a folder' : 'a device, a pipe or a socket'}, not a file`,
+    );
+  return found;
+}
+
+/** All bytes of a file that a user names; errors are those of `regularFile`. `what` is what messages call it. */
+export async function readWhole(path: string, what = path): Promise<Uint8Array> {
+  return attempt('read', what, readFile(await regularFile(path, 'read', what)));
+}
