@@ -23,3 +23,11 @@ export function mutate(source: string, { name, file, find, replace }: Mutation):
     throw new Error(`mutation "${name}": its text occurs ${parts.length - 1} times in ${file}, not once: ${find}`);
   return parts.join(replace);
 }
+
+/** Mutations of one file that the same tests must notice: a name, the text and its change each, and 'short' for the short list. */
+export const changesOf = (
+  file: string,
+  tests: readonly string[],
+  changes: readonly (readonly [name: string, find: string, replace: string, list?: 'short'])[],
+): Mutation[] =>
+  changes.map(([name, find, replace, list]) => ({ name, file, find, replace, tests, short: list === 'short' }));

@@ -40,6 +40,21 @@ describe('bootstrap', () => {
     expect(await bootstrapMean([7, 7, 7], { key: key(1) })).toEqual({ value: 7, low: 7, high: 7 });
   });
 
+  test('its ends are quantiles of the resamples’ values, linear between neighbours', async () => {
+    // The values of the resamples are the squares of resamples − 1 … 0, in this order.
+    const squares = async (resamples: number, confidence: number) => {
+      let left = resamples;
+      const { low, high } = await bootstrap(2, () => Math.max(0, --left) ** 2, { key: key(0), resamples, confidence });
+      return [low, high];
+    };
+    // At 0.025·400 = 10 and 0.975·400 = 390 of 0 … 400.
+    const [low, high] = await squares(401, 0.95);
+    expect(low).toBeCloseTo(10 ** 2, 6);
+    expect(high).toBeCloseTo(390 ** 2, 6);
+    // At 0.25·3 = 0.75 and 0.75·3 = 2.25 of 0, 1, 4, 9.
+    expect(await squares(4, 0.5)).toEqual([0.75, 4 + 0.25 * 5]);
+  });
+
   test('a higher confidence gives a wider interval', async () => {
     const at = (confidence: number) => bootstrapMean([0, 1, 2, 3, 9, 10], { key: key(1), resamples: 500, confidence });
     const [narrow, wide] = [await at(0.5), await at(0.99)];

@@ -56,6 +56,19 @@ describe('captionMatch', () => {
     expect(other.matched).not.toEqual(all.matched);
   });
 
+  test('samples of one caption have candidates of their own', async () => {
+    // The caption's image is 20 away; half of the others are nearer, half farther.
+    const count = 400;
+    const same = {
+      features: featuresOf(Array.from({ length: count }, () => [0, 1])),
+      captions: Array.from({ length: count }, () => 'caption 20'),
+    };
+    const { value, matched } = await captionMatch(same, real, { key: key(10), candidates: 2 });
+    expect(new Set(matched)).toEqual(new Set([0, 1]));
+    // 19 of the 39 others are farther.
+    expect(Math.abs(value - 19 / 39)).toBeLessThan(5 * Math.sqrt(0.25 / count));
+  });
+
   test('with all captions as candidates is the share that is nearest among all', async () => {
     const noise = await normalRows(8, 40, [20, 1], [12, 1]);
     const { matched } = await captionMatch({ features: noise, captions: names }, real, { key: key(9), candidates: 40 });

@@ -37,6 +37,21 @@ describe('kid', () => {
     expect(value).toBeCloseTo(29 / 3 + 136 / 3 - (2 * 480) / 9, 10);
   });
 
+  test('divides the product by the width, worked out by hand', () => {
+    // k(x, y) = (x·y/2 + 1)³ is 1 for a product of 0, and 27 for one of 4.
+    const x = featuresOf([
+      [0, 0],
+      [2, 0],
+      [0, 2],
+    ]);
+    const y = featuresOf([
+      [2, 2],
+      [0, 0],
+      [2, 0],
+    ]);
+    expect(kid(x, y).value).toBeCloseTo(1 + 29 / 3 - (2 * (3 + 55 + 29)) / 9, 10);
+  });
+
   test('has no bias: over many draws from one distribution its mean is 0, within five standard errors', async () => {
     const draws = 100;
     const x = await normalRows(1, draws * 8, [0.5, -1]);

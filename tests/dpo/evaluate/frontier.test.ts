@@ -1,4 +1,4 @@
-import { placeOnFrontier, rewardKlFrontier } from 'diffusion-dpo/dpo';
+import { largestDivergence, placeOnFrontier, rewardKlFrontier } from 'diffusion-dpo/dpo';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { normalQuantile } from '../../../dpo/evaluate/normalQuantile.ts';
@@ -73,6 +73,16 @@ describe('rewardKlFrontier', () => {
     expect(() => rewardKlFrontier([1], [0])).toThrow('rewardKlFrontier: β is above 0, got 0');
     expect(() => rewardKlFrontier([], [1])).toThrow('needs rewards of samples of the reference, got none');
     expect(() => rewardKlFrontier([0, Number.NaN], [1])).toThrow('rewardKlFrontier: reward 1 is NaN, not finite');
+  });
+});
+
+describe('largestDivergence', () => {
+  test.each([
+    [[1, 2, 3], Math.log(3)],
+    [[0, 1, 1, 0], Math.log(2)],
+    [[4, 4], 0],
+  ])('of rewards %j is log n less the log of how many are highest', (rewards, expected) => {
+    expect(largestDivergence(rewards)).toBeCloseTo(expected, 12);
   });
 });
 

@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { curveOf, type Report, readMetrics, reportHtml } from 'diffusion-dpo/dpo';
+import { curveOf, type Report, type ReportFigure, readMetrics, reportHtml } from 'diffusion-dpo/dpo';
 import { writeReport } from 'diffusion-dpo/dpo/node';
 import { describe, expect, test } from 'vitest';
 import { formatFigure, formatNumber } from '../../../dpo/evaluate/report/format.ts';
@@ -46,6 +46,10 @@ describe('reportHtml', () => {
     expect(page).toContain(plotting.script);
     expect(page).toContain(plotting.style);
     expect(page).toContain('<span class="value">0.900</span><span class="interval">0.860 to 0.930</span>');
+    expect(page).toContain('<abbr title="higher is better" aria-label="higher is better">↑</abbr>');
+    const [figure] = report.figures;
+    const lower = reportHtml({ ...report, figures: [{ ...figure, better: 'lower' } as ReportFigure] }, plotting);
+    expect(lower).toContain('<abbr title="lower is better" aria-label="lower is better">↓</abbr>');
     expect(page).toContain('<td class="number"><span class="value">–</span></td>');
     expect(page).toContain('src="data:image/png;base64,AQID"');
     expect(page).toContain('src="data:image/webp;base64,/w=="');
@@ -53,6 +57,16 @@ describe('reportHtml', () => {
     expect(page).toContain('&quot;beta&quot;: 2000');
     expect(page).not.toMatch(/(src|href)="(?!data:)/);
     expect(page).not.toMatch(/https?:/);
+  });
+
+  test('draws the intervals of a row on one scale, and says of images which column they are of', () => {
+    // From 0.44 to 0.93 over 108 pixels.
+    expect(page).toContain('<line x1="6.0" x2="32.4" y1="6" y2="6"/><circle cx="19.2" cy="6" r="3.5"/>');
+    expect(page).toContain('<line x1="98.6" x2="114.0" y1="18" y2="18"/><circle cx="107.4" cy="18" r="3.5"/>');
+    expect(page.match(/alt="[^"]*, (before|after)"/g)?.map((alt) => alt.split(', ').at(-1))).toEqual([
+      'before"',
+      'after"',
+    ]);
   });
 
   test('lets nothing that it is given become markup', () => {
@@ -181,6 +195,7 @@ describe('numbers', () => {
     [{ value: 12.3456, low: 2.1, high: 25 }, '12', '2 to 25'],
     [{ value: -0.0001, low: -0.01, high: 0.01 }, '0.000', '−0.010 to 0.010'],
     [{ value: 1, low: 1, high: 1 }, '1.00', '1.00 to 1.00'],
+    [{ value: 1, low: -Infinity, high: Infinity }, '1.00', '−∞ to ∞'],
   ])('%j has the digits of its interval', (figure, value, interval) => {
     expect(formatFigure(figure)).toEqual({ value, interval });
   });
