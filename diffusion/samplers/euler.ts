@@ -151,9 +151,9 @@ export function eulerAncestral(source: unknown = {}, { settings: own }: Settings
       step: ({ sample, index, history }, output, noise) => {
         const [sigma, next] = [sigmas[index] as number, sigmas[index + 1] as number];
         const original = originalAt(prediction, sample, output, sigma);
-        // up² + down² = next²
-        const down = next ** 2 / sigma;
-        const up = next * Math.sqrt(1 - (next / sigma) ** 2);
+        // up² + down² = next². After a first σ that stands for infinity, the next may be larger: then there is no way up.
+        const share = Math.min(next / sigma, 1);
+        const [down, up] = [next * share, next * Math.sqrt(1 - share ** 2)];
         const slope = sample.sub(original).div(sigma);
         const moved = sample.add(slope.mul(down - sigma)).add(needNoise('eulerAncestral', noise).mul(up));
         return { sample: moved, index: index + 1, history, original };

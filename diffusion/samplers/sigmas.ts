@@ -6,12 +6,10 @@ export const sigmaOf = (alphaBar: number): number => Math.sqrt((1 - alphaBar) / 
 
 /**
  * The standard deviations of the noise at all time steps. Where nothing of the image is left, ᾱ = 0, it would be infinite;
- * 2⁻²⁴ is taken for ᾱ there, as in diffusers, or the smallest ᾱ before if that is smaller, so that noise never falls.
+ * 2⁻²⁴ is taken for ᾱ there, as in diffusers. The time steps just before may have more noise than that.
  */
-export function finiteSigmasOf({ alphasCumprod }: NoiseSchedule): Float64Array {
-  const least = Math.min(2 ** -24, alphasCumprod.findLast((bar) => bar > 0) ?? 1);
-  return alphasCumprod.map((bar) => sigmaOf(bar === 0 ? least : bar));
-}
+export const finiteSigmasOf = ({ alphasCumprod }: NoiseSchedule): Float64Array =>
+  alphasCumprod.map((bar) => sigmaOf(bar === 0 ? 2 ** -24 : bar));
 
 /** A table's value at any place between its indices, by straight lines. */
 export function interpolate(table: ArrayLike<number>, at: number): number {

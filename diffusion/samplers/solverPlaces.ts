@@ -22,20 +22,21 @@ interface Places {
 
 /**
  * For a number of steps, where a multistep solver takes them; `all` are the standard deviations of the schedule. Steps divide by
- * the way from one place to the next, so no place is taken twice: there may be fewer than were asked for.
+ * the way from one place to the next, so only places with less noise than all before are taken: there may be fewer than were
+ * asked for.
  */
 export function solverPlaces(
   { numTrainTimesteps }: NoiseSchedule,
   all: Float64Array,
   settings: PlaceSettings,
 ): (steps: number) => Places {
-  const { timestep_spacing: spread, steps_offset: offset, lambda_min_clipped: least } = settings;
+  const { timestep_spacing: spread, steps_offset: offset, lambda_min_clipped: lambdaMin } = settings;
   const otherSpread = spreadOf('dpmSolverMultistep', settings);
   // The last time steps may be left out, where there is hardly any signal.
-  const left = all.findLastIndex((sigma) => -Math.log(sigma) >= least) + 1;
+  const left = all.findLastIndex((sigma) => -Math.log(sigma) >= lambdaMin) + 1;
   if (left === 0)
     throw new TensorError(
-      `dpmSolverMultistep: lambda_min_clipped ${least} leaves no time step: λ goes from ${(-Math.log(all[0] as number)).toFixed(2)} ` +
+      `dpmSolverMultistep: lambda_min_clipped ${lambdaMin} leaves no time step: λ goes from ${(-Math.log(all[0] as number)).toFixed(2)} ` +
         `down to ${(-Math.log(all.at(-1) as number)).toFixed(2)}`,
     );
 
@@ -78,7 +79,12 @@ export function solverPlaces(
             t: roundHalfEven(timestepOf(sigma, all)),
             sigma,
           }));
-    const taken = places.filter(({ sigma }, i) => i === 0 || sigma < (places[i - 1]?.sigma as number));
+    let least = Number.POSITIVE_INFINITY;
+    const taken = places.filter(({ sigma }) => {
+      const isLess = sigma < least;
+      if (isLess) least = sigma;
+      return isLess;
+    });
     return { timesteps: taken.map(({ t }) => t), inner: taken.map(({ sigma }) => sigma) };
   };
 }
