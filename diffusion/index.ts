@@ -14,6 +14,7 @@ export { formatObject, type JsonObject, parseObject } from './checkpoint/json.ts
 export { type LoadOptions, loadParameters } from './checkpoint/loadParameters.ts';
 export { type Manifest, manifestOf } from './checkpoint/manifest.ts';
 export type { AnyModel } from './checkpoint/models.ts';
+export { type OldNames, oldAttentionNames } from './checkpoint/oldNames.ts';
 export {
   boolean,
   type ConfigOf,

@@ -15,6 +15,7 @@ import {
   type TensorEntry,
 } from '../../tensor/index.ts';
 import { differences, throwProblems } from './differences.ts';
+import type { OldNames } from './oldNames.ts';
 
 export interface LoadOptions {
   /** Where the parameters are to be. Default: the default device. */
@@ -23,6 +24,8 @@ export interface LoadOptions {
   readonly dtype?: FloatDType | undefined;
   /** Tensors in the file that the model may do without, such as `text_model.embeddings.position_ids`. */
   readonly ignore?: readonly PathPattern[];
+  /** What the model calls tensors that older files have under other names. Default: no name has changed. */
+  readonly oldNames?: OldNames | undefined;
 }
 
 /** What floats in files become in memory. */
@@ -43,12 +46,20 @@ const floatDtypes: Readonly<Partial<Record<StoredDType, FloatDType>>> = {
 export async function loadParameters<T>(
   template: T,
   reader: SafetensorsReader,
-  { device: asked, dtype, ignore = [] }: LoadOptions = {},
+  { device: asked, dtype, ignore = [], oldNames = () => undefined }: LoadOptions = {},
 ): Promise<T> {
   const device = asked ?? (await defaultDevice());
   const wanted = new Map(flattenTree(template).map(({ path, tensor }) => [path, tensor]));
   const found = new Map<string, TensorEntry>();
-  for (const name of reader.names) found.set(name, await reader.entry(name));
+  /** By the model's names, those in the file. */
+  const stored = new Map<string, string>();
+  const inFile = new Set(reader.names);
+  for (const name of reader.names) {
+    const today = wanted.has(name) ? undefined : oldNames(name);
+    const own = today !== undefined && wanted.has(today) && !inFile.has(today) ? today : name;
+    found.set(own, await reader.entry(name));
+    stored.set(own, name);
+  }
   checkEntries(wanted, found, device, reader.name, pathMatcher(...ignore));
 
   // No dtype in memory takes more than four bytes for each of the file's: that is U8, which is read as u32.
@@ -57,9 +68,9 @@ export async function loadParameters<T>(
   const loaded: Tensor[] = [];
   try {
     for (const [name, tensor] of wanted) {
-      const stored = await reader.read(name, { device, scratch });
-      const kept = dtype === undefined || !isFloat(tensor.dtype) ? stored : stored.cast(dtype);
-      loaded.push(kept === stored ? stored : await realize(kept, { donate: stored, device }));
+      const read = await reader.read(stored.get(name) ?? name, { device, scratch });
+      const kept = dtype === undefined || !isFloat(tensor.dtype) ? read : read.cast(dtype);
+      loaded.push(kept === read ? read : await realize(kept, { donate: read, device }));
     }
   } catch (error) {
     dispose(loaded);

@@ -15,7 +15,7 @@ import {
 import { differences, throwProblems } from './differences.ts';
 import { formatObject, type JsonObject } from './json.ts';
 import { type LoadOptions, loadParameters } from './loadParameters.ts';
-import { type AnyModel, modelFor, stemFor } from './models.ts';
+import { type AnyModel, modelFor, publishedFilesOf, stemFor } from './models.ts';
 import { readObject } from './readObject.node.ts';
 import { finishReplacing, replaceFiles, writeText } from './replaceFiles.node.ts';
 import { chooseWeights, cutIntoShards, isWeightsFile, namesToWrite, type WeightsName } from './weightFiles.ts';
@@ -63,25 +63,26 @@ export async function loadModelFolder<Model extends AnyModel = AnyModel>(
       `${folder}: there is no ${configName}; it holds ${files.slice(0, 20).join(', ') || 'nothing'}`,
     );
   const config = await readObject(path);
-  const { model, ignore } = modelOf(config, path, options);
+  const model = modelOf(config, path, options);
+  const { ignore = [], oldNames } = publishedFilesOf(config, options.model ?? (() => model));
   const weights = join(folder, chooseWeights(weightsName(config, options), files, folder));
   await using reader = await openSafetensorsPath(weights);
   const parameters = await loadParameters(model.init(key(0)), reader, {
+    oldNames,
     ...options,
     ignore: [...ignore, ...(options.ignore ?? [])],
   });
   return { config, model, parameters: parameters as ParamsOf<Model> };
 }
 
-/** The model of a configuration, which `file` holds, and what its published files have that it does not need. */
+/** The model of a configuration, which `file` holds. */
 function modelOf<Model extends AnyModel>(
   config: JsonObject,
   file: string,
-  { model: given }: FolderOptions<Model>,
-): { readonly model: Model; readonly ignore: readonly string[] } {
-  const { build, ignore } = given === undefined ? modelFor(config, file) : { build: given, ignore: [] };
+  { model: build = modelFor(config, file).build as (config: JsonObject) => Model }: FolderOptions<Model>,
+): Model {
   try {
-    return { model: build(config) as Model, ignore };
+    return build(config);
   } catch (cause) {
     throw new FormatError(`${file}: ${(cause as Error).message}`, { cause });
   }
@@ -120,7 +121,7 @@ export async function saveModelFolder(
   const { dtype, maxShardBytes = Number.POSITIVE_INFINITY } = options;
   if (!(maxShardBytes > 0))
     throw new TensorError(`saveModelFolder: maxShardBytes is ${maxShardBytes}; it must be above 0`);
-  const { model } = modelOf(config, 'saveModelFolder: the configuration', options);
+  const model = modelOf(config, 'saveModelFolder: the configuration', options);
   const leaves = flattenTree(parameters);
   const shapes = (tree: readonly { path: string; tensor: Tensor }[]) =>
     new Map(tree.map(({ path, tensor }) => [path, tensor.shape]));

@@ -4,6 +4,7 @@ import { clipTextModel } from '../text/clipTextModel.ts';
 import { unet2dConditionModel } from '../unet/unet2dConditionModel.ts';
 import { unet2dModel } from '../unet/unet2dModel.ts';
 import type { JsonObject } from './json.ts';
+import { type OldNames, oldAttentionNames } from './oldNames.ts';
 
 /** Any model, whatever its inputs are. */
 export interface AnyModel {
@@ -14,19 +15,24 @@ export interface AnyModel {
 /** A model from its configuration. */
 export type ModelOf = (config: JsonObject) => AnyModel;
 
-export interface KnownModel {
-  readonly build: ModelOf;
-  /** Tensors that published files have and the model does not need. */
-  readonly ignore: readonly string[];
+/** How published files of a model may differ from its parameters. */
+export interface PublishedFiles {
+  /** Tensors that they have and the model does not need. */
+  readonly ignore?: readonly string[];
+  /** What the model calls tensors that older ones have under other names. */
+  readonly oldNames?: OldNames;
 }
 
-const diffusers = (build: ModelOf): KnownModel => ({ build, ignore: [] });
-// The numbers 0 to 76, which transformers used to save.
+export interface KnownModel extends PublishedFiles {
+  readonly build: ModelOf;
+}
+
+// position_ids are the numbers 0 to 76, which transformers saved before 4.31.
 const clip: KnownModel = { build: clipTextModel, ignore: ['text_model.embeddings.position_ids'] };
 
-const known: ReadonlyMap<unknown, KnownModel> = new Map([
-  ['UNet2DModel', diffusers((config) => unet2dModel(config))],
-  ['UNet2DConditionModel', diffusers((config) => unet2dConditionModel(config))],
+const known: ReadonlyMap<unknown, KnownModel> = new Map<unknown, KnownModel>([
+  ['UNet2DModel', { build: unet2dModel, oldNames: oldAttentionNames }],
+  ['UNet2DConditionModel', { build: unet2dConditionModel }],
   ['CLIPTextModel', clip],
   ['CLIPTextModelWithProjection', clip],
 ]);
@@ -52,6 +58,10 @@ export function modelFor(config: JsonObject, file: string): KnownModel {
       : `${file}: the class ${JSON.stringify(name)} is not known here; known are ${names}`,
   );
 }
+
+/** How the published files of a model may differ, by the class that the configuration names, or by what makes the model. */
+export const publishedFilesOf = (config: JsonObject, build: ModelOf): PublishedFiles =>
+  known.get(classOf(config)) ?? [...known.values()].find((one) => one.build === build) ?? {};
 
 /** What the weights of a configuration are stored in, without the ending: by the library that it is for. */
 export const stemFor = (config: JsonObject): string =>

@@ -46,24 +46,37 @@ export function isWeightsFile(name: WeightsName, file: string): boolean {
 const looksLikeWeights = (file: string): boolean =>
   /\.(safetensors|bin|ckpt|pt|pth|msgpack|onnx)$|\.index\..*json$/.test(file);
 
+/** The dtypes, as names of variants have them, of which a folder holds weights under this stem. */
+const dtypesOf = (stem: string, files: readonly string[]): string[] =>
+  ['fp16', 'bf16', 'fp32'].filter((variant) => namesToRead({ stem, variant }).some((name) => files.includes(name)));
+
+/** The names under which weights may be found: of one file, or of an index. */
+const namesToRead = (name: WeightsName): readonly string[] => [singleName(name), ...indexNames(name)];
+
 /**
- * The file to open, an index or a single file, among the files of a folder.
+ * The file to open, an index or a single file, among the files of a folder. Where no variant is asked for, and all weights that are
+ * there are of one dtype that names have, such as fp16, those are meant.
  * @throws FormatError where there is none, with what there is instead, or where there are two.
  */
 export function chooseWeights(name: WeightsName, files: readonly string[], folder: string): string {
-  const wanted = [singleName(name), ...indexNames(name)];
+  const wanted = namesToRead(name);
   const found = wanted.filter((file) => files.includes(file));
   const [first, ...others] = found;
   if (first !== undefined && others.length === 0) return first;
   if (first !== undefined)
     throw new FormatError(`${folder}: there are both ${found.join(' and ')}; which of them is right? Remove the other`);
   const weights = files.filter(looksLikeWeights);
+  const variants = name.variant === undefined ? dtypesOf(name.stem, files) : [];
+  const [variant] = variants;
+  if (variant !== undefined && weights.every((file) => file.split(/[.-]/).includes(variant)))
+    return chooseWeights({ ...name, variant }, files, folder);
   const shown =
     weights.length === 0 ? 'no weights' : `only ${weights.slice(0, 20).join(', ')}${weights.length > 20 ? ', …' : ''}`;
   const pickled =
     weights.some((file) => /\.(bin|ckpt|pt|pth)$/.test(file)) && !weights.some((file) => /safetensors/.test(file));
+  const choice = variants.length > 1 ? `; give the variant that is meant: ${variants.join(' or ')}` : '';
   const hint = pickled ? '; files that are not safetensors are not read, since they can hold programs' : '';
-  throw new FormatError(`${folder}: there is none of ${wanted.join(', ')}; it holds ${shown}${hint}`);
+  throw new FormatError(`${folder}: there is none of ${wanted.join(', ')}; it holds ${shown}${choice}${hint}`);
 }
 
 /** Cuts a list into runs that take at most `limit` bytes each, as far as single items do (the rule of Hugging Face's libraries). */
