@@ -78,6 +78,7 @@ export {
   type EncodedText,
 } from './text/clipTextModel.ts';
 export {
+  type AddedToken,
   type ClipTokenizer,
   type ClipTokenizerFiles,
   cleanPrompt,

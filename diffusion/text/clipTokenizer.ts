@@ -1,7 +1,17 @@
 import { decodeLines, FormatError, quote, TensorError } from '../../tensor/index.ts';
 import { bytesToSymbols, symbolsToBytes } from './byteSymbols.ts';
 
-/** The files `vocab.json` and `merges.txt` of a tokenizer, and what its configuration says. */
+/** A token that was added to a tokenizer, such as one of textual inversion: one id, wherever it stands in a prompt. */
+export interface AddedToken {
+  readonly content: string;
+  readonly id: number;
+  /** Whether it is found in prompts however its letters are written; default true. Otherwise capitals count. */
+  readonly normalized?: boolean;
+  /** Whether it is found only where no letter or digit is right beside it; default false. */
+  readonly singleWord?: boolean;
+}
+
+/** The files `vocab.json` and `merges.txt` of a tokenizer, and what its other files say. */
 export interface ClipTokenizerFiles {
   /** Token → id. */
   readonly vocabulary: Readonly<Record<string, number>>;
@@ -9,8 +19,16 @@ export interface ClipTokenizerFiles {
   readonly merges: readonly string[];
   /** Tokens in all, with those for start and end; default 77. */
   readonly maxLength?: number;
+  /** Default `<|startoftext|>`. */
+  readonly startToken?: string;
+  /** Default `<|endoftext|>`. */
+  readonly endToken?: string;
   /** The token that fills up; default the end token. SDXL's second tokenizer has `!`. */
   readonly padToken?: string;
+  /** The token for symbols that the vocabulary lacks; default the end token. */
+  readonly unknownToken?: string;
+  /** Beside the vocabulary; default none. */
+  readonly addedTokens?: readonly AddedToken[];
 }
 
 export interface ClipTokenizer {
@@ -24,43 +42,78 @@ export interface ClipTokenizer {
   readonly endId: number;
 }
 
-export const startToken = '<|startoftext|>';
-export const endToken = '<|endoftext|>';
+export const defaultStartToken = '<|startoftext|>';
+export const defaultEndToken = '<|endoftext|>';
 /** What ends a word in the vocabulary. */
 const wordEnd = '</w>';
 
 /** What byte-pair encoding sees as words: contractions, letters, single digits, and runs of anything else. */
 const words = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/giu;
 
-/** White space collapsed, lower case. Broken Unicode is taken as it is. */
-export const cleanPrompt = (prompt: string): string =>
-  prompt.normalize('NFC').replace(/\s+/gu, ' ').trim().toLowerCase();
+/** In one form of Unicode, white space collapsed. Broken Unicode is taken as it is. */
+const collapsed = (prompt: string): string => prompt.normalize('NFC').replace(/\s+/gu, ' ').trim();
+
+/** White space collapsed, lower case. */
+export const cleanPrompt = (prompt: string): string => collapsed(prompt).toLowerCase();
 
 /** The words of a text that has been cleaned. */
 export const wordsOf = (text: string): string[] => [...text.matchAll(words)].map(([word]) => word);
 
 const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
+/** Cuts a text at tokens, of which longer ones count first; gives their ids, and the texts between them. */
+function tokenSplitter(tokens: readonly AddedToken[]): (text: string) => (string | number)[] {
+  if (tokens.length === 0) return (text) => [text];
+  const alternatives = tokens
+    .toSorted((a, b) => b.content.length - a.content.length)
+    .map(({ content, singleWord }) =>
+      singleWord ? `(?<![\\p{L}\\p{N}_])${escaped(content)}(?![\\p{L}\\p{N}_])` : escaped(content),
+    );
+  const pattern = new RegExp(`(${alternatives.join('|')})`, 'u');
+  const ids = new Map(tokens.map(({ content, id }) => [content, id]));
+  // What a pattern in brackets matches is at odd places.
+  return (text) => text.split(pattern).map((part, i) => (i % 2 === 1 ? (ids.get(part) as number) : part));
+}
+
 /**
  * CLIP's byte-pair encoding (Radford et al. 2021; transformers' CLIPTokenizer). Start, end and pad token are found in
- * prompts too, as there. Throws where the vocabulary lacks one of them.
+ * prompts too, as there, and so are added tokens. Throws where the vocabulary lacks one of them.
  */
 export function clipTokenizer({
   vocabulary,
   merges,
   maxLength = 77,
+  startToken = defaultStartToken,
+  endToken = defaultEndToken,
   padToken = endToken,
+  unknownToken = endToken,
+  addedTokens = [],
 }: ClipTokenizerFiles): ClipTokenizer {
+  const addedIds = new Map(addedTokens.map(({ content, id }) => [content, id]));
   const idOf = (token: string): number => {
-    const id = Object.hasOwn(vocabulary, token) ? vocabulary[token] : undefined;
+    const id = addedIds.get(token) ?? (Object.hasOwn(vocabulary, token) ? vocabulary[token] : undefined);
     if (id === undefined) throw new TensorError(`clipTokenizer: the vocabulary has no token '${token}'`);
     return id;
   };
-  const [startId, endId, padId] = [idOf(startToken), idOf(endToken), idOf(padToken)];
+  const [startId, endId, padId, unknownId] = [startToken, endToken, padToken, unknownToken].map(idOf) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  const special = [...new Set([startToken, endToken, padToken])].map((content) => ({ content, id: idOf(content) }));
+  const exact = tokenSplitter(addedTokens.filter(({ normalized }) => normalized === false));
+  const folded = tokenSplitter(
+    [...special, ...addedTokens.filter(({ normalized }) => normalized !== false)].map((token) => ({
+      ...token,
+      content: cleanPrompt(token.content),
+    })),
+  );
   const ranks = new Map(merges.map((pair, rank) => [pair, rank]));
+  const addedNames = new Map(
+    addedTokens.filter(({ content }) => !Object.hasOwn(vocabulary, content)).map(({ content, id }) => [id, content]),
+  );
   const tokens = new Map(Object.entries(vocabulary).map(([token, id]) => [id, token]));
-  const special = [...new Set([startToken, endToken, padToken])];
-  const specialPattern = new RegExp(`(${special.map(escaped).join('|')})`, 'iu');
   const known = new Map<string, readonly number[]>();
 
   /** Merges the pair that was learnt first, everywhere, until nothing is left to merge. */
@@ -78,16 +131,19 @@ export function clipTokenizer({
       if (best === Number.POSITIVE_INFINITY) break;
       symbols = merged(symbols, first, second);
     }
-    // A symbol that the vocabulary lacks is "unknown", for which CLIP has the end token.
-    const ids = symbols.map((symbol) => vocabulary[symbol] ?? endId);
+    // A symbol that the vocabulary lacks is "unknown".
+    const ids = symbols.map((symbol) => vocabulary[symbol] ?? unknownId);
     known.set(word, ids);
     return ids;
   };
 
+  const encodeText = (text: string): readonly number[] => wordsOf(text).flatMap(encodeWord);
   const encode = (prompt: string): number[] => {
-    const ids = cleanPrompt(prompt)
-      .split(specialPattern)
-      .flatMap((part) => (special.includes(part) ? [idOf(part)] : wordsOf(part).flatMap(encodeWord)));
+    const ids = exact(collapsed(prompt)).flatMap((part) =>
+      typeof part === 'number'
+        ? [part]
+        : folded(part.toLowerCase()).flatMap((one) => (typeof one === 'number' ? [one] : encodeText(one))),
+    );
     return [startId, ...ids.slice(0, maxLength - 2), endId];
   };
   return {
@@ -96,15 +152,24 @@ export function clipTokenizer({
       const ids = encode(prompt);
       return [...ids, ...new Array<number>(maxLength - ids.length).fill(padId)];
     },
-    decode: (ids) =>
-      symbolsToBytes(
-        ids
-          .filter((id) => id !== startId && id !== endId)
-          .map((id) => tokens.get(id) ?? '')
-          .join(''),
-      )
-        .replaceAll(wordEnd, ' ')
-        .trim(),
+    decode: (ids) => {
+      let [text, symbols] = ['', ''];
+      const flush = () => {
+        text += symbolsToBytes(symbols).replaceAll(wordEnd, ' ');
+        symbols = '';
+      };
+      for (const id of ids) {
+        if (id === startId || id === endId) continue;
+        const added = addedNames.get(id);
+        if (added === undefined) symbols += tokens.get(id) ?? '';
+        else {
+          flush();
+          text += `${added} `;
+        }
+      }
+      flush();
+      return text.trim();
+    },
     maxLength,
     startId,
     endId,
@@ -125,18 +190,16 @@ export function merged(symbols: readonly string[], first: string, second: string
 /**
  * The pairs of a `merges.txt`: a pair of symbols a line, behind a line `#version: 0.2` that may be missing. Spaces at the end of
  * a line and empty lines mean nothing. `file` is what messages call it.
- * @throws FormatError with the line that is no pair; for a file without pairs, or not of UTF-8
+ * @throws FormatError with the line that is no pair; for an empty file, or one that is not of UTF-8
  */
 export function parseMerges(bytes: Uint8Array, file: string): string[] {
-  const merges = decodeLines(bytes, file).flatMap((line, i) => {
-    const pair = line.trimEnd();
-    if (pair === '' || (i === 0 && pair.startsWith('#version'))) return [];
-    if (!/^\S+ \S+$/u.test(pair))
-      throw new FormatError(
-        `${file}, line ${i + 1}: ${quote(pair)} is not a pair of symbols with a space between them; is this a merges.txt?`,
-      );
-    return [pair];
+  const lines = decodeLines(bytes, file).map((line) => line.trimEnd());
+  if (lines.every((line) => line === '')) throw new FormatError(`${file}: the file is empty`);
+  return lines.flatMap((line, i) => {
+    if (line === '' || (i === 0 && line.includes('#version'))) return [];
+    if (/^\S+ \S+$/u.test(line)) return [line];
+    throw new FormatError(
+      `${file}, line ${i + 1}: ${quote(line)} is not a pair of symbols with a space between them; is this a merges.txt?`,
+    );
   });
-  if (merges.length === 0) throw new FormatError(`${file}: there are no pairs of symbols; is the file complete?`);
-  return merges;
 }
