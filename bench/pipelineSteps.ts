@@ -57,6 +57,7 @@ export async function pretrainingSteps(batchSize: number): Promise<PipelineSteps
       num_attention_heads: 4,
       max_position_embeddings: tokens,
       hidden_act: 'quick_gelu',
+      eos_token_id: 2,
     },
   });
   const [pictures, ids, emptyIds] = (await realize([

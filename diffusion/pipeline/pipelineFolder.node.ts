@@ -1,16 +1,17 @@
 import { join } from 'node:path';
-import { type Device, type FloatDType, FormatError } from '../../tensor/index.ts';
+import { type Device, type FloatDType, FormatError, quote } from '../../tensor/index.ts';
 import { formatObject, type JsonObject } from '../checkpoint/json.ts';
 import { loadModelFolder, saveModelFolder } from '../checkpoint/modelFolder.node.ts';
 import { readObject } from '../checkpoint/readObject.node.ts';
 import { finishReplacing, replaceFiles, writeText } from '../checkpoint/replaceFiles.node.ts';
+import { readConfig } from '../config.ts';
 import { noisingFromConfig, samplerFromConfig } from '../samplers/fromConfig.ts';
-import { clipTextModel } from '../text/clipTextModel.ts';
+import { clipTextModel, clipTextModelFields, endTokenProblem } from '../text/clipTextModel.ts';
 import { type ClipTokenizerFiles, clipTokenizer } from '../text/clipTokenizer.ts';
 import { loadTokenizerFolder, saveTokenizerFolder } from '../text/tokenizerFolder.node.ts';
 import type { UNetOptions } from '../unet/unet.ts';
 import { unet2dConditionModel } from '../unet/unet2dConditionModel.ts';
-import { modelIndexOf, partsOf } from './modelIndex.ts';
+import { modelIndexOf, type PipelineParts, partsOf } from './modelIndex.ts';
 import { type TextToImage, type TextToImageConfig, type TextToImageParams, textToImage } from './textToImage.ts';
 
 const indexName = 'model_index.json';
@@ -56,10 +57,10 @@ export async function loadPipelineFolder(folder: string, options: LoadPipelineOp
     throw new FormatError(`${schedulerPath}: ${(cause as Error).message}`, { cause });
   }
   const tokenizer = await loadTokenizerFolder(join(folder, parts.tokenizer));
-  clipTokenizer(tokenizer);
   const { device, dtype } = options;
   const encoder = await loadModelFolder(join(folder, parts.textEncoder), { model: clipTextModel, device, dtype });
   const unet = await loadModelFolder(join(folder, 'unet'), { model: unet2dConditionModel, device, dtype });
+  checkTokenizer(folder, parts, tokenizer, encoder.config, unet.config.addition_embed_type === 'text_time');
   const config = { unet: unet.config, textEncoder: encoder.config };
   return {
     config,
@@ -68,6 +69,27 @@ export async function loadPipelineFolder(folder: string, options: LoadPipelineOp
     model: textToImage(config, options),
     params: { unet: unet.parameters, text_encoder: encoder.parameters },
   };
+}
+
+/** Refuses a tokenizer whose ids are not those of the text encoder; its end token matters where pooled texts are used. */
+function checkTokenizer(
+  folder: string,
+  parts: PipelineParts,
+  tokenizer: ClipTokenizerFiles,
+  encoder: JsonObject,
+  usesPooled: boolean,
+): void {
+  const { vocab_size: size } = readConfig('CLIPTextModel', encoder, clipTextModelFields);
+  const beyond = (file: string, token: string, id: number) =>
+    new FormatError(
+      `${join(folder, parts.tokenizer, file)}: the token ${quote(token)} has the id ${id}, but the text encoder has ${size} tokens ` +
+        `(vocab_size of ${join(folder, parts.textEncoder, 'config.json')}); are both of one model?`,
+    );
+  for (const [token, id] of Object.entries(tokenizer.vocabulary)) if (id >= size) throw beyond('vocab.json', token, id);
+  for (const { content, id } of tokenizer.addedTokens ?? [])
+    if (id >= size) throw beyond('tokenizer_config.json or added_tokens.json', content, id);
+  const problem = usesPooled ? endTokenProblem(encoder, clipTokenizer(tokenizer).endId) : undefined;
+  if (problem !== undefined) throw new FormatError(`${join(folder, parts.textEncoder, 'config.json')}: ${problem}`);
 }
 
 /**

@@ -1,6 +1,17 @@
 import { activation, embedding, layerNorm, linear, module } from '../../nn/index.ts';
-import { argMax, cast, iota, oneHot, scaledDotProductAttention, type Tensor, TensorError } from '../../tensor/index.ts';
-import { type ConfigOf, ignored, integer, number, oneOf, readConfig, text } from '../config.ts';
+import {
+  argMax,
+  cast,
+  equal,
+  iota,
+  oneHot,
+  scaledDotProductAttention,
+  type Tensor,
+  TensorError,
+  take,
+  where,
+} from '../../tensor/index.ts';
+import { type ConfigOf, ignored, integer, integerOrNull, number, oneOf, readConfig, text } from '../config.ts';
 import { transformersFields } from './transformersFields.ts';
 
 export interface ClipEncoderLayerOptions {
@@ -51,7 +62,7 @@ export const clipTextModelFields = {
   model_type: oneOf('clip_text_model'),
   attention_dropout: oneOf(0),
   dropout: ignored,
-  eos_token_id: ignored,
+  eos_token_id: integerOrNull(49407),
 } as const;
 
 /** What a `config.json` of transformers' CLIPTextModel says, with its defaults filled in. */
@@ -63,10 +74,41 @@ export interface EncodedText {
   readonly hiddenStates: readonly Tensor[];
   /** The last of them, normalised: what Stable Diffusion 1 and 2 look at. */
   readonly lastHiddenState: Tensor;
-  /** The last hidden state at the end token, [N, width]. */
+  /**
+   * The last hidden state at the first end token, [N, width]. Throws where the configuration's `eos_token_id` is not below its
+   * `vocab_size`. A prompt without that token is an error when this is evaluated: a gather at the number of tokens.
+   */
   readonly pooled: Tensor;
   /** `pooled`, projected, where the model has a projection: [N, projection]. */
   readonly textEmbeds: Tensor | undefined;
+}
+
+/**
+ * Where the first end token of each prompt is: [N]. As in transformers, 2 stands for the largest id, since configurations
+ * said so before 4.31 whatever the tokenizer was.
+ */
+function endOf(ids: Tensor, { eos_token_id: id, vocab_size: size }: ClipTextModelConfig): Tensor {
+  if (id === 2) return argMax(ids, 1);
+  if (id === null || id >= size)
+    throw new TensorError(`clipTextModel: ${endProblem(id, size)}; it must be the id of the tokenizer's end token`);
+  const tokens = ids.shape[1] as number;
+  const isEnd = cast(equal(ids, id), 'i32');
+  // Where there is none, the place is beyond the last token, which is refused when it is looked up.
+  return take(iota([tokens], 0, 'i32'), where(isEnd.max(1).greater(0), argMax(isEnd, 1), tokens));
+}
+
+const endProblem = (id: number | null, size: number): string =>
+  `eos_token_id is ${id}${id === 49407 ? ' (which is the default)' : ''}, but vocab_size is ${size}`;
+
+/**
+ * What is wrong with a configuration's end token for a tokenizer, if pooled texts are to be taken at it. With 2 the largest
+ * id is meant, and with others the tokenizer's own must be.
+ */
+export function endTokenProblem(json: unknown, endId: number): string | undefined {
+  const { eos_token_id: id, vocab_size: size } = readConfig('CLIPTextModel', json, clipTextModelFields);
+  if (id === 2 || (id === endId && id < size)) return undefined;
+  const wrong = id === null || id >= size ? endProblem(id, size) : `eos_token_id is ${id}`;
+  return `${wrong}; the tokenizer's end token has the id ${endId}, so this must be "eos_token_id": ${endId}`;
 }
 
 /**
@@ -120,11 +162,22 @@ export function clipTextModel(json: unknown) {
     },
     ({ text_model, text_projection }, ids: Tensor): EncodedText => {
       const { hiddenStates, lastHiddenState } = text_model(ids);
-      // The end token has the largest id; of several, the first counts.
-      const [batch, tokens] = ids.shape as readonly [number, number];
-      const isEnd = cast(oneHot(argMax(ids, 1), tokens), lastHiddenState.dtype).reshape([batch, tokens, 1]);
-      const pooled = lastHiddenState.mul(isEnd).sum(1);
-      return { hiddenStates, lastHiddenState, pooled, textEmbeds: text_projection?.(pooled) };
+      const poolAt = (end: Tensor): Tensor => {
+        const [batch, tokens] = ids.shape as readonly [number, number];
+        const isEnd = cast(oneHot(end, tokens), lastHiddenState.dtype).reshape([batch, tokens, 1]);
+        return lastHiddenState.mul(isEnd).sum(1);
+      };
+      return {
+        hiddenStates,
+        lastHiddenState,
+        // Made when asked for: small encoders that are used without it often name no end token of theirs.
+        get pooled() {
+          return poolAt(endOf(ids, config));
+        },
+        get textEmbeds() {
+          return text_projection?.(this.pooled);
+        },
+      };
     },
   );
 }

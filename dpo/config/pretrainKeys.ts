@@ -12,7 +12,7 @@ export const pretrainKeys = {
   unet: key(neededObject, "The config.json of diffusers' UNet2DConditionModel."),
   textEncoder: key(
     neededObject,
-    "The config.json of transformers' CLIPTextModel, or CLIPTextModelWithProjection for a UNet that takes sizes; vocab_size follows from the tokenizer.",
+    "The config.json of transformers' CLIPTextModel, or CLIPTextModelWithProjection for a UNet that takes sizes; vocab_size and the ids of the start and end tokens follow from the tokenizer.",
   ),
   scheduler: key(neededObject, 'A scheduler_config.json: how pictures are noised, and how samples are drawn.'),
   merges: key(wholeFrom(400, 0), 'Pairs of symbols that the tokenizer learns from the captions.'),

@@ -73,12 +73,17 @@ export async function pretrain(
   const size = pictureSizeOf(settings.size, settings.unet);
   const { captions, values } = await readAll(source, size, settings, hooks);
   const tokenizer = learnTokenizer(captions, { merges: settings.merges, maxLength });
+  const encode = clipTokenizer(tokenizer);
   const config = {
     unet: { _class_name: 'UNet2DConditionModel', sample_size: settings.size, ...settings.unet },
-    textEncoder: { ...settings.textEncoder, vocab_size: Object.keys(tokenizer.vocabulary).length },
+    textEncoder: {
+      ...settings.textEncoder,
+      bos_token_id: encode.startId,
+      eos_token_id: encode.endId,
+      vocab_size: Object.keys(tokenizer.vocabulary).length,
+    },
   };
   const model = textToImage(config);
-  const encode = clipTokenizer(tokenizer);
   const [pictures, ids, emptyIds] = (await realize([
     tensor(values).reshape([captions.length, 3, ...size]),
     tokenIds(encode, captions),
