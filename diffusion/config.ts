@@ -29,6 +29,9 @@ const orNull =
     value === null || accepts(value);
 
 export const integer = (fallback: number): Field<number> => field('a whole number', fallback, isInteger);
+/** A whole number that may be so large: what is counted takes memory and time, and files may say anything. */
+export const integerUpTo = (most: number, fallback: number): Field<number> =>
+  field(`a whole number of at most ${most}`, fallback, (value): value is number => isInteger(value) && value <= most);
 export const integerOrNull = (fallback: number | null): Field<number | null> =>
   field('a whole number or null', fallback, orNull(isInteger));
 export const number = (fallback: number): Field<number> => field('a number', fallback, isNumber);
@@ -47,6 +50,12 @@ export const integers = (fallback: readonly number[]): Field<readonly number[]> 
   field('a list of whole numbers', fallback, isListOf(isInteger));
 export const numbersOrNull = (fallback: readonly number[] | null): Field<readonly number[] | null> =>
   field('a list of numbers or null', fallback, orNull(isListOf(isNumber)));
+export const integersUpTo = (most: number, fallback: readonly number[]): Field<readonly number[]> =>
+  field(
+    `a list of whole numbers of at most ${most}`,
+    fallback,
+    isListOf((value): value is number => isInteger(value) && value <= most),
+  );
 export const texts = (fallback: readonly string[]): Field<readonly string[]> =>
   field('a list of texts', fallback, isListOf(isText));
 

@@ -1,5 +1,5 @@
 import { TensorError } from '../../tensor/index.ts';
-import { betasOf, type NoiseSchedule } from './schedule.ts';
+import { betasOf, checkTrainTimesteps, type NoiseSchedule } from './schedule.ts';
 
 export interface FlowScheduleOptions {
   /** T; default 1000. */
@@ -16,8 +16,7 @@ export const shifted = (sigma: number, shift: number): number => (shift * sigma)
  * σ_t = (t + 1)/T, shifted, for t = 0 … T − 1. Networks are told T·σ_t, and predict the velocity ε − x_0.
  */
 export function flowSchedule({ numTrainTimesteps = 1000, shift = 1 }: FlowScheduleOptions = {}): NoiseSchedule {
-  if (!Number.isInteger(numTrainTimesteps) || numTrainTimesteps < 1)
-    throw new TensorError(`flowSchedule: numTrainTimesteps must be a whole number from 1, got ${numTrainTimesteps}`);
+  checkTrainTimesteps('flowSchedule', numTrainTimesteps);
   if (!(shift > 0 && Number.isFinite(shift)))
     throw new TensorError(`flowSchedule: shift must be a positive number, got ${shift}`);
   const noise = Float64Array.from({ length: numTrainTimesteps }, (_, t) => shifted((t + 1) / numTrainTimesteps, shift));

@@ -100,6 +100,19 @@ function withZeroTerminalSnr(betas: ArrayLike<number>): Float64Array {
   return betasOf(roots.map((root) => (((root - last) * first) / (first - last)) ** 2));
 }
 
+/** A hundred times what models are trained with; a schedule has tables of this length. */
+const mostTrainTimesteps = 100_000;
+
+/** Refuses a number of time steps that is none, or so large that its tables would take gigabytes. */
+export function checkTrainTimesteps(what: string, count: number): void {
+  if (!Number.isInteger(count) || count < 1)
+    throw new TensorError(`${what}: numTrainTimesteps must be a whole number from 1, got ${count}`);
+  if (count > mostTrainTimesteps)
+    throw new TensorError(
+      `${what}: numTrainTimesteps (num_train_timesteps) is ${count}, and at most ${mostTrainTimesteps} are supported`,
+    );
+}
+
 export function noiseSchedule({
   numTrainTimesteps = 1000,
   betaSchedule = 'linear',
@@ -108,8 +121,7 @@ export function noiseSchedule({
   trainedBetas,
   rescaleBetasZeroSnr = false,
 }: NoiseScheduleOptions = {}): NoiseSchedule {
-  if (!Number.isInteger(numTrainTimesteps) || numTrainTimesteps < 1)
-    throw new TensorError(`noiseSchedule: numTrainTimesteps must be a whole number from 1, got ${numTrainTimesteps}`);
+  checkTrainTimesteps('noiseSchedule', numTrainTimesteps);
   const plain = trainedBetas ?? namedBetas(betaSchedule, betaStart, betaEnd, numTrainTimesteps);
   if (plain.length !== numTrainTimesteps)
     throw new TensorError(`noiseSchedule: there are ${plain.length} betas for ${numTrainTimesteps} time steps`);

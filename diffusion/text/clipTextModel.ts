@@ -11,7 +11,17 @@ import {
   take,
   where,
 } from '../../tensor/index.ts';
-import { type ConfigOf, ignored, integer, integerOrNull, number, oneOf, readConfig, text } from '../config.ts';
+import {
+  type ConfigOf,
+  ignored,
+  integer,
+  integerOrNull,
+  integerUpTo,
+  number,
+  oneOf,
+  readConfig,
+  text,
+} from '../config.ts';
 import { transformersFields } from './transformersFields.ts';
 
 export interface ClipEncoderLayerOptions {
@@ -48,13 +58,16 @@ export function clipEncoderLayer({ width, heads, inner, activation: name, eps }:
   );
 }
 
+/** Far beyond any published encoder: a file that asks for more is broken or hostile. */
+const mostLayers = 1024;
+
 export const clipTextModelFields = {
   ...transformersFields,
   vocab_size: integer(49408),
   hidden_size: integer(512),
   intermediate_size: integer(2048),
   projection_dim: integer(512),
-  num_hidden_layers: integer(12),
+  num_hidden_layers: integerUpTo(mostLayers, 12),
   num_attention_heads: integer(8),
   max_position_embeddings: integer(77),
   hidden_act: text('quick_gelu'),

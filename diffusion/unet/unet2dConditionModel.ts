@@ -9,24 +9,26 @@ import {
   integer,
   integerOrNull,
   integers,
+  integersUpTo,
+  integerUpTo,
   number,
   oneOf,
   readConfig,
-  readElsewhere,
   text,
   texts,
 } from '../config.ts';
 import type { BlockAttention } from './blocks.ts';
 import { type UNetOptions, unet } from './unet.ts';
 import { blockTypes } from './unet2dModel.ts';
-import { otherUNets } from './unetFields.ts';
+import { checkDepth, mostLayers, otherUNets, sampleSize } from './unetFields.ts';
 
 /** One number for all blocks, or one for each. */
 const perBlock = (fallback: number): Field<number | readonly number[]> => either(integer(fallback), integers([]));
 
 /** Transformer blocks behind each residual block: for all, for each block, or for each residual block of each block. */
 type LayerCounts = number | readonly (number | readonly number[])[];
-const isCount = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0;
+const isCount = (value: unknown): boolean =>
+  Number.isInteger(value) && (value as number) >= 0 && (value as number) <= mostLayers;
 const layerCounts =
   <Default extends LayerCounts | null>(fallback: Default): Field<LayerCounts | Default> =>
   (value) => {
@@ -34,7 +36,9 @@ const layerCounts =
     const isNested = (one: unknown) => isCount(one) || (Array.isArray(one) && one.every(isCount));
     if (value === fallback || isCount(value) || (Array.isArray(value) && value.every(isNested)))
       return { value: value as LayerCounts };
-    return { problem: 'must be a whole number, or a list of whole numbers or of lists of them' };
+    return {
+      problem: `must be a whole number of at most ${mostLayers}, or a list of such numbers or of lists of them`,
+    };
   };
 
 const booleans: Field<boolean | readonly boolean[]> = either(boolean(false), (value) =>
@@ -45,7 +49,7 @@ const booleans: Field<boolean | readonly boolean[]> = either(boolean(false), (va
 
 export const unet2dConditionModelFields = {
   ...otherUNets,
-  sample_size: readElsewhere,
+  sample_size: sampleSize,
   in_channels: integer(4),
   out_channels: integer(4),
   center_input_sample: boolean(false),
@@ -58,7 +62,7 @@ export const unet2dConditionModelFields = {
   // Of another block in the middle, which is refused.
   mid_block_only_cross_attention: ignored,
   block_out_channels: integers([320, 640, 1280, 1280]),
-  layers_per_block: perBlock(2),
+  layers_per_block: either(integerUpTo(mostLayers, 2), integersUpTo(mostLayers, [])),
   downsample_padding: oneOf(1, 0),
   mid_block_scale_factor: number(1),
   dropout: number(0),
@@ -117,6 +121,7 @@ export function unet2dConditionModel(json: unknown, options?: UNetOptions) {
   const config = readConfig(model, json, unet2dConditionModelFields);
   const channels = config.block_out_channels;
   const count = channels.length;
+  checkDepth(model, count);
   const lists = {
     heads: forEachBlock('attention_head_dim', config.attention_head_dim, count),
     contextDim: forEachBlock('cross_attention_dim', config.cross_attention_dim, count),
@@ -128,6 +133,14 @@ export function unet2dConditionModel(json: unknown, options?: UNetOptions) {
       count,
     ),
   };
+  checkDepth(
+    model,
+    count,
+    lists.layers.map((layers, i) => {
+      const transformers = lists.transformers[i] as number | readonly number[];
+      return layers * (1 + (typeof transformers === 'number' ? transformers : Math.max(0, ...transformers)));
+    }),
+  );
   const reversed = config.reverse_transformer_layers_per_block;
   if (reversed === null && lists.transformers.some(Array.isArray))
     throw new TensorError(

@@ -7,20 +7,20 @@ import {
   integer,
   integerOrNull,
   integers,
+  integerUpTo,
   number,
   oneOf,
   readConfig,
-  readElsewhere,
   text,
   texts,
 } from '../config.ts';
 import type { BlockAttention } from './blocks.ts';
 import { type UNetOptions, unet } from './unet.ts';
-import { otherUNets } from './unetFields.ts';
+import { checkDepth, mostLayers, otherUNets, sampleSize } from './unetFields.ts';
 
 export const unet2dModelFields = {
   ...otherUNets,
-  sample_size: readElsewhere,
+  sample_size: sampleSize,
   in_channels: integer(3),
   out_channels: integer(3),
   center_input_sample: boolean(false),
@@ -33,7 +33,7 @@ export const unet2dModelFields = {
   mid_block_type: oneOf('UNetMidBlock2D', null),
   up_block_types: texts(['AttnUpBlock2D', 'AttnUpBlock2D', 'AttnUpBlock2D', 'UpBlock2D']),
   block_out_channels: integers([224, 448, 672, 896]),
-  layers_per_block: integer(2),
+  layers_per_block: integerUpTo(mostLayers, 2),
   mid_block_scale_factor: number(1),
   downsample_padding: oneOf(1, 0),
   downsample_type: oneOf('conv'),
@@ -77,6 +77,7 @@ export function unet2dModel(json: unknown, options?: UNetOptions) {
   const config = readConfig('UNet2DModel', json, unet2dModelFields);
   const channels = config.block_out_channels;
   const count = channels.length;
+  checkDepth('UNet2DModel', count);
   const attention = (width: number, options: Partial<SpatialAttentionOptions> = {}): BlockAttention =>
     spatialAttention({
       channels: width,

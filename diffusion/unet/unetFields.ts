@@ -1,4 +1,38 @@
-import { ignoredFields } from '../config.ts';
+import { TensorError } from '../../tensor/index.ts';
+import { type Field, ignoredFields } from '../config.ts';
+
+/** Limits of what configurations may ask for, far beyond any published model: a file that asks for more is broken or hostile. */
+export const mostBlocks = 32;
+export const mostLayers = 128;
+/** Of residual and transformer blocks together. */
+const mostLayersInAll = 4096;
+const largestSample = 4096;
+
+const isSide = (value: unknown): boolean =>
+  Number.isInteger(value) && (value as number) >= 1 && (value as number) <= largestSample;
+
+/** Pixels or places of a side, or [height, width], or null: what the model was made for. It says nothing of the network. */
+export const sampleSize: Field<undefined> = (value) =>
+  value === undefined ||
+  value === null ||
+  isSide(value) ||
+  (Array.isArray(value) && value.length === 2 && value.every(isSide))
+    ? { value: undefined }
+    : { problem: `must be a whole number from 1 to ${largestSample}, a list of two, or null` };
+
+/** Refuses more blocks, or more layers in all, than a model may have. `layers` are those of each block on the way down. */
+export function checkDepth(model: string, blocks: number, layers: readonly number[] = []): void {
+  if (blocks > mostBlocks)
+    throw new TensorError(
+      `${model}: block_out_channels has ${blocks} entries, and at most ${mostBlocks} are supported`,
+    );
+  const sum = layers.reduce((total, count) => total + count, 0);
+  if (sum > mostLayersInAll)
+    throw new TensorError(
+      `${model}: layers_per_block and transformer_layers_per_block make ${sum} layers on the way down, and at most ` +
+        `${mostLayersInAll} are supported`,
+    );
+}
 
 /**
  * Fields of configurations of UNets that have no effect unless a class has them itself: those of UNet2DModel and
