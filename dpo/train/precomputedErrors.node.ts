@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openSafetensorsFile, saveSafetensors } from '../../tensor/index.node.ts';
-import { dispose, read, type Tensor, tensor } from '../../tensor/index.ts';
+import { type Device, dispose, read, type Tensor, tensor } from '../../tensor/index.ts';
 import { type PairBatchOptions, pairBatches } from '../data/pairBatches.ts';
 import type { PairSource } from '../data/sources.ts';
 import { type PairConditioning, pairTensors } from './pairTensors.ts';
@@ -10,12 +10,16 @@ import { type ErrorsOf, readErrors, storedErrors } from './storedErrors.ts';
 
 const name = 'reference_errors';
 
-/** What a file holds, if it is there and was computed with such settings; else it is replaced. */
+/** What tells where errors were computed from elsewhere: the bits of another executor or device are others, whatever the threads. */
+const placeOf = ({ description }: Device): string => description.replace(/, \d+ threads?$/, '');
+
+/** What a file holds, if it is there and was computed with such settings at such a place; else why it is replaced. */
 async function storedValues(
   file: string,
   identity: string,
+  place: string,
   shape: readonly number[],
-): Promise<Float32Array | undefined> {
+): Promise<Float32Array | string | undefined> {
   const isThere = await access(file).then(
     () => true,
     () => false,
@@ -23,7 +27,10 @@ async function storedValues(
   if (!isThere) return undefined;
   await using stored = await openSafetensorsFile(file);
   const isOurs = stored.metadata.get('settings') === identity && stored.names.includes(name);
-  if (!isOurs || (await stored.entry(name)).shape.join() !== shape.join()) return undefined;
+  if (!isOurs || (await stored.entry(name)).shape.join() !== shape.join())
+    return 'are of other settings, pairs or weights';
+  const before = stored.metadata.get('device') ?? 'an unknown device';
+  if (before !== place) return `were computed on another device (${before}; now ${place})`;
   return (await read(await stored.read(name))) as Float32Array;
 }
 
@@ -41,7 +48,9 @@ export async function precomputedErrors<P>({
   batch,
   conditioning,
   keyOf,
+  device,
   onBatch,
+  onAnew,
   signal,
 }: {
   readonly file: string;
@@ -54,13 +63,20 @@ export async function precomputedErrors<P>({
   readonly batch: PairBatchOptions;
   readonly conditioning: PairConditioning;
   readonly keyOf: (batch: number) => Tensor;
+  /** Where the run computes: on another device the policy's errors would not be the reference's, and u not 0 at first. */
+  readonly device: Device;
   readonly onBatch?: ((done: number, batches: number) => void) | undefined;
+  /** Told why stored errors are not used, where there are some. */
+  readonly onAnew?: ((message: string) => void) | undefined;
   /** Ends it with an error before the next batch; nothing is kept then. */
   readonly signal?: AbortSignal | undefined;
 }): Promise<ErrorsOf> {
   const shape = [batches, 2, batch.batchSize];
-  let values = await storedValues(file, identity, shape);
-  if (values === undefined) {
+  const place = placeOf(device);
+  const stored = await storedValues(file, identity, place, shape);
+  if (typeof stored === 'string') onAnew?.(`${file}: the reference's errors there ${stored}; they are computed anew`);
+  let values = stored;
+  if (!(values instanceof Float32Array)) {
     values = new Float32Array(batches * 2 * batch.batchSize);
     let i = 0;
     for await (const host of pairBatches(pairs, batch)) {
@@ -72,7 +88,13 @@ export async function precomputedErrors<P>({
       onBatch?.(i, batches);
       if (i === batches) break;
     }
-    await saveSafetensors(file, { [name]: tensor(values).reshape(shape) }, { metadata: { settings: identity } });
+    await saveSafetensors(
+      file,
+      { [name]: tensor(values).reshape(shape) },
+      {
+        metadata: { settings: identity, device: place },
+      },
+    );
   }
   return storedErrors(values, batch.batchSize);
 }

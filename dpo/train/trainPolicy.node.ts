@@ -144,7 +144,8 @@ export async function trainPolicy<T>(
           batches: totalSteps * accumulation,
           reference: model,
         },
-        ...{ task, pairs, batch, conditioning, keyOf, onBatch: hooks.onReference, signal: hooks.signal },
+        ...{ task, pairs, batch, conditioning, keyOf, device, onBatch: hooks.onReference, signal: hooks.signal },
+        onAnew: (message) => warn(message, message),
       });
     // Steps will write over the model where it is not kept as the reference.
     if (draws !== undefined) {

@@ -1,4 +1,7 @@
-import { openDevice, setDefaultDevice } from 'diffusion-dpo/tensor';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Device, openDevice, setDefaultDevice } from 'diffusion-dpo/tensor';
 import { describe, expect, test } from 'vitest';
 import { analyticRun, type Changes, imagePairs, initial } from './analyticRun.ts';
 import { naiveRanking, naiveTraining } from './naiveTraining.ts';
@@ -144,5 +147,47 @@ describe('held-out pairs', () => {
     expect(Math.abs(wanted.margin)).toBeGreaterThan(0.01);
     expect(accuracy).toBeCloseTo(wanted.accuracy, 9);
     expect(pairs).toBe(3);
+  });
+});
+
+describe('errors of the reference that were computed before', () => {
+  test('are computed anew, which is said, where the device or the settings are others', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'errors-'));
+    try {
+      const changes = { reference: 'precomputed', steps: 2 } as const;
+      /** Runs from the beginning; gives the reference batches that were computed, what was said, and the first margin. */
+      async function again(on: Device, more: Changes = {}) {
+        await rm(join(folder, 'checkpoints'), { recursive: true, force: true });
+        let batches = 0;
+        const onReference = () => void batches++;
+        const said: string[] = [];
+        const hooks = { onReference, onWarning: (message: string) => said.push(message) };
+        const { result } = await analyticRun(on, { ...changes, ...more }, { output: folder, hooks });
+        return { batches, said, margin: result.rows[0]?.margin };
+      }
+      const wasm = (description: string): Device =>
+        new Proxy(device, {
+          get: (target, name) => {
+            if (name === 'description') return description;
+            const value = Reflect.get(target, name, target);
+            return typeof value === 'function' ? value.bind(target) : value;
+          },
+        });
+      expect(await again(device)).toEqual({ batches: 2, said: [], margin: 0 });
+      expect(await again(device)).toEqual({ batches: 0, said: [], margin: 0 });
+      const moved = await again(wasm('wasm: WebAssembly SIMD, 2 threads'));
+      expect(moved).toMatchObject({ batches: 2, margin: 0 });
+      expect(moved.said.join()).toMatch(
+        /reference_errors\.safetensors: the reference's errors there were computed on another device \(reference: .*; now wasm: WebAssembly SIMD\); they are computed anew/,
+      );
+      // The bits do not depend on the number of threads, but on the instructions.
+      expect(await again(wasm('wasm: WebAssembly SIMD, 1 thread'))).toMatchObject({ batches: 0, said: [] });
+      expect(await again(wasm('wasm: WebAssembly relaxed SIMD, 1 thread'))).toMatchObject({ batches: 2 });
+      const other = await again(wasm('wasm: WebAssembly relaxed SIMD, 1 thread'), { seed: 1 });
+      expect(other).toMatchObject({ batches: 2, margin: 0 });
+      expect(other.said.join()).toMatch(/are of other settings, pairs or weights; they are computed anew/);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 });
