@@ -6,8 +6,10 @@ import { captionCode, initial, T } from './analyticRun.ts';
 
 type Numbers = readonly number[];
 
-const betas = Array.from({ length: T }, (_, t) => 0.01 + (0.19 * t) / (T - 1));
-const alphasCumprod = betas.map((_, t) => betas.slice(0, t + 1).reduce((product, beta) => product * (1 - beta), 1));
+export const betas = Array.from({ length: T }, (_, t) => 0.01 + (0.19 * t) / (T - 1));
+export const alphasCumprod = betas.map((_, t) =>
+  betas.slice(0, t + 1).reduce((product, beta) => product * (1 - beta), 1),
+);
 
 interface Side {
   readonly image: Numbers;
@@ -21,7 +23,7 @@ interface Pair {
   readonly noise: Numbers;
 }
 
-const mean = (values: Numbers): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+export const mean = (values: Numbers): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 const logSigmoid = (u: number): number => -Math.log1p(Math.exp(-u));
 
 /** The error of the predicted noise of one side. */
@@ -145,7 +147,7 @@ export async function naiveRanking(settings: TrainSettings, source: PairSource, 
 }
 
 /** The slopes of a function of some numbers at a point, by differences of two widths (Richardson). */
-function gradientOf(f: (w: Numbers) => number, w: Numbers): number[] {
+export function gradientOf(f: (w: Numbers) => number, w: Numbers): number[] {
   const difference = (i: number, h: number): number =>
     (f(w.with(i, (w[i] as number) + h)) - f(w.with(i, (w[i] as number) - h))) / (2 * h);
   return w.map((_, i) => (4 * difference(i, 1e-3) - difference(i, 2e-3)) / 3);
@@ -169,10 +171,11 @@ function rateAt({ learningRateSchedule, warmupSteps, steps }: TrainSettings, ste
 }
 
 /** What an optimiser keeps: two lists of moments. */
-type Memory = [number[], number[]];
+export type Memory = [number[], number[]];
 
-function stepped(
-  { optimiser, weightDecay }: TrainSettings,
+/** Parameters after step t, counted from 1. */
+export function stepped(
+  { optimiser, weightDecay }: Pick<TrainSettings, 'optimiser' | 'weightDecay'>,
   w: Numbers,
   g: Numbers,
   rate: number,
