@@ -5,6 +5,7 @@ import {
   ones,
   openDevice,
   random,
+  read,
   realize,
   setDefaultDevice,
   type Tensor,
@@ -43,6 +44,45 @@ describe('attention', () => {
       const sliced = attention({ ...options, sliceSize }).apply(params, x, context, mask);
       expect(await distance(sliced, whole)).toBeLessThan(1e-14);
     }
+  });
+
+  test('one of two heads at a time, with a mask for each, gives the same', async () => {
+    const options = { queryDim: 4, heads: 2, headDim: 2 };
+    const params = await realize(attention(options).init(key(0), f64));
+    const [x, context] = [normal(1, 2, 3, 4), normal(2, 2, 5, 4)];
+    for (const shape of [
+      [2, 3, 5],
+      [2, 2, 3, 5],
+      [2, 1, 5],
+    ]) {
+      const mask = normal(3, ...shape);
+      const whole = attention(options).apply(params, x, context, mask);
+      const sliced = attention({ ...options, sliceSize: 1 }).apply(params, x, context, mask);
+      expect(await distance(sliced, whole)).toBeLessThan(1e-14);
+    }
+    // The masks of both heads count.
+    const [both, first] = [normal(3, 2, 3, 5), normal(3, 2, 3, 5).sliceAxis(0, 0, 1)];
+    const apply = (mask: Tensor) => attention({ ...options, sliceSize: 1 }).apply(params, x, context, mask);
+    expect(await distance(apply(both), apply(first))).toBeGreaterThan(1e-3);
+  });
+
+  test('by hand: softmax(q·kᵀ/√d)·v of each head, and a projection with a bias', async () => {
+    // Two heads of width 1 beside queries of width 2, all projections the identity.
+    const eye2 = tensor([1, 0, 0, 1], f64).reshape([2, 2]);
+    const identity = { weight: eye2 };
+    const params = {
+      to_q: identity,
+      to_k: identity,
+      to_v: identity,
+      to_out: [{ weight: eye2, bias: tensor([0.5, -1], f64) }] as const,
+    };
+    const x = tensor([1, 2], f64).reshape([1, 1, 2]);
+    const context = tensor([0, 1, 1, -1], f64).reshape([1, 2, 2]);
+    const out = await read(attention({ queryDim: 2, heads: 2, headDim: 1 }).apply(params as never, x, context));
+    const share = (a: number, b: number) => Math.exp(a) / (Math.exp(a) + Math.exp(b));
+    // Head 0 sees keys 0 and 1 with the query 1, head 1 keys 1 and −1 with the query 2.
+    expect(out[0]).toBeCloseTo(share(1, 0) * 1 + 0.5, 12);
+    expect(out[1]).toBeCloseTo(share(2, -2) * 1 - share(-2, 2) * 1 - 1, 12);
   });
 
   test('refuses what does not fit, in its own words', () => {

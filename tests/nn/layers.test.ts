@@ -228,6 +228,25 @@ describe('parameters', () => {
     expect(await distance(a.weight, b.weight)).toBeGreaterThan(0.1);
   });
 
+  test('of children in lists, and in lists of lists, differ from one another', async () => {
+    const tree = module(
+      {
+        rows: [[linear(3, 2), linear(3, 2)], [linear(3, 2)]],
+        named: { a: linear(3, 2), b: linear(3, 2) },
+        last: [linear(3, 2)],
+      },
+      (_, x: Tensor) => x,
+    ).init(key(9), f64);
+    const firsts = flattenTree(tree).map(({ tensor: one }) => one.reshape([one.size]).sliceAxis(0, 0, 1).sum());
+    const values = await Promise.all(firsts.map((one) => item(one)));
+    expect(values.length).toBe(12);
+    expect(new Set(values).size).toBe(12);
+    // A child's place is its own, whatever stands beside it.
+    const shorter = module({ rows: [[linear(3, 2)]] }, (_, x: Tensor) => x).init(key(9), f64);
+    const first = flattenTree(shorter)[0]?.tensor as Tensor;
+    expect(await distance(first, flattenTree(tree)[0]?.tensor as Tensor)).toBe(0);
+  });
+
   test('stored as halves are used in the dtype of what comes in, and get gradients of their own dtype', async () => {
     const layer = linear(3, 2);
     const params = layer.init(key(0), { dtype: 'bf16' });

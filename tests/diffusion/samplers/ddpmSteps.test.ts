@@ -40,3 +40,29 @@ describe('DDPM steps to the next time step of its trajectory', () => {
     expect(await item(sample)).toBeCloseTo(expected(alphasCumprod[999] as number, alphasCumprod[899] as number), 12);
   });
 });
+
+describe('the noise of a step has the variance', () => {
+  // ᾱ = 0.9, then 0.6: β of the step is 1/3, and β̃ = 0.1/0.4·β = 1/12.
+  const config = { num_train_timesteps: 2, trained_betas: [0.1, 1 / 3], prediction_type: 'sample', clip_sample: false };
+  const [beta, small] = [1 / 3, 1 / 12];
+
+  test.each([
+    ['fixed_small', undefined, small],
+    ['fixed_small_log', undefined, small],
+    [null, undefined, small],
+    ['fixed_large', undefined, beta],
+    ['learned', 0.25, 0.25],
+    // Between the logarithms of both: from −1, β̃, to 1, β.
+    ['learned_range', -1, small],
+    ['learned_range', 1, beta],
+    ['learned_range', 0, Math.sqrt(small * beta)],
+  ])('%s, where the network says %s', async (variance_type, said, variance) => {
+    const trajectory = ddpm({ ...config, variance_type })(2);
+    const given = said === undefined ? unit(0.4) : tensor([[0.4, said]], { dtype: 'f64' });
+    const step = async (noise: number) => {
+      const { sample } = trajectory.step({ ...trajectory.start(unit(2)) }, given, unit(noise));
+      return item(sample);
+    };
+    expect((await step(1)) - (await step(0))).toBeCloseTo(Math.sqrt(variance), 12);
+  });
+});
