@@ -8,6 +8,7 @@ import {
   realize,
   setDefaultDevice,
   type Tensor,
+  tensor,
 } from 'diffusion-dpo/tensor';
 import { beforeAll, describe, expect, test, vi } from 'vitest';
 
@@ -71,6 +72,22 @@ describe.each([
     const values = await Promise.all(own.map((one) => item(one)));
     expect(new Set(values).size).toBe(used.length);
   });
+});
+
+test('no block sees tokens that are masked', async () => {
+  const config = {
+    ...conditional,
+    down_block_types: ['CrossAttnDownBlock2D', 'CrossAttnDownBlock2D'],
+    up_block_types: ['CrossAttnUpBlock2D', 'CrossAttnUpBlock2D'],
+  };
+  const model = unet2dConditionModel(config);
+  const params = await realize(model.init(key(3), f64));
+  const [x, context] = [normal(1, 2, 4, 4, 4), normal(2, 2, 3, 4)];
+  const contextMask = tensor([1, 1, 0, 1, 1, 0]).greater(0).reshape([2, 3]);
+  const masked = model.apply(params, x, 7, { context, contextMask });
+  const short = model.apply(params, x, 7, { context: context.sliceAxis(1, 0, 2) });
+  expect(await distance(masked, short)).toBeLessThan(1e-12);
+  expect(await distance(masked, model.apply(params, x, 7, { context }))).toBeGreaterThan(1e-4);
 });
 
 test('every residual block and transformer of a UNet begins with weights of its own', async () => {

@@ -67,13 +67,13 @@ describe('attention', () => {
   });
 
   test('by hand: softmax(q·kᵀ/√d)·v of each head, and a projection with a bias', async () => {
-    // Two heads of width 1 beside queries of width 2, all projections the identity.
+    // Two heads of width 1 beside queries of width 2; values are twice the context, all other projections the identity.
     const eye2 = tensor([1, 0, 0, 1], f64).reshape([2, 2]);
     const identity = { weight: eye2 };
     const params = {
       to_q: identity,
       to_k: identity,
-      to_v: identity,
+      to_v: { weight: eye2.mul(2) },
       to_out: [{ weight: eye2, bias: tensor([0.5, -1], f64) }] as const,
     };
     const x = tensor([1, 2], f64).reshape([1, 1, 2]);
@@ -81,8 +81,8 @@ describe('attention', () => {
     const out = await read(attention({ queryDim: 2, heads: 2, headDim: 1 }).apply(params as never, x, context));
     const share = (a: number, b: number) => Math.exp(a) / (Math.exp(a) + Math.exp(b));
     // Head 0 sees keys 0 and 1 with the query 1, head 1 keys 1 and −1 with the query 2.
-    expect(out[0]).toBeCloseTo(share(1, 0) * 1 + 0.5, 12);
-    expect(out[1]).toBeCloseTo(share(2, -2) * 1 - share(-2, 2) * 1 - 1, 12);
+    expect(out[0]).toBeCloseTo(2 * share(1, 0) + 0.5, 12);
+    expect(out[1]).toBeCloseTo(2 * share(2, -2) - 2 * share(-2, 2) - 1, 12);
   });
 
   test('refuses what does not fit, in its own words', () => {

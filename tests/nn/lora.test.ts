@@ -92,6 +92,14 @@ describe('adapters', () => {
     expect(Math.abs(gaussian - 1 / 400)).toBeLessThan((5 / 400) * Math.sqrt(2 / count));
   });
 
+  test('begin with an A of their own, even for layers of one shape', async () => {
+    const twins = { a: conv2d(2, 2, 1).init(key(0)), b: conv2d(2, 2, 1).init(key(0)) };
+    for (const init of ['kaiming', 'gaussian'] as const) {
+      const { a, b } = initLora(twins, key(3), { targets: ['a', 'b'], rank: 2, init, ...f64 });
+      expect(await read(a?.down as Tensor)).not.toEqual(await read(b?.down as Tensor));
+    }
+  });
+
   test('that have just begun change not a bit of what a model gives', async () => {
     const attached = attachLora(base, initLora(base, key(1), everywhere));
     expect(await read(net.apply(attached, x))).toEqual(await read(net.apply(base, x)));

@@ -204,6 +204,9 @@ describe('first steps by hand', () => {
       await first(adafactor(), from, [1, 2, 3, 4], 0.1),
       updates.map((u) => 1 - 0.1 * u),
     );
+    // Of a vector the first update is the sign: its own rate is at most 0.01, and the scale of nothing 0.001.
+    close(await first(adafactor({ relativeStep: true }), [1, 1], [4, -3], 0.5), [1 - 0.005, 1 + 0.005]);
+    close(await first(adafactor({ scaleParameter: true }), [0, 0], [4, -3], 0.1), [-1e-4, 1e-4]);
     const clipped = await first(adafactor({ clipThreshold: 0.5 }), from, [1, 2, 3, 4], 0.1);
     close(
       clipped,

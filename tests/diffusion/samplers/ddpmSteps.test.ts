@@ -66,3 +66,16 @@ describe('the noise of a step has the variance', () => {
     expect((await step(1)) - (await step(0))).toBeCloseTo(Math.sqrt(variance), 12);
   });
 });
+
+test('a learned range from nothing to nothing is finite', async () => {
+  // β is 0 at time step 1: both ends of the range are the least variance.
+  const trajectory = ddpm({
+    ...{ num_train_timesteps: 3, trained_betas: [0.1, 0, 0.1], variance_type: 'learned_range' },
+    ...{ prediction_type: 'sample', clip_sample: false },
+  })(3);
+  for (const said of [-1, 0, 1, 3]) {
+    const given = tensor([[0.4, said]], { dtype: 'f64' });
+    const { sample } = trajectory.step({ ...trajectory.start(unit(2)), index: 1 }, given, unit(1));
+    expect(await item(sample)).toBeCloseTo(2, 9);
+  }
+});

@@ -92,6 +92,15 @@ describe('files of 2022', () => {
   });
 });
 
+test('a configuration says what networks predict', () => {
+  const predicted = (className: string, config: object = {}) =>
+    noisingFromConfig({ _class_name: className, ...config }).prediction;
+  expect(predicted('DDIMScheduler')).toBe('epsilon');
+  expect(predicted('EulerDiscreteScheduler', { prediction_type: 'v_prediction' })).toBe('v_prediction');
+  expect(predicted('HeunDiscreteScheduler', { prediction_type: 'sample' })).toBe('sample');
+  expect(predicted('FlowMatchEulerDiscreteScheduler')).toBe('flow_prediction');
+});
+
 test('names of other solvers mean what diffusers takes them for', () => {
   const config = { ...files.DEISMultistepScheduler, _class_name: 'DPMSolverMultistepScheduler' };
   const noise = tensor([[1, 2]]);
@@ -109,6 +118,17 @@ test("σ's bounds count for DPM-Solver too, where it spreads σ in a way of its 
     const sigmas = sampler(config)(4).sigmas ?? [];
     expect([sigmas[0], sigmas[3]]).toEqual([expect.closeTo(10, 10), expect.closeTo(0.1, 10)]);
   }
+});
+
+test('σ lies evenly in σ^(1/7) (Karras), or in its logarithm', () => {
+  const bounds = { sigma_min: 0.1, sigma_max: 10 };
+  const karras = ((10 ** (1 / 7) + 0.1 ** (1 / 7)) / 2) ** 7;
+  for (const sampler of [euler, dpmSolverMultistep]) {
+    const middle = (config: object) => sampler({ ...bounds, ...config })(3).sigmas?.[1];
+    expect(middle({ use_karras_sigmas: true })).toBeCloseTo(karras, 12);
+    expect(middle({ use_exponential_sigmas: true })).toBeCloseTo(1, 12);
+  }
+  expect(dpmSolverMultistep({ ...bounds, use_lu_lambdas: true })(3).sigmas?.[1]).toBeCloseTo(1, 12);
 });
 
 describe('notes on a configuration', () => {
