@@ -139,6 +139,12 @@ test('min-SNR weights, by hand', () => {
   expect(weights('sample')).toEqual(close([5, 1 / 9, 0]));
 });
 
+test('min-SNR weights of a flow, by hand', () => {
+  // σ = 1/4, 1/2, 3/4 and 1: signal to noise 9, 1, 1/9 and 0; times σ².
+  const weights = minSnrWeights(flowSchedule({ numTrainTimesteps: 4 }), 5, 'flow_prediction');
+  expect(Array.from(weights)).toEqual([5 / 16, 1 / 4, 1 / 16, 0].map((value) => expect.closeTo(value, 12)));
+});
+
 describe('noising', () => {
   const schedule = noiseSchedule({ betaSchedule: 'scaled_linear' });
   const normal = (seed: number) => random.normal(key(seed), [2, 3, 2], { dtype: 'f64' });

@@ -611,7 +611,7 @@ export const diffusionMutations: readonly Mutation[] = [
     file: 'diffusion/samplers/guidance.ts',
     find: 'rescaled.mul(rescale).add(guided.mul(1 - rescale))',
     replace: 'rescaled',
-    tests: ['tests/diffusion/samplers.test.ts'],
+    tests: ['tests/diffusion/samplers/finite.test.ts'],
   },
   {
     name: 'a stochastic flow keeps its noise',
@@ -744,21 +744,21 @@ export const diffusionMutations: readonly Mutation[] = [
     file: 'diffusion/unet/unet2dModel.ts',
     find: 'flipSinToCos: config.flip_sin_to_cos',
     replace: 'flipSinToCos: true',
-    tests: ['tests/diffusion/unetConfigs.test.ts'],
+    tests: ['tests/nn/blocks.test.ts'],
   },
   {
     name: 'freq_shift is ignored',
     file: 'diffusion/unet/unet2dModel.ts',
     find: 'downscaleFreqShift: config.freq_shift',
     replace: 'downscaleFreqShift: 0',
-    tests: ['tests/diffusion/unetConfigs.test.ts'],
+    tests: ['tests/nn/blocks.test.ts'],
   },
   {
     name: 'norm_eps is ignored',
     file: 'diffusion/unet/unet2dModel.ts',
     find: '        eps: config.norm_eps,\n        activation',
     replace: '        eps: 1e-5,\n        activation',
-    tests: ['tests/diffusion/unetConfigs.test.ts'],
+    tests: ['tests/nn/blocks.test.ts'],
   },
   ...nnMutations,
 ];

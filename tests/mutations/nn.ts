@@ -345,7 +345,7 @@ export const nnMutations: readonly Mutation[] = [
     file: 'nn/resample.ts',
     find: 'size ?? [2 * height, 2 * width]',
     replace: '[2 * height, 2 * width]',
-    tests: ['tests/nn/layers.test.ts'],
+    tests: ['tests/nn/blocks.test.ts'],
   },
   {
     name: 'padding 0 pads on the left',

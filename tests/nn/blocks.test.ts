@@ -7,7 +7,10 @@ import {
   linear,
   resnetBlock,
   spatialAttention,
+  timestepEmbedding,
+  timestepMlp,
   transformer2d,
+  upsample2d,
   watch,
 } from 'diffusion-dpo/nn';
 import { item, key, openDevice, random, realize, setDefaultDevice, silu, type Tensor } from 'diffusion-dpo/tensor';
@@ -84,11 +87,11 @@ test.each([true, false])(
   },
 );
 
-test("the middle of a UNet divides its residual blocks' sums, and no others do", async () => {
+test('residual blocks of a UNet have its eps; those in the middle divide their sums, and no others do', async () => {
   const model = unet2dModel({
     ...{ block_out_channels: [8, 8], layers_per_block: 1, norm_num_groups: 2, mid_block_scale_factor: 3 },
     ...{ down_block_types: ['DownBlock2D', 'DownBlock2D'], up_block_types: ['UpBlock2D', 'UpBlock2D'] },
-    add_attention: false,
+    ...{ add_attention: false, norm_eps: 0.1 },
   });
   const params = await realize(model.init(key(1), f64));
   const seen: Record<string, Tensor> = {};
@@ -107,7 +110,7 @@ test("the middle of a UNet divides its residual blocks' sums, and no others do",
   for (const stop of stops) stop();
   const { time, before, down, middle } = (await realize(seen)) as Record<keyof typeof watched, Tensor>;
   const block = (own: unknown, x: Tensor, outputScaleFactor: number) =>
-    resnetBlock({ inputs: 8, embeddingDim: 32, groups: 2, eps: 1e-5, outputScaleFactor }).apply(own as never, x, time);
+    resnetBlock({ inputs: 8, embeddingDim: 32, groups: 2, eps: 0.1, outputScaleFactor }).apply(own as never, x, time);
   expect(await distance(down, block(watched.down, before, 1))).toBeLessThan(1e-12);
   expect(await distance(middle, block(watched.middle, down, 3))).toBeLessThan(1e-12);
 });
@@ -140,4 +143,33 @@ test('a UNet may centre images from 0 to 1 itself', async () => {
   const x = normal(2, 1, 3, 2, 2);
   const expected = plain.apply(params, x.mul(2).sub(1), 7);
   expect(await distance(centring.apply(params, x, 7), expected)).toBeLessThan(1e-12);
+});
+
+test('images are doubled, or brought to the size that is asked for', () => {
+  const layer = upsample2d(2);
+  const params = layer.init(key(0), f64);
+  expect(layer.apply(params, normal(1, 1, 2, 2, 3)).shape).toEqual([1, 2, 4, 6]);
+  expect(layer.apply(params, normal(1, 1, 2, 2, 3), [3, 5]).shape).toEqual([1, 2, 3, 5]);
+});
+
+test.each([
+  [true, 0],
+  [false, 0],
+  [true, 1],
+])('a UNet embeds time with cosines first %s and the shift %i', async (flipSinToCos, downscaleFreqShift) => {
+  const model = unet2dModel({
+    ...{ block_out_channels: [8], layers_per_block: 1, norm_num_groups: 2, mid_block_type: null },
+    ...{ down_block_types: ['DownBlock2D'], up_block_types: ['UpBlock2D'] },
+    ...{ flip_sin_to_cos: flipSinToCos, freq_shift: downscaleFreqShift },
+  });
+  const params = await realize(model.init(key(1), f64));
+  let seen: Tensor | undefined;
+  const stop = watch(params.time_embedding, (output) => {
+    seen = output as Tensor;
+  });
+  model.apply(params, normal(2, 1, 3, 2, 2), 7);
+  stop();
+  const waves = timestepEmbedding([7], 8, { flipSinToCos, downscaleFreqShift, ...f64 });
+  const expected = timestepMlp(8, 32).apply(params.time_embedding, waves);
+  expect(await distance(seen as Tensor, expected)).toBeLessThan(1e-12);
 });

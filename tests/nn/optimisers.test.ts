@@ -256,7 +256,8 @@ describe('gradients', () => {
     ]);
   });
 
-  test('clipped by value', async () => expect(await read(clipByValue(gradients, 2).a)).toEqual(Float64Array.of(2, 0)));
+  test('clipped by value', async () =>
+    expect(await read(clipByValue(tensor([3, -3, 1], f64), 2))).toEqual(Float64Array.of(2, -2, 1)));
 
   test('accumulated are those of the whole batch', async () => {
     const x = random.normal(key(1), [6, 3], f64);
@@ -328,6 +329,7 @@ test('averages decay as the steps grow', async () => {
   expect([1, 2, 3, 1e9].map((step) => emaDecay(step))).toEqual([0, 2 / 11, 3 / 12, 0.9999]);
   expect([5, 6, 7].map((step) => emaDecay(step, { updateAfterStep: 5, minDecay: 0.1 }))).toEqual([0, 0, 2 / 11]);
   expect(emaDecay(3, { decay: 0.2 })).toBe(0.2);
+  expect(emaDecay(2, { minDecay: 0.5 })).toBe(0.5);
   expect(emaDecay(3, { warmup: { power: 1 } })).toBeCloseTo(1 - 1 / 3, 14);
   expect(emaDecay(9, { warmup: { invGamma: 2 } })).toBeCloseTo(1 - 5 ** (-2 / 3), 14);
   const average = emaStep({ w: tensor([1], f64) }, { w: tensor([2]) }, 2);

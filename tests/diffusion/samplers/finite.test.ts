@@ -219,7 +219,15 @@ test('all signal may be gone for more than one time step', async () => {
   for (const steps of [1, 2, 3, 7, 10]) await walk(ddim(zero, { eta: 1 }), steps);
 });
 
-test('guidance brings back the spread of what has one', async () => {
+test('guidance brings a share of the result back to the spread of the conditional prediction', async () => {
+  // Guided by 2: 2, 2 and 9, whose squared distances from the mean sum to 98/3, those of 1, 2 and 6 to 14.
+  const [conditional, other] = [tensor([[1, 2, 6]]), tensor([[0, 2, 3]])];
+  const guided = Array.from(await read(guide(conditional, other, { scale: 2, rescale: 0.25 })));
+  const factor = 0.75 + 0.25 * Math.sqrt(14 / (98 / 3));
+  expect(guided).toEqual([2, 2, 9].map((value) => expect.closeTo(value * factor, 5)));
+});
+
+test('guidance leaves alone what has no spread', async () => {
   const [flat, other] = [tensor([[2, 2]]), tensor([[1, 1]])];
   expect(Array.from(await read(guide(flat, other, { scale: 3, rescale: 0.5 })))).toEqual([4, 4]);
 });
