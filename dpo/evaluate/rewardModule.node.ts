@@ -1,6 +1,7 @@
 import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { TensorError } from '../../tensor/index.ts';
+import { readWhole, regularFile } from '../../tensor/index.node.ts';
+import { refuseSubstitute, TensorError } from '../../tensor/index.ts';
 import type { Reward } from './reward.ts';
 
 /**
@@ -8,7 +9,9 @@ import type { Reward } from './reward.ts';
  * @throws TensorError where the module cannot be loaded, or exports no such function
  */
 export async function loadReward(path: string): Promise<Reward> {
-  const loaded: Partial<Reward> = await import(pathToFileURL(resolve(path)).href).catch((error: unknown) => {
+  const file = await regularFile(path, 'load the reward');
+  refuseSubstitute(await readWhole(file), path);
+  const loaded: Partial<Reward> = await import(pathToFileURL(resolve(file)).href).catch((error: unknown) => {
     throw new TensorError(`cannot load the reward ${path}: ${error instanceof Error ? error.message : String(error)}`);
   });
   const { name = basename(path).replace(/\.[^.]*$/, ''), score } = loaded;

@@ -14,7 +14,7 @@ const htmlPage = /^<(?:!doctype\s+html|(?:html|head|body|title|meta|script)[\s>]
 export function substituteIn(bytes: Uint8Array): string | undefined {
   const start = new TextDecoder('latin1').decode(bytes.subarray(0, startBytes));
   if (lfsPointer.test(start)) {
-    const [, size] = /^size (\d+)\r?$/m.exec(start) ?? [];
+    const [, size] = /^size (\d+)$/m.exec(start) ?? [];
     return (
       `a Git LFS pointer, which stands for the file${size === undefined ? '' : ` of ${size} bytes`}; ` +
       'run "git lfs pull" in the repository, or download the file itself'

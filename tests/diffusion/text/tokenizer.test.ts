@@ -177,6 +177,12 @@ describe('added tokens', () => {
     expect(encode('1hat')).toEqual([start, ...wordIds('1hat'), end]);
   });
 
+  test('are found however their letters are written, unless they say so', async () => {
+    const { encode, decode } = await tokenizerOf(await changed({ 'added_tokens.json': { '<MyCat>': size } }));
+    expect(encode('<MyCat><mycat> <MYCAT>')).toEqual([start, size, size, size, end]);
+    expect(decode([start, size, end])).toBe('<MyCat>');
+  });
+
   test('may be the start, end and pad token', async () => {
     const files = {
       'added_tokens.json': { '<e>': size, '<p>': size + 1 },

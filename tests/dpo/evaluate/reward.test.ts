@@ -163,6 +163,8 @@ describe('loadReward', () => {
     ['broken.mjs', 'export const = ;', /cannot load the reward .*broken\.mjs: /],
     ['throws.mjs', 'throw new Error("no such model");', /cannot load the reward .*throws\.mjs: no such model/],
     ['throwsNull.mjs', 'throw null;', /cannot load the reward .*throwsNull\.mjs: null/],
+    ['page.mjs', '<!doctype html>', /page\.mjs: this is an HTML page/],
+    ['pointer.mjs', 'version https://git-lfs.github.com/spec/v1\nsize 5\n', /pointer\.mjs: this is a Git LFS pointer/],
   ])('refuses %s', async (name, text, message) => {
     await expect(loadReward(await write(name, text))).rejects.toThrow(message);
   });

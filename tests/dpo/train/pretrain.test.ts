@@ -28,6 +28,14 @@ test('each optimiser makes steps of its own', async () => {
     made.add((await readFile(join(model as string, 'unet', 'diffusion_pytorch_model.safetensors'))).toString('base64'));
   }
   expect(made.size).toBe(4);
+  // The text encoder is told the ids of its tokenizer, whatever the settings say.
+  const part = async (name: string) => JSON.parse(await readFile(join(folder, 'sgd', 'model', name), 'utf8'));
+  const vocabulary = await part('tokenizer/vocab.json');
+  expect(await part('text_encoder/config.json')).toMatchObject({
+    vocab_size: Object.keys(vocabulary).length,
+    bos_token_id: vocabulary['<|startoftext|>'],
+    eos_token_id: vocabulary['<|endoftext|>'],
+  });
 });
 
 test('numbers that are not finite stop a run before they are saved, with the step and the last checkpoint', async () => {
