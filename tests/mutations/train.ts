@@ -271,8 +271,12 @@ export const trainMutations: readonly Mutation[] = [
       'threefry(high, low, i, fold)',
     ],
   ]),
-  ...changes({ file: 'dpo/train/samplePictures.ts', tests: 'tests/dpo/keys.test.ts', only: 'no other file' }, [
-    ['a root key is folded beside the list', "keyFor(seed, 'images')", 'key(seed)'],
+  ...changes({ file: 'dpo/cli/doctorCommand.node.ts', tests: 'tests/dpo/keys.test.ts', only: 'no other file' }, [
+    [
+      'a root key is made beside the list',
+      'random.normal(key(1), [16, 24])',
+      'random.normal(key(Date.now()), [16, 24])',
+    ],
   ]),
   ...changes(
     { file: 'dpo/train/trainPolicy.node.ts', tests: 'tests/dpo/train/train.test.ts', only: 'drew other numbers' },
@@ -296,4 +300,30 @@ export const trainMutations: readonly Mutation[] = [
       'widened(g).div(factor.cast(widened(g).dtype)).cast(g.dtype)',
     ],
   ]),
+  ...changes({ file: 'dpo/train/train.node.ts', tests: 'tests/dpo/train/trainOptions.test.ts' }, [
+    ['loraAlpha is ignored', 'alpha: settings.loraAlpha ?? rank', 'alpha: rank'],
+    ['loraRank is ignored', 'const rank = settings.loraRank', 'const rank = 8'],
+    ['loraTargets are ignored', '      targets: settings.loraTargets,\n', ''],
+    ['adapters begin the same for every seed', "keyFor(settings.seed, 'loraInit')", "keyFor(0, 'loraInit')"],
+    ['saveDtype is ignored', '{ dtype: settings.saveDtype }', '{}'],
+    ['storage is ignored', '{ device, dtype, checkpointing }', "{ device, dtype: 'f32', checkpointing }"],
+    ['checkpointing is ignored', '{ device, dtype, checkpointing }', '{ device, dtype }'],
+  ]),
+  ...changes({ file: 'dpo/train/trainPolicy.node.ts', tests: 'tests/dpo/train/trainOptions.test.ts' }, [
+    ['logEvery is ignored', 'step % settings.logEvery !== 0', 'step % 10 !== 0'],
+    ['checkpointEvery is ignored', 'step % settings.checkpointEvery === 0', 'step % 100 === 0'],
+    ['keepCheckpoints is ignored', 'record, settings.keepCheckpoints)', 'record, 2)'],
+    [
+      'a window begins with the buckets of before',
+      'window = emptyWindow(settings.buckets);',
+      'window = emptyWindow(10);',
+    ],
+  ]),
+  ...changes({ file: 'dpo/train/runPlan.ts', tests: 'tests/dpo/train/trainOptions.test.ts' }, [
+    ['maxSkipped is ignored', 'maxSkipped: settings.maxSkipped', 'maxSkipped: 10'],
+  ]),
+  ...changes(
+    { file: 'dpo/data/pairBatches.ts', tests: 'tests/dpo/train/trainOptions.test.ts', only: 'another epoch' },
+    [['crops and flips are those of the first epoch', "'transforms', position.epoch", "'transforms', 0"]],
+  ),
 ];
