@@ -1,7 +1,7 @@
 /**
  * Noise schedules, samplers and the models of diffusion.
  *
- *   config        reading configuration files: every field is known, or refused by name
+ *   config        reading configuration files: every field has an effect, is known to have none, or is refused by name
  *   noise/        how pictures become noise: schedules and flows, noising, what networks predict
  *   samplers/     from noise to pictures: DDPM, DDIM, Euler, DPM-Solver++, PNDM, and Euler on flows; guidance
  *   checkpoint/   parameters from and to files and folders, as diffusers has them
