@@ -42,8 +42,18 @@ export interface ClipTokenizer {
   readonly endId: number;
 }
 
-export const defaultStartToken = '<|startoftext|>';
-export const defaultEndToken = '<|endoftext|>';
+/** A tokenizer's files with everything that they may leave out, as transformers' CLIPTokenizer has it. */
+export function withDefaults(files: ClipTokenizerFiles): Required<ClipTokenizerFiles> {
+  const endToken = files.endToken ?? '<|endoftext|>';
+  const defaults = {
+    maxLength: 77,
+    startToken: '<|startoftext|>',
+    padToken: endToken,
+    unknownToken: endToken,
+    addedTokens: [],
+  };
+  return { ...defaults, ...files, endToken };
+}
 /** What ends a word in the vocabulary. */
 const wordEnd = '</w>';
 
@@ -79,16 +89,9 @@ function tokenSplitter(tokens: readonly AddedToken[]): (text: string) => (string
  * CLIP's byte-pair encoding (Radford et al. 2021; transformers' CLIPTokenizer). Start, end and pad token are found in
  * prompts too, as there, and so are added tokens. Throws where the vocabulary lacks one of them.
  */
-export function clipTokenizer({
-  vocabulary,
-  merges,
-  maxLength = 77,
-  startToken = defaultStartToken,
-  endToken = defaultEndToken,
-  padToken = endToken,
-  unknownToken = endToken,
-  addedTokens = [],
-}: ClipTokenizerFiles): ClipTokenizer {
+export function clipTokenizer(files: ClipTokenizerFiles): ClipTokenizer {
+  const { vocabulary, merges, maxLength, startToken, endToken, padToken, unknownToken, addedTokens } =
+    withDefaults(files);
   const addedIds = new Map(addedTokens.map(({ content, id }) => [content, id]));
   const idOf = (token: string): number => {
     const id = addedIds.get(token) ?? (Object.hasOwn(vocabulary, token) ? vocabulary[token] : undefined);

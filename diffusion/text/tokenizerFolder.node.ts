@@ -5,13 +5,7 @@ import { FormatError, quote } from '../../tensor/index.ts';
 import { formatObject, type JsonObject } from '../checkpoint/json.ts';
 import { readObject } from '../checkpoint/readObject.node.ts';
 import { replaceFiles, writeText } from '../checkpoint/replaceFiles.node.ts';
-import {
-  type AddedToken,
-  type ClipTokenizerFiles,
-  defaultEndToken,
-  defaultStartToken,
-  parseMerges,
-} from './clipTokenizer.ts';
+import { type AddedToken, type ClipTokenizerFiles, parseMerges, withDefaults } from './clipTokenizer.ts';
 import { tokenizerProblem } from './tokenizerProblems.ts';
 
 const names = {
@@ -46,22 +40,29 @@ export async function loadTokenizerFolder(folder: string): Promise<ClipTokenizer
   const { added_tokens_decoder: decoder } = config;
   const listed = decoder === undefined ? [] : decodedTokens(decoder, configPath);
   const legacy = idsOf(await optional(names.added), join(folder, names.added));
-  const addedTokens = [...listed, ...Object.entries(legacy).flatMap(([content, id]) => unlisted(listed, content, id))];
   // As in transformers: where the configuration does not list the added tokens, the older file counts more.
   const special = await optional(names.special);
   const said = decoder === undefined ? { ...config, ...special } : { ...special, ...config };
-  const token = (name: string, fallback: string) => tokenText(said[name] ?? fallback, name, configPath);
-  const endToken = token('eos_token', defaultEndToken);
-  const files: ClipTokenizerFiles = {
+  const more = said.additional_special_tokens ?? [];
+  const whole = (Array.isArray(more) ? more : [more])
+    .map((one) => tokenText(one, 'additional_special_tokens', configPath))
+    .flatMap((content) =>
+      Object.hasOwn(vocabulary, content) ? [[content, vocabulary[content] as number] as const] : [],
+    );
+  const ids = new Map([...Object.entries(legacy), ...whole]);
+  const addedTokens = [...listed, ...[...ids].flatMap(([content, id]) => unlisted(listed, content, id))];
+  const token = (name: string, field: string): Readonly<Record<string, string>> =>
+    said[field] == null ? {} : { [name]: tokenText(said[field], field, configPath) };
+  const files = withDefaults({
     vocabulary,
     merges: parseMerges(await readWhole(join(folder, names.merges)), join(folder, names.merges)),
     maxLength: maxLength as number,
-    startToken: token('bos_token', defaultStartToken),
-    endToken,
-    padToken: token('pad_token', endToken),
-    unknownToken: token('unk_token', endToken),
+    ...token('startToken', 'bos_token'),
+    ...token('endToken', 'eos_token'),
+    ...token('padToken', 'pad_token'),
+    ...token('unknownToken', 'unk_token'),
     addedTokens,
-  };
+  });
   const wrong = tokenizerProblem(files);
   if (wrong === undefined) return files;
   const place = wrong.file === 'added' && !present.has(names.added) ? names.config : names[wrong.file];
@@ -93,7 +94,7 @@ function decodedTokens(decoder: unknown, file: string): AddedToken[] {
   });
 }
 
-/** A token of the older file, unless it is listed with the same id. */
+/** A token of another file, unless it is listed with the same id. */
 const unlisted = (listed: readonly AddedToken[], content: string, id: number): AddedToken[] =>
   listed.some((one) => one.content === content && one.id === id) ? [] : [{ content, id }];
 
@@ -107,19 +108,9 @@ function tokenText(token: unknown, name: string, file: string): string {
 }
 
 /** Writes the folder of a CLIPTokenizer, which transformers can load too. All files are replaced together. */
-export async function saveTokenizerFolder(
-  folder: string,
-  {
-    vocabulary,
-    merges,
-    maxLength = 77,
-    startToken = defaultStartToken,
-    endToken = defaultEndToken,
-    padToken = endToken,
-    unknownToken = endToken,
-    addedTokens = [],
-  }: ClipTokenizerFiles,
-): Promise<void> {
+export async function saveTokenizerFolder(folder: string, tokenizer: ClipTokenizerFiles): Promise<void> {
+  const { vocabulary, merges, maxLength, startToken, endToken, padToken, unknownToken, addedTokens } =
+    withDefaults(tokenizer);
   const special = { bos_token: startToken, eos_token: endToken, unk_token: unknownToken, pad_token: padToken };
   const decoder = Object.fromEntries(
     addedTokens.map(({ content, id, normalized = true, singleWord = false }) => [

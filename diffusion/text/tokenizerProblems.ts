@@ -1,6 +1,6 @@
 import { quote } from '../../tensor/index.ts';
 import { byteSymbols } from './byteSymbols.ts';
-import { type ClipTokenizerFiles, defaultEndToken, defaultStartToken } from './clipTokenizer.ts';
+import { type ClipTokenizerFiles, withDefaults } from './clipTokenizer.ts';
 
 /** What is wrong with one of a tokenizer's files. */
 export interface TokenizerProblem {
@@ -16,14 +16,8 @@ export function tokenizerProblem(files: ClipTokenizerFiles): TokenizerProblem | 
   return vocabularyProblem(files) ?? addedProblem(files) ?? mergesProblem(files);
 }
 
-function vocabularyProblem({
-  vocabulary,
-  startToken = defaultStartToken,
-  endToken = defaultEndToken,
-  padToken = endToken,
-  unknownToken = endToken,
-  addedTokens = [],
-}: ClipTokenizerFiles): TokenizerProblem | undefined {
+function vocabularyProblem(files: ClipTokenizerFiles): TokenizerProblem | undefined {
+  const { vocabulary, startToken, endToken, padToken, unknownToken, addedTokens } = withDefaults(files);
   const wrong = (problem: string): TokenizerProblem => ({ file: 'vocabulary', problem });
   const owners = new Map<number, string>();
   for (const [token, id] of Object.entries(vocabulary)) {

@@ -245,4 +245,18 @@ export const filesMutations: readonly Mutation[] = [
     tests: ['tests/dpo/evaluate/reward.test.ts'],
     only: 'refuses',
   },
+  {
+    name: 'a mark before an empty line of JSONL is a line',
+    file: 'dpo/data/jsonLines.ts',
+    find: 'const bytes = withoutMark(content);',
+    replace: 'const bytes = content;',
+    tests: ['tests/dpo/data/userFiles.test.ts'],
+  },
+  {
+    name: 'names of models of Pick-a-Pic are lost',
+    file: 'dpo/data/parquet/values.ts',
+    find: 'row[column] instanceof Uint8Array ?',
+    replace: 'row[column] instanceof Array ?',
+    tests: ['tests/dpo/data/userFiles.test.ts'],
+  },
 ];

@@ -69,9 +69,15 @@ export const modelFilesMutations: readonly Mutation[] = [
   {
     name: 'the end token is always the default one',
     file: 'diffusion/text/clipTokenizer.ts',
-    find: '  endToken = defaultEndToken,\n  padToken = endToken,\n  unknownToken = endToken,\n  addedTokens = [],\n}: ClipTokenizerFiles): ClipTokenizer {',
-    replace:
-      '  padToken = defaultEndToken,\n  unknownToken = defaultEndToken,\n  addedTokens = [],\n}: ClipTokenizerFiles): ClipTokenizer {\n  const endToken: string = defaultEndToken;',
+    find: 'return { ...defaults, ...files, endToken };',
+    replace: "return { ...defaults, ...files, endToken: '<|endoftext|>' };",
+    tests: ['tests/diffusion/text/tokenizer.test.ts'],
+  },
+  {
+    name: 'the pad token is always the default one',
+    file: 'diffusion/text/clipTokenizer.ts',
+    find: "files.endToken ?? '<|endoftext|>'",
+    replace: "'<|endoftext|>' as string",
     tests: ['tests/diffusion/text/tokenizer.test.ts'],
   },
   {
@@ -79,6 +85,13 @@ export const modelFilesMutations: readonly Mutation[] = [
     file: 'diffusion/text/tokenizerProblems.ts',
     find: '    if (other !== undefined) return wrong(`the tokens',
     replace: "    if (other === '') return wrong(`the tokens",
+    tests: ['tests/diffusion/text/tokenizer.test.ts'],
+  },
+  {
+    name: 'tokens of the vocabulary that are special are cut',
+    file: 'diffusion/text/tokenizerFolder.node.ts',
+    find: 'const ids = new Map([...Object.entries(legacy), ...whole]);',
+    replace: 'const ids = new Map(Object.entries(legacy).concat(whole.slice(0, 0) as unknown as [string, number][]));',
     tests: ['tests/diffusion/text/tokenizer.test.ts'],
   },
   {
@@ -313,5 +326,26 @@ export const modelFilesMutations: readonly Mutation[] = [
     replace: 'layers * (1 + 0 * (typeof',
     tests: ['tests/diffusion/configBounds.test.ts'],
     only: 'layers in all',
+  },
+  {
+    name: 'unknown symbols are the end token',
+    file: 'diffusion/text/clipTokenizer.ts',
+    find: '?? unknownId',
+    replace: '?? endId',
+    tests: ['tests/diffusion/text/tokenizer.test.ts'],
+  },
+  {
+    name: 'prompts lose their end where they are cut',
+    file: 'diffusion/text/clipTokenizer.ts',
+    find: '...ids.slice(0, maxLength - 2), endId]',
+    replace: '...ids, endId].slice(0, maxLength)',
+    tests: ['tests/diffusion/text/tokenizer.test.ts'],
+  },
+  {
+    name: 'prompts are filled up with the end token',
+    file: 'diffusion/text/clipTokenizer.ts',
+    find: '.fill(padId)',
+    replace: '.fill(endId)',
+    tests: ['tests/diffusion/text/tokenizer.test.ts'],
   },
 ];

@@ -36,6 +36,17 @@ const problemOf = async (files: Parameters<typeof changed>[0]): Promise<string> 
     (error: Error) => error.message.slice(folder.length),
   );
 
+test('prompts are cut to the length, with the end token last; symbols that the vocabulary lacks are the unknown token', () => {
+  const vocabulary = { 'a</w>': 0, b: 1, '<|startoftext|>': 2, '<|endoftext|>': 3, '<unk>': 4, '!': 5 };
+  const tokenizer = { vocabulary, merges: [], maxLength: 5, padToken: '!' };
+  expect(clipTokenizer(tokenizer).encode('a x')).toEqual([2, 0, 3, 3]);
+  const { encode, encodePadded, decode } = clipTokenizer({ ...tokenizer, unknownToken: '<unk>' });
+  expect(encode('a x')).toEqual([2, 0, 4, 3]);
+  expect(encode('a a a a a a')).toEqual([2, 0, 0, 0, 3]);
+  expect(encodePadded('a')).toEqual([2, 0, 3, 5, 5]);
+  expect(decode(encode('a  A'))).toBe('a a');
+});
+
 describe('merges.txt', () => {
   const prompt = 'a photo of a cat and dogs';
   const expected = clipTokenizer(learned).encode(prompt);
@@ -181,6 +192,14 @@ describe('added tokens', () => {
     const { encode, decode } = await tokenizerOf(await changed({ 'added_tokens.json': { '<MyCat>': size } }));
     expect(encode('<MyCat><mycat> <MYCAT>')).toEqual([start, size, size, size, end]);
     expect(decode([start, size, end])).toBe('<MyCat>');
+  });
+
+  test('are those of the vocabulary too that are said to be special', async () => {
+    const files = {
+      'vocab.json': JSON.stringify({ ...learned.vocabulary, '<style>': size }),
+      'special_tokens_map.json': { additional_special_tokens: [{ content: '<style>' }] },
+    };
+    expect((await tokenizerOf(await changed(files))).encode('a<style>')).toEqual([start, ...wordIds('a'), size, end]);
   });
 
   test('may be the start, end and pad token', async () => {

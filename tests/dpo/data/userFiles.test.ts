@@ -38,6 +38,9 @@ describe('texts are UTF-8', () => {
     await using source = await openPairs(`${folder}/marked/pairs.jsonl`);
     expect((await source.read(0)).caption).toBe('a');
     expect((await source.read(1)).caption).toBe('b');
+    await make('marked', { 'empty first.jsonl': `${mark}\n${line('a')}` });
+    await using other = await openPairs(`${folder}/marked/empty first.jsonl`);
+    expect(other.count).toBe(1);
   });
 
   test.each([
