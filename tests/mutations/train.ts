@@ -326,4 +326,61 @@ export const trainMutations: readonly Mutation[] = [
     { file: 'dpo/data/pairBatches.ts', tests: 'tests/dpo/train/trainOptions.test.ts', only: 'another epoch' },
     [['crops and flips are those of the first epoch', "'transforms', position.epoch", "'transforms', 0"]],
   ),
+  ...changes({ file: 'dpo/config/trainKeys.ts', tests: 'tests/dpo/configuration.test.ts' }, [
+    ['another β is the default', 'positive(5000)', 'positive(500)'],
+    ['accumulation is the default', 'accumulation: key(wholeFrom(1, 1)', 'accumulation: key(wholeFrom(2, 1)'],
+  ]),
+  ...changes({ file: 'dpo/config/commonKeys.ts', tests: 'tests/dpo/configuration.test.ts' }, [
+    ['no weight decay is the default', 'numberFrom(0.01, 0)', 'numberFrom(0, 0)'],
+    ['clipping is on by default', 'maxGradientNorm: key(optional(positive(1))', 'maxGradientNorm: key(positive(1)'],
+  ]),
+  ...changes({ file: 'dpo/config/pretrainKeys.ts', tests: 'tests/dpo/configuration.test.ts' }, [
+    ['another learning rate is the default of pretrain', 'positive(1e-3)', 'positive(1e-4)'],
+  ]),
+  ...changes({ file: 'nn/lora/lora.ts', tests: 'tests/nn/lora.test.ts' }, [
+    ['all adapters begin with one key', 'random.foldIn(key, i)', 'random.foldIn(key, 0)'],
+    ['alpha is 1 unless it is given', 'alpha = rank, init', 'alpha = 1, init'],
+    ['normal first values are not scaled by the rank', '.mul(1 / rank)', '.mul(1)'],
+    ['merging ignores its strength', 'loraScale(adapter) * strength', 'loraScale(adapter)'],
+    ['attaching ignores its strength', 'alpha: alpha * strength', 'alpha'],
+    ['taking adapters away adds them', 'strength: -strength', 'strength'],
+  ]),
+  ...changes({ file: 'nn/lora/adapter.ts', tests: 'tests/nn/lora.test.ts' }, [
+    ['alpha is not divided by the rank', 'alpha / (down.shape[0] as number)', 'alpha'],
+  ]),
+  ...changes({ file: 'nn/optimisers/adam.ts', tests: 'tests/nn/optimisers.test.ts' }, [
+    ['the bias of the first moment stays', 'learningRate / (1 - beta1 ** steps)', 'learningRate'],
+    ['the bias of the second moment stays', 'Math.sqrt(1 - beta2 ** steps)', '1'],
+    ['ε stands under the root', 'v.sqrt().div(root).add(eps)', 'v.div(root * root).add(eps).sqrt()'],
+    ['weight decay has the other sign', '1 - learningRate * weightDecay', '1 + learningRate * weightDecay'],
+    ["AdamW's default decays nothing", 'weightDecay = 0.01', 'weightDecay = 0'],
+  ]),
+  ...changes({ file: 'nn/optimisers/adafactor.ts', tests: 'tests/nn/optimisers.test.ts' }, [
+    ["Adafactor's weightDecay is ignored", 'weightDecay === 0 ? p', 'weightDecay >= 0 ? p', 'short'],
+    ["Adafactor's decay is not scaled by the learning rate", 'p.mul(weightDecay).mul(scale)', 'p.mul(weightDecay)'],
+    ['updates are not limited', '.div(rootMeanSquare(update).div(clipThreshold).maximum(1))', ''],
+    ['the rate does not follow from the step', 'relativeStep ? learningRate * ownRate', 'relativeStep ? learningRate'],
+    ['the least scale is left out', 'rootMeanSquare(p).maximum(leastScale)', 'rootMeanSquare(p)'],
+  ]),
+  ...changes({ file: 'nn/optimisers/lion.ts', tests: 'tests/nn/optimisers.test.ts' }, [
+    ["Lion's betas are exchanged", '[beta1, beta2] = [0.9, 0.99]', '[beta1, beta2] = [0.99, 0.9]'],
+    ["Lion's weight decay is ignored", '1 - learningRate * weightDecay', '1'],
+  ]),
+  ...changes({ file: 'nn/optimisers/sgd.ts', tests: 'tests/nn/optimisers.test.ts' }, [
+    ['Nesterov looks no step ahead', 'nesterov\n            ?', '!nesterov\n            ?'],
+    ['weight decay is subtracted', 'g.add(p.mul(weightDecay))', 'g.sub(p.mul(weightDecay))'],
+  ]),
+  ...changes({ file: 'nn/optimisers/learningRate.ts', tests: 'tests/nn/optimisers.test.ts' }, [
+    [
+      'the warm-up begins at its second step',
+      'step / Math.max(1, warmupSteps)',
+      '(step + 1) / Math.max(1, warmupSteps)',
+    ],
+    ['constant warms up', "const warms = name !== 'constant'", 'const warms = true'],
+  ]),
+  ...changes({ file: 'nn/ema.ts', tests: 'tests/nn/optimisers.test.ts' }, [
+    ['minDecay is ignored', 'Math.max(Math.min(grown, decay), minDecay)', 'Math.min(grown, decay)'],
+    ['the default decay is 0.999', 'decay = 0.9999', 'decay = 0.999'],
+    ['the warm-up counts one step more', 'step - updateAfterStep - 1', 'step - updateAfterStep'],
+  ]),
 ];

@@ -281,7 +281,7 @@ describe('learning rates', () => {
   const at = (schedule: (step: number) => number, ...steps: number[]) => steps.map(schedule);
 
   test('warm up', () => {
-    expect(at(learningRateSchedule('constant'), 0, 5)).toEqual([1, 1]);
+    expect(at(learningRateSchedule('constant', { warmupSteps: 4 }), 0, 5)).toEqual([1, 1]);
     expect(at(learningRateSchedule('constant_with_warmup', { warmupSteps: 4 }), 0, 1, 4, 9)).toEqual([0, 0.25, 1, 1]);
   });
 

@@ -160,22 +160,6 @@ test('held-out pairs are ranked alike, whether the reference is asked or its err
   expect(timeless(before.rows)).toEqual(timeless(asked.rows));
 });
 
-test('two batches of one pair make the gradient of one batch of two', async () => {
-  const settings = await tinyRun(folder, {
-    steps: 1,
-    logEvery: 1,
-    optimiser: 'sgd',
-    weightDecay: 0,
-    maxGradientNorm: null,
-  });
-  const { rows: together } = await train({ ...settings, output: join(folder, 'together') });
-  // Noise is drawn by batches, so other noise is drawn here: what must agree is the order of magnitude of the mean, not of a sum.
-  const { rows: apart } = await train({ ...settings, output: join(folder, 'apart'), batchSize: 1, accumulation: 2 });
-  expect(apart[0]?.pairs).toBe(2);
-  expect(together[0]?.pairs).toBe(2);
-  expect(apart[0]?.loss).toBeCloseTo(Math.LN2, 5);
-});
-
 test('a checkpoint holds what is kept, and only complete ones have their name', async () => {
   const settings = await tinyRun(folder, { keepCheckpoints: 2 });
   await train(settings);
