@@ -1,5 +1,6 @@
 import { boolean, oneOf, texts } from '../../diffusion/index.ts';
 import { attentionProjections } from '../../nn/index.ts';
+import { dspoPulls, safeguardScopes } from '../objectives/index.ts';
 import { timestepWeightNames } from '../objectives/timestepWeights.ts';
 import { deviceKeys, optimiserKeys, pictureKeys, runKeys } from './commonKeys.ts';
 import { neededText, neededTexts, numberFrom, optional, positive, timestepRange, wholeFrom } from './fields.ts';
@@ -21,7 +22,7 @@ export const trainKeys = {
 
   objective: key(
     oneOf('dpo', 'sft', 'dpo+sft', 'cdpo', 'robust', 'ipo', 'hinge', 'kto', 'mapo', 'dspo', 'dmpo', 'flow-dpo'),
-    'What is minimised; dspo is experimental, flow-dpo is dpo on a pipeline that predicts the velocities of a flow.',
+    'What is minimised; flow-dpo is dpo on a pipeline that predicts the velocities of a flow.',
   ),
   beta: key(
     positive(5000),
@@ -32,7 +33,7 @@ export const trainKeys = {
   flipRate: key(numberFrom(0.1, 0, 0.499), 'Share of wrong labels that is taken for granted.', {
     objective: ['robust'],
   }),
-  mislabelled: key(numberFrom(0.1, 0.001, 0.499), 'Share of labels that are taken to be wrong, a.', {
+  mislabelled: key(numberFrom(0.1, 0, 0.499), 'Share of labels that are taken to be wrong, a.', {
     objective: ['dmpo'],
   }),
   ipoTau: key(positive(50), 'τ: the margin is 1/(2τ), of mean squared errors.', { objective: ['ipo'] }),
@@ -40,6 +41,15 @@ export const trainKeys = {
   safeguard: key(
     optional(numberFrom(0.9, 0, 1)),
     "μ: limits the loser's gradient where it would undo the winner's; null: no limit.",
+  ),
+  safeguardScope: key(
+    oneOf(...safeguardScopes),
+    'What has one factor of the safeguard: the whole micro-batch, as in its released code, or each pair.',
+  ),
+  dspoPull: key(
+    oneOf(...dspoPulls),
+    'Whether 1 − σ(u) is differentiated, as in the released code for Stable Diffusion 1.5, or held fixed.',
+    { objective: ['dspo'] },
   ),
   timestepWeight: key(
     oneOf(...timestepWeightNames),

@@ -8,7 +8,7 @@
  *   metrics           what is watched
  *   lossAtReference   the loss where tuning begins
  */
-export { dspo } from './dspo.ts';
+export { type DspoOptions, dspo, dspoPulls } from './dspo.ts';
 export { type KtoOptions, kto } from './kto.ts';
 export { lossAtReference } from './lossAtReference.ts';
 export { type MapoOptions, mapo } from './mapo.ts';
@@ -37,4 +37,4 @@ export {
   referenceError,
   type SideOutput,
 } from './pairs.ts';
-export { safeguard } from './safeguard.ts';
+export { type SafeguardOptions, safeguard, safeguardScopes } from './safeguard.ts';

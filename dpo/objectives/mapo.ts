@@ -1,7 +1,7 @@
-import { expm1, logSigmoid, ones, type Tensor, where } from '../../tensor/index.ts';
-import { positive } from './margin.ts';
+import { exp, expm1, logSigmoid, ones, type Tensor, where } from '../../tensor/index.ts';
 import type { Objective } from './objective.ts';
 import { policyErrors } from './pairs.ts';
+import { count, notNegative, positive } from './ranges.ts';
 
 export interface MapoOptions {
   /** Weight of the comparison; default 0.1. */
@@ -12,19 +12,20 @@ export interface MapoOptions {
   readonly timesteps?: number;
 }
 
-/** φ(z) = s·z / (e^{s·z} − 1), 1 at 0. */
+/** φ(z) = s·z / (e^{s·z} − 1), 1 at 0, for z ≥ 0: written in e^{−s·z}, since e^{s·z} overflows where z is large. */
 export function phi(z: Tensor, s: number): Tensor {
   const scaled = z.mul(s);
   const isZero = scaled.equal(0);
   // What is not taken must be finite as well, or its gradient would be NaN.
   const safe = where(isZero, ones(scaled.shape, { dtype: scaled.dtype }), scaled);
-  return where(isZero, scaled.mul(-0.5).add(1), safe.div(expm1(safe)));
+  return where(isZero, scaled.mul(-0.5).add(1), safe.mul(exp(safe.neg())).div(expm1(safe.neg()).neg()));
 }
 
 /** MSE_w − b·log σ(T·[φ(MSE_w) − φ(MSE_l)]): no reference model (Hong et al. 2024). */
 export function mapo({ b = 0.1, s = 0.5, timesteps = 1000 }: MapoOptions = {}): Objective {
+  notNegative('mapo', 'b', b);
   positive('mapo', 's', s);
-  positive('mapo', 'timesteps', timesteps);
+  count('mapo', 'timesteps', timesteps);
   return {
     name: 'mapo',
     compares: 'nothing',

@@ -1,6 +1,7 @@
-import { logSigmoid, sigmoid, type Tensor, TensorError } from '../../tensor/index.ts';
+import { logSigmoid, sigmoid, type Tensor } from '../../tensor/index.ts';
 import type { Objective, TimestepWeight } from './objective.ts';
 import { type ErrorChanges, errorChanges, meanSquaredError } from './pairs.ts';
+import { below, notNegative, positive, within } from './ranges.ts';
 
 /**
  * The implicit reward margin of each pair: u = −β·W_t·(d_w − d_l), [pairs]; u > 0 where the model ranks the pair as its
@@ -27,9 +28,9 @@ export interface DpoOptions {
 /** −log σ(u): Wallace et al. 2023, equation 14, as released (mean errors, shared ε and t). */
 export const dpo = ({ beta }: DpoOptions): Objective => ofMargin('dpo', beta, (u) => logSigmoid(u).neg());
 
-/** −(1 − e)·log σ(u) − e·log σ(−u): labels smoothed by e. */
+/** −(1 − e)·log σ(u) − e·log σ(−u): labels smoothed by e, from 0 to ½. */
 export const cdpo = ({ beta, labelSmoothing }: DpoOptions & { readonly labelSmoothing: number }): Objective => {
-  within('cdpo', 'labelSmoothing', labelSmoothing, 0, 1);
+  within('cdpo', 'labelSmoothing', labelSmoothing, 0, 0.5);
   return ofMargin('cdpo', beta, (u) =>
     logSigmoid(u)
       .mul(1 - labelSmoothing)
@@ -40,7 +41,7 @@ export const cdpo = ({ beta, labelSmoothing }: DpoOptions & { readonly labelSmoo
 
 /** [−(1 − e)·log σ(u) + e·log σ(−u)] / (1 − 2e): unbiased where a share e < ½ of the labels is flipped. */
 export const robust = ({ beta, flipRate }: DpoOptions & { readonly flipRate: number }): Objective => {
-  within('robust', 'flipRate', flipRate, 0, 0.5);
+  below('robust', 'flipRate', flipRate, 0, 0.5);
   return ofMargin('robust', beta, (u) =>
     logSigmoid(u.neg())
       .mul(flipRate)
@@ -52,12 +53,16 @@ export const robust = ({ beta, flipRate }: DpoOptions & { readonly flipRate: num
 /** max(0, 1 − u). */
 export const hinge = ({ beta }: DpoOptions): Objective => ofMargin('hinge', beta, (u) => u.neg().add(1).maximum(0));
 
-/** KL( Bernoulli(σ(u)) ‖ Bernoulli(1 − a) ): a is the share of labels that are taken to be wrong. */
+/**
+ * KL( Bernoulli(σ(u)) ‖ Bernoulli(q) ), q = 1 − a: a is the share of labels that are taken to be wrong. As in the authors'
+ * code, q is kept within [1e-6, 1 − 1e-6], so that the loss is finite at a = 0 and a = 1.
+ */
 export const dmpo = ({ beta, a }: DpoOptions & { readonly a: number }): Objective => {
   within('dmpo', 'a', a, 0, 1);
+  const q = Math.min(Math.max(1 - a, 1e-6), 1 - 1e-6);
   return ofMargin('dmpo', beta, (u) => {
-    const win = sigmoid(u).mul(logSigmoid(u).sub(Math.log(1 - a)));
-    const lose = sigmoid(u.neg()).mul(logSigmoid(u.neg()).sub(Math.log(a)));
+    const win = sigmoid(u).mul(logSigmoid(u).sub(Math.log(q)));
+    const lose = sigmoid(u.neg()).mul(logSigmoid(u.neg()).sub(Math.log(1 - q)));
     return win.add(lose);
   });
 };
@@ -88,25 +93,14 @@ export const sft = (): Objective => ({
 
 /** −log σ(u) + α·MSE_θ(w): the second term holds the preferred pictures' own likelihood up. */
 export const dpoSft = ({ beta, alpha }: DpoOptions & { readonly alpha: number }): Objective => {
-  const preference = dpo({ beta });
+  notNegative('dpo+sft', 'alpha', alpha);
+  const preference = ofMargin('dpo+sft', beta, (u) => logSigmoid(u).neg());
   const supervised = sft();
   return {
     ...preference,
-    name: 'dpo+sft',
     loss: (pairs, weight) => preference.loss(pairs, weight).add(supervised.loss(pairs).mul(alpha)),
   };
 };
 
 /** `dpo` on the velocities of a flow: x_t = (1 − σ_t)·x_0 + σ_t·ε with the target ε − x_0 (`flowSchedule`). */
 export const flowDpo = (options: DpoOptions): Objective => ({ ...dpo(options), name: 'flow-dpo', process: 'flow' });
-
-export function positive(objective: string, option: string, value: number): void {
-  if (!(value > 0 && Number.isFinite(value)))
-    throw new TensorError(`${objective}: ${option} must be a positive number, got ${value}`);
-}
-
-/** Throws unless from ≤ value < to. */
-function within(objective: string, option: string, value: number, from: number, to: number): void {
-  if (!(value >= from && value < to))
-    throw new TensorError(`${objective}: ${option} must be at least ${from} and below ${to}, got ${value}`);
-}

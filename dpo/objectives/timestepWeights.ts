@@ -1,6 +1,6 @@
 import { minSnrWeights, type NoiseSchedule, type PredictionType } from '../../diffusion/index.ts';
 import { TensorError } from '../../tensor/index.ts';
-import { positive } from './margin.ts';
+import { positive } from './ranges.ts';
 
 export const timestepWeightNames = ['constant', 'elbo', 'score-consistent', 'min-snr'] as const;
 export type TimestepWeightName = (typeof timestepWeightNames)[number];
@@ -65,6 +65,7 @@ export function timestepWeights(
       positive('timestepWeights', 'dataVariance', dataVariance);
       return ofVelocity((_, a2, b2) => (a2 * dataVariance + b2) ** 2 / (2 * dataVariance * b2));
     case 'min-snr':
+      positive('timestepWeights', 'gamma', gamma);
       return minSnrWeights(schedule, gamma, prediction).map((weight) => weight / 2);
     default:
       throw new TensorError(`timestepWeights: '${String(name)}' is none of ${timestepWeightNames.join(', ')}`);

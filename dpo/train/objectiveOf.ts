@@ -29,10 +29,12 @@ export function objectiveOf(settings: TrainSettings, numTrainTimesteps: number):
     hinge: () => hinge({ beta }),
     kto: () => kto({ beta }),
     mapo: () => mapo({ b: settings.mapoWeight, timesteps: numTrainTimesteps }),
-    dspo: () => dspo({ beta }),
+    dspo: () => dspo({ beta, pull: settings.dspoPull }),
     dmpo: () => dmpo({ beta, a: settings.mislabelled }),
     'flow-dpo': () => flowDpo({ beta }),
   };
   const objective = makers[settings.objective]();
-  return settings.safeguard === null ? objective : safeguard(objective, { mu: settings.safeguard });
+  return settings.safeguard === null
+    ? objective
+    : safeguard(objective, { mu: settings.safeguard, scope: settings.safeguardScope });
 }

@@ -130,6 +130,31 @@ describe('values by hand', () => {
     expect(() => dspo({ beta }).loss(precomputed)).toThrow('dspo: the reference model’s prediction is needed');
   });
 
+  test('dmpo is finite where all labels are taken to be right, or wrong', async () => {
+    const to = (q: number) => (u: number) =>
+      sigmoid(u) * Math.log(sigmoid(u) / q) + sigmoid(-u) * Math.log(sigmoid(-u) / (1 - q));
+    expect(await valueOf(dmpo({ beta, a: 0 }))).toBeCloseTo(mean(to(1 - 1e-6)), 10);
+    expect(await valueOf(dmpo({ beta, a: 1 }))).toBeCloseTo(mean(to(1e-6)), 10);
+  });
+
+  test('kto takes other numbers of preferred and other images', async () => {
+    const pairs = pairsOf([0.2, 0.4], [0.6, 0.6], [0.5, 0.5], [0.5, 0.5]);
+    const one = tensor([[Math.sqrt(0.6)]], { dtype: 'f64' });
+    const half = tensor([[Math.sqrt(0.5)]], { dtype: 'f64' });
+    const loser = { prediction: one, target: tensor([[0]], { dtype: 'f64' }), reference: half };
+    // g = 0.3, 0.1 and −0.1: z = 0.1.
+    const expected = (1 - sigmoid(0.4) + 0.5 + 0.7 * (1 - sigmoid(-2 * -0.2))) / 3;
+    expect(await valueOf(kto({ beta, otherWeight: 0.7 }), { winner: pairs.winner, loser })).toBeCloseTo(expected, 12);
+  });
+
+  test('mapo has finite gradients where errors are large', async () => {
+    const [target, prediction] = [tensor([[0]], { dtype: 'f64' }), tensor([[60]], { dtype: 'f64' })];
+    const side = { prediction, target };
+    const slope = grad((x: Tensor) => mapo().loss({ winner: { ...side, prediction: x }, loser: side }))(prediction);
+    // Of MSE_w alone: φ is nothing there.
+    expect(await item(slope)).toBeCloseTo(120, 9);
+  });
+
   test('metrics', async () => {
     const { winnerChange, loserChange, margin, correct } = pairMetrics(
       pairsOf([0.4, 0.8, 0.5], [0.7, 0.6, 0.5], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]),
@@ -262,6 +287,7 @@ describe('gradients', () => {
     ipo({ tau: 0.5 }),
     hinge({ beta }),
     mapo({ timesteps: 4 }),
+    dspo({ beta }),
     dmpo({ beta, a: 0.2 }),
     flowDpo({ beta }),
   ];
@@ -314,7 +340,7 @@ describe('gradients', () => {
       Array.from(u, (one) => beta * sigmoid(-one)),
       { dtype: 'f64' },
     ).reshape([3, 1, 1]);
-    await checkHeld(dspo({ beta }), pairs, ({ winner: { prediction, target, reference } }) =>
+    await checkHeld(dspo({ beta, pull: 'fixed' }), pairs, ({ winner: { prediction, target, reference } }) =>
       prediction
         .sub(target)
         .sub(pull.mul(prediction.sub(reference as Tensor)))
@@ -338,7 +364,7 @@ describe('gradients', () => {
       expect(factors.some((factor) => factor < 1) && factors.includes(1)).toBe(true);
       const factor = tensor(factors, { dtype: 'f64' }).reshape([3, 1, 1]);
       const fixed = pairs.loser.prediction;
-      await checkHeld(safeguard(objective, { mu }), pairs, ({ winner, loser }) =>
+      await checkHeld(safeguard(objective, { mu, scope: 'pair' }), pairs, ({ winner, loser }) =>
         objective.loss({
           winner,
           loser: { ...loser, prediction: fixed.add(factor.mul(loser.prediction.sub(fixed))) },
@@ -362,17 +388,44 @@ describe('gradients', () => {
       grad((x: Tensor) => objective.loss(outputs(winner, x)))(loser),
     ];
     const [plainWinner, plainLoser] = slopes(dpo({ beta })) as [Tensor, Tensor];
-    const [safeWinner, safeLoser] = slopes(safeguard(dpo({ beta }))) as [Tensor, Tensor];
+    const [safeWinner, safeLoser] = slopes(safeguard(dpo({ beta }), { scope: 'pair' })) as [Tensor, Tensor];
     expect(await read(safeWinner)).toEqual(await read(plainWinner));
     const ratio = await read(safeLoser.div(plainLoser));
     expect(ratio[0]).toBeCloseTo(0.16, 12);
     expect(ratio[1]).toBeCloseTo(1, 12);
+
+    // One factor for the micro-batch: 0.1·(0.8² + 0.8²)/(0.8·0.5 + 0.8·0.4 + 1e-9·(2/2)²).
+    const near = column(0.5, 0.4);
+    const slope = (objective: Objective) => grad((x: Tensor) => objective.loss(outputs(winner, x)))(near);
+    const batch = await read(slope(safeguard(dpo({ beta }))).div(slope(dpo({ beta }))));
+    for (const one of batch) expect(one).toBeCloseTo(0.128 / (0.72 + 1e-9), 12);
   });
 });
 
 test('options that make no sense are refused', () => {
   expect(() => safeguard(dpo({ beta }), { mu: 1.5 })).toThrow('safeguard: mu must be a number from 0 to 1, got 1.5');
   expect(safeguard(dpo({ beta }), { mu: 0 }).name).toBe('dpo with safeguard');
+  const wrong: [() => unknown, string][] = [
+    [() => dmpo({ beta, a: -0.1 }), 'dmpo: a must be a number from 0 to 1, got -0.1'],
+    [() => dmpo({ beta, a: Number.NaN }), 'dmpo: a must be a number from 0 to 1, got NaN'],
+    [() => dmpo({ beta: Infinity, a: 0.1 }), 'dmpo: beta must be a positive number, got Infinity'],
+    [() => cdpo({ beta, labelSmoothing: 0.6 }), 'cdpo: labelSmoothing must be a number from 0 to 0.5, got 0.6'],
+    [() => dpoSft({ beta, alpha: -1 }), 'dpo+sft: alpha must be a number from 0 up, got -1'],
+    [() => dpoSft({ beta: 0, alpha: 1 }), 'dpo+sft: beta must be a positive number, got 0'],
+    [() => ipo({ tau: 0 }), 'ipo: tau must be a positive number, got 0'],
+    [() => ipo({ tau: 1e-320 }), 'ipo: tau must be a positive number'],
+    [() => kto({ beta, preferredWeight: Number.NaN }), 'kto: preferredWeight must be a number from 0 up, got NaN'],
+    [() => kto({ beta, otherWeight: -1 }), 'kto: otherWeight must be a number from 0 up, got -1'],
+    [() => kto({ beta, preferredWeight: 0, otherWeight: 0 }), 'kto: preferredWeight and otherWeight are both 0'],
+    [() => mapo({ b: -1 }), 'mapo: b must be a number from 0 up, got -1'],
+    [() => mapo({ b: Infinity }), 'mapo: b must be a number from 0 up, got Infinity'],
+    [() => mapo({ s: 0 }), 'mapo: s must be a positive number, got 0'],
+    [() => mapo({ timesteps: 0.5 }), 'mapo: timesteps must be a whole number from 1 up, got 0.5'],
+    [() => dspo({ beta, pull: 'held' as 'fixed' }), 'dspo: pull must be one of differentiated, fixed, got held'],
+    [() => safeguard(sft(), { scope: 'all' as 'pair' }), 'safeguard: scope must be one of batch, pair, got all'],
+    [() => safeguard(sft(), { mu: Number.NaN }), 'safeguard: mu must be a number from 0 to 1, got NaN'],
+  ];
+  for (const [make, message] of wrong) expect(make).toThrow(message);
   expect(() => dpo({ beta: 0 })).toThrow('dpo: beta must be a positive number, got 0');
   expect(() => robust({ beta, flipRate: 0.5 })).toThrow('robust: flipRate must be at least 0 and below 0.5, got 0.5');
   expect(() =>

@@ -1,0 +1,39 @@
+import { TensorError } from '../../tensor/index.ts';
+
+/** Ranges of an objective's options. Each throws a `TensorError` that names the objective, the option, its value and what it must be. */
+
+/** Above 0, and neither it nor its reciprocal is infinite. */
+export function positive(objective: string, option: string, value: number): void {
+  check(value > 0 && Number.isFinite(1 / value), objective, option, 'a positive number', value);
+}
+
+/** 0 or above, and finite. */
+export function notNegative(objective: string, option: string, value: number): void {
+  check(value >= 0, objective, option, 'a number from 0 up', value);
+}
+
+/** Among the whole numbers from 1 up. */
+export function count(objective: string, option: string, value: number): void {
+  check(Number.isSafeInteger(value) && value > 0, objective, option, 'a whole number from 1 up', value);
+}
+
+/** From `from` to `to`, both ends included. */
+export function within(objective: string, option: string, value: number, from: number, to: number): void {
+  check(value >= from && value <= to, objective, option, `a number from ${from} to ${to}`, value);
+}
+
+/** From `from` up to, but not including, `to`. */
+export function below(objective: string, option: string, value: number, from: number, to: number): void {
+  check(value >= from && value < to, objective, option, `at least ${from} and below ${to}`, value);
+}
+
+/** One of a list of names. */
+export function named<T extends string>(objective: string, option: string, value: T, names: readonly T[]): void {
+  if (!names.includes(value))
+    throw new TensorError(`${objective}: ${option} must be one of ${names.join(', ')}, got ${String(value)}`);
+}
+
+function check(isRight: boolean, objective: string, option: string, wanted: string, value: number): void {
+  if (!isRight || typeof value !== 'number' || !Number.isFinite(value))
+    throw new TensorError(`${objective}: ${option} must be ${wanted}, got ${value}`);
+}
