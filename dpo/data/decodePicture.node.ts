@@ -1,6 +1,7 @@
 import { JsColorType, Transformer } from '@napi-rs/image';
+import { exifOrientation, upright } from './exifOrientation.ts';
 import { checkPictureSize, type Picture, PictureError } from './picture.ts';
-import { pictureFormat } from './pictureFormat.ts';
+import { exifOf, pictureFormat } from './pictureFormat.ts';
 
 /** How the decoder lays out a pixel. */
 const layouts: ReadonlyMap<JsColorType, { readonly channels: number; readonly bytes: number }> = new Map([
@@ -23,17 +24,16 @@ export async function decodePicture(bytes: Uint8Array, place: string): Promise<P
   const format = pictureFormat(bytes, place);
   const picture = new Transformer(bytes);
   try {
-    const { width, height, colorType, orientation = 1 } = await picture.metadata(true);
+    const { width, height, colorType } = await picture.metadata();
     checkPictureSize(width, height, place);
     const layout = layouts.get(colorType);
     if (layout === undefined)
       throw new PictureError(`${place}: pixels of this ${format} are of an unknown kind (${colorType})`);
-    if (orientation > 1) picture.rotate();
     const raw = await picture.rawPixels();
     const pixels = new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength);
-    // From 5 on, orientations exchange rows and columns.
-    const turned = orientation >= 5 ? { width: height, height: width } : { width, height };
-    return { ...turned, data: toRgb(pixels, width * height, layout) };
+    const stored = { width, height, data: toRgb(pixels, width * height, layout) };
+    // The decoder's own way of turning prints what it does not like in Exif data.
+    return upright(stored, await exifOrientation(exifOf(bytes, format)));
   } catch (cause) {
     if (cause instanceof PictureError) throw cause;
     throw new PictureError(`${place}: the ${format} is broken: ${(cause as Error).message}`, { cause });

@@ -16,8 +16,8 @@ const isFormat: Readonly<Record<PictureFormat, (bytes: Uint8Array) => boolean>> 
 
 /** Whether the end of the picture is there. Decoders fill in what is missing and say nothing, those of JPEG most of all. */
 const isComplete: Readonly<Record<PictureFormat, (bytes: Uint8Array) => boolean>> = {
-  JPEG: hasEndOfImage,
-  PNG: hasEndChunk,
+  JPEG: (bytes) => has(jpegSegments(bytes), endOfImage),
+  PNG: (bytes) => has(pngChunks(bytes), 'IEND'),
   // The size of what follows the first eight bytes is in the header.
   WebP: (bytes) => bytes.length >= 8 + viewOf(bytes).getUint32(4, true),
 };
@@ -45,33 +45,79 @@ function begin(bytes: Uint8Array): string {
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-/** Whether a PNG has its last chunk, IEND. A chunk is its length, four letters, the data and four bytes of checksum. */
-function hasEndChunk(bytes: Uint8Array): boolean {
+/** A part of a file: its name, or the marker of a JPEG segment, and where its content lies. */
+interface Part {
+  readonly name: string | number;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The chunks of a PNG: each is its length, four letters, the content and four bytes of checksum. */
+function* pngChunks(bytes: Uint8Array): Generator<Part> {
   const view = viewOf(bytes);
-  let at = 8;
-  while (at + 12 <= bytes.length) {
-    if (startsWith(bytes, at + 4, ...ascii('IEND'))) return true;
-    at += 12 + view.getUint32(at);
+  for (let at = 8; at + 12 <= bytes.length; ) {
+    const start = at + 8;
+    const end = start + view.getUint32(at);
+    yield { name: String.fromCharCode(...bytes.subarray(at + 4, start)), start, end };
+    at = end + 4;
   }
+}
+
+/** The chunks of a WebP: each is four letters, its length and the content, filled up to an even length. */
+function* webpChunks(bytes: Uint8Array): Generator<Part> {
+  const view = viewOf(bytes);
+  for (let at = 12; at + 8 <= bytes.length; ) {
+    const start = at + 8;
+    const end = start + view.getUint32(at + 4, true);
+    yield { name: String.fromCharCode(...bytes.subarray(at, at + 4)), start, end };
+    at = end + (end % 2);
+  }
+}
+
+const [endOfImage, startOfScan, app1] = [0xd9, 0xda, 0xe1];
+
+/**
+ * The segments of a JPEG up to its marker EOI (ITU-T T.81, B.1.1). They are stepped over by their lengths, since thumbnails
+ * in them have ends of their own; within a scan, FF is followed by 00 or by a restart marker, or begins the next segment.
+ */
+function* jpegSegments(bytes: Uint8Array): Generator<Part> {
+  for (let at = 2; at < bytes.length; ) {
+    at = bytes.indexOf(0xff, at);
+    if (at < 0) return;
+    const marker = bytes[at + 1];
+    if (marker === undefined) return;
+    const isAlone = marker === 0x00 || marker === 0x01 || (marker >= 0xd0 && marker <= 0xd7);
+    if (marker === 0xff) at += 1;
+    else if (isAlone || marker === startOfScan) at += 2;
+    else {
+      const end = at + 2 + (((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0));
+      yield { name: marker, start: at + 4, end };
+      if (marker === endOfImage) return;
+      at = end;
+    }
+  }
+}
+
+function has(parts: Iterable<Part>, wanted: string | number): boolean {
+  for (const { name } of parts) if (name === wanted) return true;
   return false;
 }
 
-/**
- * Whether a JPEG has its marker EOI (ITU-T T.81, B.1.1). Segments are stepped over by their lengths, since thumbnails in
- * them have ends of their own; within a scan, FF is followed by 00 or by a restart marker, or begins the next segment.
- */
-function hasEndOfImage(bytes: Uint8Array): boolean {
-  const [endOfImage, startOfScan] = [0xd9, 0xda];
-  let at = 2;
-  while (at < bytes.length) {
-    at = bytes.indexOf(0xff, at);
-    if (at < 0) return false;
-    const marker = bytes[at + 1];
-    if (marker === endOfImage) return true;
-    const isAlone = marker === 0x00 || marker === 0x01 || (marker !== undefined && marker >= 0xd0 && marker <= 0xd7);
-    if (marker === 0xff) at += 1;
-    else if (isAlone || marker === startOfScan) at += 2;
-    else at += 2 + (((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0));
+/** How Exif data begin in a JPEG, and at times elsewhere. */
+const exifMark = [...ascii('Exif'), 0, 0];
+
+const exifParts: Readonly<Record<PictureFormat, (bytes: Uint8Array) => Iterable<Part>>> = {
+  JPEG: (bytes) => jpegSegments(bytes),
+  PNG: (bytes) => pngChunks(bytes),
+  WebP: (bytes) => webpChunks(bytes),
+};
+
+/** The Exif data of an image, from their TIFF header on: behind any segments of a JPEG, in PNG's `eXIf`, in WebP's `EXIF`. */
+export function exifOf(bytes: Uint8Array, format: PictureFormat): Uint8Array | undefined {
+  for (const { name, start, end } of exifParts[format](bytes)) {
+    const isMarked = startsWith(bytes, start, ...exifMark);
+    if (name === 'eXIf' || name === 'EXIF' || (name === app1 && isMarked))
+      return bytes.subarray(isMarked ? start + exifMark.length : start, end);
   }
-  return false;
+  return undefined;
 }

@@ -1,3 +1,88 @@
 import type { Mutation } from './mutation.ts';
 
-export const dataMutations: readonly Mutation[] = [];
+export const dataMutations: readonly Mutation[] = [
+  {
+    name: 'rows with a label that is null or NaN count as pairs',
+    file: 'dpo/data/parquet/pickAPic.ts',
+    find: 'if (has === 0 || Number.isNaN(a) || Number.isNaN(b)) return',
+    replace: 'if (has === 0) return',
+    tests: ['tests/dpo/data/parquetCells.test.ts'],
+  },
+  {
+    name: 'rows whose second label is missing count as pairs',
+    file: 'dpo/data/parquet/pickAPic.ts',
+    find: ' || Number.isNaN(b)) return',
+    replace: ') return',
+    tests: ['tests/dpo/data/parquetCells.test.ts'],
+  },
+  {
+    name: 'has_label is ignored',
+    file: 'dpo/data/parquet/pickAPic.ts',
+    find: 'has === 0 || ',
+    replace: '',
+    tests: ['tests/dpo/data/parquetCells.test.ts'],
+  },
+  {
+    name: 'winner and loser are swapped',
+    file: 'dpo/data/parquet/pickAPic.ts',
+    find: "verdict === 'first' ? [0, 1] : [1, 0]",
+    replace: "verdict === 'first' ? [1, 0] : [0, 1]",
+    tests: ['tests/dpo/data/parquetCells.test.ts'],
+  },
+  {
+    name: 'structures of bytes and path are refused',
+    file: 'dpo/data/parquet/parquetFile.ts',
+    find: 'isBytes(column) || column.children.some(',
+    replace: 'isBytes(column) && column.children.some(',
+    tests: ['tests/dpo/data/parquetCells.test.ts'],
+  },
+  {
+    name: 'truth values are no labels',
+    file: 'dpo/data/parquet/parquetFile.ts',
+    find: ", 'BOOLEAN')",
+    replace: ')',
+    tests: ['tests/dpo/data/parquetCells.test.ts'],
+  },
+  {
+    name: 'Exif orientation is ignored',
+    file: 'dpo/data/exifOrientation.ts',
+    find: 'return isOne ? orientation : 1',
+    replace: 'return 1',
+    tests: ['tests/dpo/data/orientation.test.ts'],
+  },
+  {
+    name: 'orientations above 8 are taken',
+    file: 'dpo/data/exifOrientation.ts',
+    find: ' && orientation <= 8',
+    replace: '',
+    tests: ['tests/dpo/data/orientation.test.ts'],
+  },
+  {
+    name: 'turned images are not mirrored',
+    file: 'dpo/data/exifOrientation.ts',
+    find: '[2, 3, 7, 8]',
+    replace: '[2, 3, 5, 8]',
+    tests: ['tests/dpo/data/orientation.test.ts'],
+  },
+  {
+    name: 'turned images stand on their heads',
+    file: 'dpo/data/exifOrientation.ts',
+    find: '[3, 4, 6, 7]',
+    replace: '[3, 4, 5, 7]',
+    tests: ['tests/dpo/data/orientation.test.ts'],
+  },
+  {
+    name: 'Exif of WebP is not found',
+    file: 'dpo/data/pictureFormat.ts',
+    find: 'at = end + (end % 2)',
+    replace: 'at = end + 2',
+    tests: ['tests/dpo/data/orientation.test.ts'],
+  },
+  {
+    name: 'Exif behind other application segments is not found',
+    file: 'dpo/data/pictureFormat.ts',
+    find: '(name === app1 && isMarked)',
+    replace: '(name === app1 && start === 6 && isMarked)',
+    tests: ['tests/dpo/data/orientation.test.ts'],
+  },
+];

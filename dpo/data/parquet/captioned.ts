@@ -4,7 +4,7 @@ import type { PictureDecoder } from '../picture.ts';
 import { type CaptionedSource, checkIndex } from '../sources.ts';
 import { groupCache } from './groupCache.ts';
 import { checkColumns, type ParquetFile } from './parquetFile.ts';
-import { bytesOf, textOf } from './values.ts';
+import { imageOf, textOf } from './values.ts';
 
 /** Captioned pictures of Parquet files with the columns caption, and jpg or image, which holds the picture's file. */
 export function parquetCaptioned(
@@ -17,7 +17,7 @@ export function parquetCaptioned(
     const found = [...(files[0]?.columns.keys() ?? [])].join(', ');
     throw new FormatError(`${name}: there is no column jpg or image with the pictures (columns: ${found})`);
   }
-  for (const file of files) checkColumns(file, { caption: 'text', [column]: 'bytes' });
+  for (const file of files) checkColumns(file, { caption: 'text', [column]: 'image' });
   const starts = [0];
   for (const { rows } of files) starts.push((starts.at(-1) as number) + rows);
   const count = starts.at(-1) as number;
@@ -39,7 +39,7 @@ export function parquetCaptioned(
       const values = await rowOf(fileIndex, row);
       return {
         caption: textOf(values, 'caption', place),
-        picture: await decode(bytesOf(values, column, place), `${place}, ${column}`),
+        picture: await decode(imageOf(values, column, place), `${place}, ${column}`),
         place,
       };
     },

@@ -1,13 +1,21 @@
-import { type FileMetaData, parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
+import { type FileMetaData, parquetMetadataAsync, parquetReadObjects, parquetSchema, type SchemaTree } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { FormatError, type RandomAccess, refuseSubstitute } from '../../../tensor/index.ts';
 
-/** What a column must hold; the physical types of Parquet that do. */
-export const columnTypes = {
-  bytes: ['BYTE_ARRAY'],
-  text: ['BYTE_ARRAY'],
-  number: ['DOUBLE', 'FLOAT', 'INT32', 'INT64'],
-  boolean: ['BOOLEAN'],
+const isOf =
+  (...types: readonly string[]) =>
+  ({ element }: SchemaTree): boolean =>
+    types.includes(element.type ?? '');
+const isBytes = isOf('BYTE_ARRAY');
+
+/** What a column must hold, and which columns of Parquet do. */
+const columnTypes = {
+  /** Bytes, or a structure {bytes, path} as the `datasets` library writes it. */
+  image: (column: SchemaTree) =>
+    isBytes(column) || column.children.some((child) => child.element.name === 'bytes' && isBytes(child)),
+  text: isBytes,
+  /** Numbers, or truth values, which count as 1 and 0. */
+  label: isOf('DOUBLE', 'FLOAT', 'INT32', 'INT64', 'BOOLEAN'),
 } as const;
 
 export type ColumnType = keyof typeof columnTypes;
@@ -18,8 +26,8 @@ export interface ParquetFile {
   readonly rows: number;
   /** The first row of each row group, and the number of rows as the last. */
   readonly groupStarts: readonly number[];
-  /** The columns by name; `undefined` for one that holds lists or structures. */
-  readonly columns: ReadonlyMap<string, string | undefined>;
+  /** The columns by name. */
+  readonly columns: ReadonlyMap<string, SchemaTree>;
   /** Rows [start, end) of some columns. Byte arrays stay bytes, also where the file says that they are text. */
   read(columns: readonly string[], start: number, end: number): Promise<readonly Readonly<Record<string, unknown>>[]>;
 }
@@ -45,7 +53,7 @@ export async function openParquet(source: RandomAccess): Promise<ParquetFile> {
     name,
     rows: groupStarts.at(-1) as number,
     groupStarts,
-    columns: new Map(parquetSchema(metadata).children.map(({ element }) => [element.name, element.type])),
+    columns: new Map(parquetSchema(metadata).children.map((column) => [column.element.name, column])),
     async read(columns, rowStart, rowEnd) {
       try {
         return await parquetReadObjects({
@@ -72,12 +80,11 @@ export async function openParquet(source: RandomAccess): Promise<ParquetFile> {
 /** Refuses a file in which columns are missing or of another type; all that is wrong is in one message. */
 export function checkColumns(file: ParquetFile, expected: Readonly<Record<string, ColumnType>>): void {
   const problems = Object.entries(expected).flatMap(([column, type]) => {
-    if (!file.columns.has(column)) return [`the column ${column} (${type}) is missing`];
     const found = file.columns.get(column);
-    const accepted: readonly (string | undefined)[] = columnTypes[type];
-    return accepted.includes(found)
+    if (found === undefined) return [`the column ${column} (${type}) is missing`];
+    return columnTypes[type](found)
       ? []
-      : [`the column ${column} must be ${type}, but is ${found ?? 'a list or structure'}`];
+      : [`the column ${column} must be ${type}, but is ${found.element.type ?? 'a list or structure'}`];
   });
   if (problems.length === 0) return;
   throw new FormatError(`${file.name}: ${problems.join('; ')} (its columns: ${[...file.columns.keys()].join(', ')})`);

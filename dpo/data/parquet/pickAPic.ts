@@ -4,19 +4,18 @@ import type { PictureDecoder } from '../picture.ts';
 import { checkIndex, type PairSource, type RowGroup } from '../sources.ts';
 import { groupCache, type Row } from './groupCache.ts';
 import { checkColumns, type ParquetFile } from './parquetFile.ts';
-import { bytesOf, optionalTextOf, textOf } from './values.ts';
+import { imageOf, optionalTextOf, textOf } from './values.ts';
 
 /** What training needs of Pick-a-Pic. */
-const needed = { caption: 'text', jpg_0: 'bytes', jpg_1: 'bytes', label_0: 'number', label_1: 'number' } as const;
+const needed = { caption: 'text', jpg_0: 'image', jpg_1: 'image', label_0: 'label', label_1: 'label' } as const;
 
 /** Which picture was preferred: the first, the second, neither, not judged, or labels that make no sense. */
 const verdicts = ['first', 'second', 'tie', 'unlabelled', 'nonsense'] as const;
 type Verdict = (typeof verdicts)[number];
 
 function verdictOf({ label_0: first, label_1: second, has_label: hasLabel }: Row): Verdict {
-  if (hasLabel === false) return 'unlabelled';
-  const labels = [first, second].map((label) => (label === null || label === undefined ? Number.NaN : Number(label)));
-  const [a, b] = labels as [number, number];
+  const [has, a, b] = [hasLabel, first, second].map((value) => Number(value ?? Number.NaN)) as [number, number, number];
+  if (has === 0 || Number.isNaN(a) || Number.isNaN(b)) return 'unlabelled';
   if (a === 1 && b === 0) return 'first';
   if (a === 0 && b === 1) return 'second';
   return a === b && a >= 0 && a <= 1 ? 'tie' : 'nonsense';
@@ -25,7 +24,7 @@ function verdictOf({ label_0: first, label_1: second, has_label: hasLabel }: Row
 /** The rows of a file that have a preference, and how many have none. */
 async function judge(file: ParquetFile) {
   const optional = (['has_label'] as const).filter((column) => file.columns.has(column));
-  checkColumns(file, { ...needed, ...Object.fromEntries(optional.map((column) => [column, 'boolean'])) });
+  checkColumns(file, { ...needed, ...Object.fromEntries(optional.map((column) => [column, 'label'])) });
   const kept: number[] = [];
   const counts = { tie: 0, unlabelled: 0 };
   for (let group = 0; group + 1 < file.groupStarts.length; group++) {
@@ -78,7 +77,7 @@ export async function pickAPicPairs(
       const [winner, loser] = verdict === 'first' ? [0, 1] : [1, 0];
       const modelOf = (side: number) => optionalTextOf(values, `model_${side}`, place);
       const [made, other] = [modelOf(winner), modelOf(loser)];
-      const picture = (side: number) => decode(bytesOf(values, `jpg_${side}`, place), `${place}, jpg_${side}`);
+      const picture = (side: number) => decode(imageOf(values, `jpg_${side}`, place), `${place}, jpg_${side}`);
       return {
         caption: textOf(values, 'caption', place),
         winner: await picture(winner),

@@ -242,7 +242,7 @@ describe('Pick-a-Pic files', () => {
     const columns = labelled([[1, 0]]);
     const missing = await write('missing.parquet', columns.slice(0, 2));
     await expect(openPairs(missing)).rejects.toThrow(
-      /jpg_1 \(bytes\) is missing; .*label_0.*label_1.*its columns: caption, jpg_0/,
+      /jpg_1 \(image\) is missing; .*label_0.*label_1.*its columns: caption, jpg_0/,
     );
     const wrong = await write('wrong.parquet', [
       { name: 'caption', data: [5], type: 'INT32' },
@@ -250,7 +250,7 @@ describe('Pick-a-Pic files', () => {
       { name: 'label_1', data: ['no'], type: 'STRING' },
     ]);
     await expect(openPairs(wrong)).rejects.toThrow(
-      /caption must be text, but is INT32; .*label_1 must be number, but is BYTE_ARRAY/,
+      /caption must be text, but is INT32; .*label_1 must be label, but is BYTE_ARRAY/,
     );
   });
 
