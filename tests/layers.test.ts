@@ -12,7 +12,7 @@ const layers = ['tensor', 'autograd', 'nn', 'diffusion', 'dpo'];
 const packages: Readonly<Record<string, readonly string[]>> = {
   'autograd/testing/': ['fast-check'],
   'dpo/cli/': ['commander', 'cli-progress'],
-  'dpo/data/': ['fast-png', 'hyparquet', 'hyparquet-compressors', 'hyparquet-writer', '@napi-rs/image'],
+  'dpo/data/': ['exifr', 'fast-png', 'hyparquet', 'hyparquet-compressors', 'hyparquet-writer', '@napi-rs/image'],
 };
 
 /** Folders that share nothing: each executor computes by itself, so that one can tell what is wrong with another. */

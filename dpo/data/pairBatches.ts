@@ -99,11 +99,12 @@ export async function* pairBatches(source: PairSource, options: PairBatchOptions
 
   /** The pair at a position, or the next that can be read. */
   async function readable(position: DataPosition, skipped: string[]): Promise<PreparedPair> {
-    for (let ahead = 0; ahead < source.count; ahead++) {
+    // Across the end of an epoch a row may come twice before others come once; two epochs' worth holds each row.
+    for (let ahead = 0; ahead < 2 * source.count; ahead++) {
       const pair = await prepare(advance(position, ahead, source.count));
       if (typeof pair !== 'string') return pair;
       skipped.push(pair);
-      if (broken.size > maxSkipped) break;
+      if (broken.size > maxSkipped || broken.size === source.count) break;
     }
     throw brokenRows(source, [...broken.values()], maxSkipped);
   }

@@ -85,4 +85,11 @@ export const dataMutations: readonly Mutation[] = [
     replace: '(name === app1 && start === 6 && isMarked)',
     tests: ['tests/dpo/data/orientation.test.ts'],
   },
+  {
+    name: 'a broken row counts twice across the end of an epoch',
+    file: 'dpo/data/pairBatches.ts',
+    find: 'ahead < 2 * source.count',
+    replace: 'ahead < source.count',
+    tests: ['tests/dpo/data/pairBatches.test.ts'],
+  },
 ];

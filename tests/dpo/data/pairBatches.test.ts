@@ -180,6 +180,27 @@ describe('rows that cannot be read', () => {
     expect(ascending(batch.skipped.map((message) => Number(message.match(/\d+/)?.[0])))).toEqual([2, 5]);
   });
 
+  test('count once across the end of an epoch, whatever the seed', async () => {
+    for (let seed = 0; seed < 20; seed++) {
+      for (const [count, bad] of [
+        [2, [1]],
+        [3, [0, 2]],
+        [5, [0, 1, 3, 4]],
+      ] as const) {
+        const source = pairsInMemory(count, 2, new Set(bad), FormatError);
+        const batches = await take(pairBatches(source, { ...options, batchSize: 2, seed }), 4);
+        expect(new Set(rowsOf(batches))).toEqual(new Set(upTo(count).filter((row) => !bad.some((one) => one === row))));
+      }
+    }
+  });
+
+  test('have stand-ins, which are told by their places', async () => {
+    const source = pairsInMemory(12, 12, broken, FormatError);
+    const whole = rowsOf(await take(pairBatches(pairsInMemory(12), { ...options, batchSize: 12 }), 1));
+    const [batch] = (await take(pairBatches(source, { ...options, batchSize: 12 }), 1)) as [PairBatch];
+    expect(batch.standIns).toEqual(upTo(12).filter((i) => broken.has(whole[i] as number)));
+  });
+
   test('do not change what resuming gives', async () => {
     const source = pairsInMemory(12, 5, broken, FormatError);
     const batches = await take(pairBatches(source, options), 9);
