@@ -67,8 +67,26 @@ export function drawTransforms(
   };
 }
 
-/** Where a crop of `length` begins along an axis of `size`: each place is as likely for a random `at`, 0.5 is the middle. */
-const cropStart = (size: number, length: number, at: number): number => Math.floor(at * (size - length + 1));
+/**
+ * Where a crop of `length` begins along an axis of `size`: each place is as likely for a random `at`. 0.5 is the middle,
+ * where a half is rounded to the even place, as torchvision's CenterCrop does it.
+ */
+function cropStart(size: number, length: number, at: number): number {
+  const margin = size - length;
+  if (at !== 0.5) return Math.floor(at * (margin + 1));
+  const start = Math.floor(margin / 2);
+  return margin % 2 === 1 && start % 2 === 1 ? start + 1 : start;
+}
+
+/**
+ * The size at which a picture covers a target with one side equal to it, as torchvision's Resize of the shorter side: the
+ * other side is cut to a whole number after it is multiplied and divided. A picture that fits already keeps its size.
+ */
+function coveringSize(picture: Picture, [height, width]: readonly [number, number]) {
+  return picture.height * width <= picture.width * height
+    ? { height, width: Math.floor((height * picture.width) / picture.height) }
+    : { height: Math.floor((width * picture.height) / picture.width), width };
+}
 
 /** Mirrors, resizes and crops a picture, and scales it to −1 … 1. */
 export function preparePicture(
@@ -76,11 +94,7 @@ export function preparePicture(
   [height, width]: readonly [number, number],
   { across, down, flip }: Transform,
 ): PreparedPicture {
-  const scale = Math.max(height / picture.height, width / picture.width);
-  const resized = {
-    height: Math.max(height, Math.round(picture.height * scale)),
-    width: Math.max(width, Math.round(picture.width * scale)),
-  };
+  const resized = coveringSize(picture, [height, width]);
   const top = cropStart(resized.height, height, down);
   const left = cropStart(resized.width, width, across);
   // The picture is mirrored first, so `left` counts from the left of what the network sees.

@@ -1,6 +1,9 @@
 import type { Picture } from './picture.ts';
 
-/** For each output: the first input that it takes from, and the weights of that and the following ones. */
+/** Weights are whole numbers of 2⁻²², as in Pillow, so that sums are exact and bytes agree with it. */
+const one = 2 ** 22;
+
+/** For each output: the first input that it takes from, and the weights of that and the following ones, in parts of `one`. */
 interface Taps {
   readonly first: number;
   readonly weights: Float64Array;
@@ -18,12 +21,15 @@ function tapsOf(length: number, size: number, from: number, to: number): Taps[] 
     const first = Math.max(0, Math.floor(centre - support + 0.5));
     const end = Math.min(length, Math.floor(centre + support + 0.5));
     const weights = Float64Array.from({ length: end - first }, (_, j) =>
-      Math.max(0, 1 - Math.abs(first + j + 0.5 - centre) / support),
+      Math.max(0, 1 - Math.abs((first + j - centre + 0.5) * (1 / support))),
     );
     const sum = weights.reduce((a, b) => a + b, 0);
-    return { first, weights: weights.map((weight) => weight / sum) };
+    return { first, weights: weights.map((weight) => Math.floor((weight / sum) * one + 0.5)) };
   });
 }
+
+/** A weighted sum of bytes as a byte. Weights are rounded, so it may be a little above 255. */
+const byteOf = (sum: number): number => Math.min(255, Math.floor((sum + one / 2) / one));
 
 /** A rectangle of a picture that has been made `height` × `width` large. */
 export interface Window {
@@ -36,15 +42,16 @@ export interface Window {
 }
 
 /**
- * Resizes a picture, antialiased, and gives the window of it as 3 planes [3, rows, columns] of numbers from 0 to 255. Only
- * what the window shows is computed; nothing is rounded in between.
+ * Resizes a picture, antialiased, and gives the window of it as 3 planes [3, rows, columns] of whole numbers from 0 to 255:
+ * the bytes that Pillow's `Image.resize` gives, first across, then down, rounded after each. Only what the window shows is
+ * computed.
  */
 export function resizeWindow(picture: Picture, { height, width, top, left, rows, columns }: Window): Float32Array {
   const across = tapsOf(picture.width, width, left, left + columns);
   const down = tapsOf(picture.height, height, top, top + rows);
   const firstRow = down[0]?.first ?? 0;
   const lastRow = down.reduce((last, { first, weights }) => Math.max(last, first + weights.length), firstRow);
-  const narrow = new Float64Array((lastRow - firstRow) * columns * 3);
+  const narrow = new Uint8Array((lastRow - firstRow) * columns * 3);
   for (let y = firstRow; y < lastRow; y++) {
     for (let x = 0; x < columns; x++) {
       const { first, weights } = across[x] as Taps;
@@ -56,7 +63,7 @@ export function resizeWindow(picture: Picture, { height, width, top, left, rows,
         b += weight * (picture.data[from + 2] as number);
         from += 3;
       }
-      narrow.set([r, g, b], ((y - firstRow) * columns + x) * 3);
+      narrow.set([byteOf(r), byteOf(g), byteOf(b)], ((y - firstRow) * columns + x) * 3);
     }
   }
   const out = new Float32Array(3 * rows * columns);
@@ -67,7 +74,7 @@ export function resizeWindow(picture: Picture, { height, width, top, left, rows,
         let sum = 0;
         for (let j = 0; j < weights.length; j++)
           sum += (weights[j] as number) * (narrow[((first + j - firstRow) * columns + x) * 3 + channel] as number);
-        out[(channel * rows + y) * columns + x] = sum;
+        out[(channel * rows + y) * columns + x] = byteOf(sum);
       }
     }
   }

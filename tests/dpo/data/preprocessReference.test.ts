@@ -1,0 +1,114 @@
+import { readFile } from 'node:fs/promises';
+import { type Picture, preparePicture } from 'diffusion-dpo/dpo';
+import { openDevice, read, setDefaultDevice } from 'diffusion-dpo/tensor';
+import { describe, expect, test } from 'vitest';
+import { resizeWindow } from '../../../dpo/data/resize.ts';
+import { readArchive } from '../../goldenRunner/archive.ts';
+import { pattern } from './samples.ts';
+
+// The bilinear cases of what Pillow 9.4 and torchvision 0.14 give; the other filters are not those of training.
+setDefaultDevice(await openDevice('reference'));
+const folder = new URL('./cases/preprocess/', import.meta.url).pathname;
+interface Case {
+  readonly name: string;
+  readonly image: string;
+}
+interface Resized extends Case {
+  readonly width: number;
+  readonly height: number;
+}
+interface Cropped extends Case {
+  readonly size: number;
+  readonly crop: number;
+  readonly crop_top_left: readonly [number, number] | null;
+  readonly random_crop_top_left?: readonly [number, number];
+}
+const cases: { readonly resize: readonly Resized[]; readonly shorter_side_crop: readonly Cropped[] } = JSON.parse(
+  await readFile(`${folder}bilinear.json`, 'utf8'),
+);
+const tensors = await readArchive(`${folder}bilinear.safetensors`);
+
+async function valuesOf(name: string) {
+  const tensor = tensors.get(name);
+  if (tensor === undefined) throw new Error(`there is no tensor ${name}`);
+  return { shape: tensor.shape as readonly [number, number, number], values: [...(await read(tensor))].map(Number) };
+}
+async function imageOf(name: string): Promise<Picture> {
+  const { shape, values } = await valuesOf(name);
+  return { height: shape[0], width: shape[1], data: Uint8Array.from(values) };
+}
+
+/** Pixels [height, width, 3] of planes [3, height, width]. */
+const interleaved = (planes: Float32Array): number[] =>
+  Array.from(planes, (_, i) => planes[(i % 3) * (planes.length / 3) + Math.floor(i / 3)] as number);
+const bytesOf = (values: Float32Array): number[] => interleaved(values).map((value) => Math.round((value + 1) * 127.5));
+
+describe('resizing', () => {
+  test.each(cases.resize)('$name gives the bytes of Pillow', async ({ name, image, width, height }) => {
+    const window = { width, height, top: 0, left: 0, rows: height, columns: width };
+    const planes = resizeWindow(await imageOf(`resize/image.${image}`), window);
+    expect(interleaved(planes)).toEqual((await valuesOf(`resize/${name}.out`)).values);
+  });
+});
+
+describe('covering and cropping', () => {
+  const applicable = cases.shorter_side_crop.filter(({ size, crop }) => size === crop);
+  test.each(applicable)('$name gives the bytes and the places of torchvision', async (one) => {
+    const of = (what: string) => valuesOf(`shorter_side_crop/${one.name}.${what}`);
+    const image = await imageOf(`shorter_side_crop/image.${one.image}`);
+    const { shape } = await of('resized');
+    const centred = preparePicture(image, [one.crop, one.crop], { across: 0.5, down: 0.5, flip: false });
+    expect(centred.timeIds.slice(2, 4)).toEqual(one.crop_top_left);
+    expect(bytesOf(centred.values)).toEqual((await of('cropped')).values);
+    // The reference mirrors what is cropped before it makes a tensor of it.
+    (await of('tensor')).values.forEach((value, i) => {
+      const mirrored = centred.values[i - (i % one.crop) + one.crop - 1 - (i % one.crop)] as number;
+      expect(Math.abs(value - mirrored)).toBeLessThan(1e-6);
+    });
+    const [top, left] = one.random_crop_top_left ?? [0, 0];
+    const at = (start: number, side: number) => (start + 0.25) / (side - one.crop + 1);
+    const transform = { across: at(left, shape[1]), down: at(top, shape[0]), flip: false };
+    const random = preparePicture(image, [one.crop, one.crop], transform);
+    expect(random.timeIds.slice(2, 4)).toEqual([top, left]);
+    expect(bytesOf(random.values)).toEqual((await of('random_crop')).values);
+  });
+
+  test.each([
+    [0, 0],
+    [1, 0],
+    [2, 1],
+    [3, 2],
+    [5, 2],
+    [7, 4],
+    [9, 4],
+  ])('a margin of %i is cut from %i on in the middle', (margin, start) => {
+    const centred = { across: 0.5, down: 0.5, flip: false };
+    expect(preparePicture(pattern(1, 4 + margin, 4), [4, 4], centred).timeIds.slice(2, 4)).toEqual([0, start]);
+    expect(preparePicture(pattern(1, 4, 4 + margin), [4, 4], centred).timeIds.slice(2, 4)).toEqual([start, 0]);
+  });
+
+  test('the longer side is cut, not rounded, and multiplied before it is divided', () => {
+    const lastLeft = (width: number, height: number, size: number) =>
+      preparePicture(pattern(1, width, height), [size, size], { across: 0.9999, down: 0.5, flip: false }).timeIds[3] +
+      size;
+    for (const [width, height, size] of [
+      [29, 16, 15],
+      [49, 7, 1],
+      [30, 20, 9],
+      [35, 25, 15],
+      [171, 57, 19],
+    ] as const)
+      expect(lastLeft(width, height, size)).toBe(Math.trunc((size * width) / height));
+    // 49/7 and 1/7 · 49 differ in floating point for some sizes: each is right here.
+    for (let height = 3; height < 60; height++) expect(lastLeft(3 * height, height, 7)).toBe(21);
+  });
+
+  test('an image whose shorter side fits is not resized', () => {
+    const image = pattern(3, 13, 8);
+    const { values } = preparePicture(image, [8, 8], { across: 0, down: 0, flip: false });
+    const kept = Array.from({ length: 64 }, (_, i) =>
+      [0, 1, 2].map((c) => image.data[(Math.floor(i / 8) * 13 + (i % 8)) * 3 + c]),
+    );
+    expect(bytesOf(values)).toEqual(kept.flat());
+  });
+});
