@@ -1,6 +1,6 @@
 import { text } from '../../diffusion/index.ts';
 import { deviceKeys, pictureKeys } from './commonKeys.ts';
-import { neededText, neededTexts, optional, positive, wholeFrom } from './fields.ts';
+import { most, neededText, neededTexts, optional, positive, wholeFrom } from './fields.ts';
 import { key, pathKey, type SettingsOf } from './key.ts';
 import { samplingKeys } from './sampleKeys.ts';
 
@@ -32,14 +32,14 @@ export const evaluateKeys = {
     'A module that exports `score(pictures, captions)`, a number for each picture, which win rate and frontier go by; null: the probability of the preferred kind.',
   ),
   mostPairs: key(
-    wholeFrom(1000, 1),
+    wholeFrom(1000, 1, most.count),
     'Pairs of each set that real pictures are taken from at most, for judges, distances and captions; implicit accuracy is of all.',
   ),
   beta: key(optional(positive(1)), "β of the margin; null: that of the run's settings, else 5000."),
-  samples: key(wholeFrom(256, 8), 'Pictures that are drawn from each of the two pipelines.'),
-  draws: key(wholeFrom(10, 1), 'Draws of noise and time step for each held-out pair.'),
-  candidates: key(wholeFrom(10, 2), "Captions among which a sample's own is to be found."),
-  batchSize: key(wholeFrom(16, 1), 'Pairs that are computed together.'),
+  samples: key(wholeFrom(256, 8, most.count), 'Pictures that are drawn from each of the two pipelines.'),
+  draws: key(wholeFrom(10, 1, most.draws), 'Draws of noise and time step for each held-out pair.'),
+  candidates: key(wholeFrom(10, 2, most.draws), "Captions among which a sample's own is to be found."),
+  batchSize: key(wholeFrom(16, 1, most.batch), 'Pairs that are computed together.'),
   size: pictureKeys.size,
   maxSkipped: pictureKeys.maxSkipped,
   ...deviceKeys,

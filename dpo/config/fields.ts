@@ -1,5 +1,8 @@
 import type { Field } from '../../diffusion/index.ts';
 
+/** The most that settings may ask for, far above what is of use: more is a slip of the pen that would take all memory. */
+export const most = { batch: 65_536, count: 1_000_000, draws: 10_000, samplingSteps: 10_000 } as const;
+
 /** A number within bounds, which count as within. */
 export const numberFrom =
   (fallback: number, from: number, to = Number.POSITIVE_INFINITY): Field<number> =>
@@ -18,13 +21,13 @@ export const positive =
     return isPositive ? { value } : { problem: 'must be a number above 0' };
   };
 
-/** A whole number from `from` on. */
+/** A whole number within bounds, which count as within. */
 export const wholeFrom =
-  (fallback: number, from: number): Field<number> =>
+  (fallback: number, from: number, to = Number.MAX_SAFE_INTEGER): Field<number> =>
   (value) => {
     if (value === undefined) return { value: fallback };
-    const isWhole = Number.isSafeInteger(value) && (value as number) >= from;
-    return isWhole ? { value: value as number } : { problem: `must be a whole number from ${from}` };
+    const isWhole = Number.isSafeInteger(value) && (value as number) >= from && (value as number) <= to;
+    return isWhole ? { value: value as number } : { problem: `must be a whole number ${range(from, to)}` };
   };
 
 /** Another field, or null, which is the default. */
@@ -50,14 +53,18 @@ export const neededTexts: Field<readonly string[]> = (value) => {
   return { problem: value === undefined ? 'must be given' : 'must be a text, or a list of texts' };
 };
 
+/** Longer sides than any diffusion model draws. */
+const longestSide = 8192;
+
 /** The side of square pictures, or [height, width]. */
 export const pictureSize: Field<number | readonly [number, number] | null> = (value) => {
   if (value === undefined || value === null) return { value: null };
-  const isSide = (one: unknown): boolean => Number.isSafeInteger(one) && (one as number) > 0;
+  const isSide = (one: unknown): boolean =>
+    Number.isInteger(one) && (one as number) > 0 && (one as number) <= longestSide;
   if (isSide(value)) return { value: value as number };
   if (Array.isArray(value) && value.length === 2 && value.every(isSide))
     return { value: value as unknown as readonly [number, number] };
-  return { problem: 'must be a whole number above 0, [height, width], or null' };
+  return { problem: `must be a whole number from 1 to ${longestSide}, [height, width], or null` };
 };
 
 /** A range of time steps, both ends within it. */
@@ -80,4 +87,4 @@ export const neededObject: Field<Readonly<Record<string, unknown>>> = (value) =>
     : { problem: value === undefined ? 'must be given' : 'must be a JSON object' };
 
 const range = (from: number, to: number): string =>
-  to === Number.POSITIVE_INFINITY ? `from ${from}` : `from ${from} to ${to}`;
+  to >= Number.MAX_SAFE_INTEGER ? `from ${from}` : `from ${from} to ${to}`;

@@ -3,7 +3,7 @@ import { attentionProjections } from '../../nn/index.ts';
 import { dspoPulls, safeguardScopes } from '../objectives/index.ts';
 import { timestepWeightNames } from '../objectives/timestepWeights.ts';
 import { deviceKeys, optimiserKeys, pictureKeys, runKeys } from './commonKeys.ts';
-import { neededText, neededTexts, numberFrom, optional, positive, timestepRange, wholeFrom } from './fields.ts';
+import { most, neededText, neededTexts, numberFrom, optional, positive, timestepRange, wholeFrom } from './fields.ts';
 import { key, pathKey, type SettingsOf } from './key.ts';
 
 /** The objectives whose margin is weighted by time steps. */
@@ -76,7 +76,7 @@ export const trainKeys = {
     oneOf('model', 'precomputed'),
     'A frozen model that is asked at every step, or its errors computed before the first: then one copy of the weights suffices. LoRA needs no copy anyway.',
   ),
-  loraRank: key(wholeFrom(8, 1), 'Rank of adapters, r.', { method: ['lora'] }),
+  loraRank: key(wholeFrom(8, 1, 4096), 'Rank of adapters, r.', { method: ['lora'] }),
   loraAlpha: key(optional(positive(8)), 'Scale of adapters, alpha: their product counts alpha/r; null: r.', {
     method: ['lora'],
   }),
@@ -90,8 +90,8 @@ export const trainKeys = {
   checkpointing: key(boolean(false), 'Compute activations again in the backward pass instead of keeping them.'),
 
   steps: key(wholeFrom(1000, 1), 'Updates in all.'),
-  batchSize: key(wholeFrom(1, 1), 'Pairs that are computed together.'),
-  accumulation: key(wholeFrom(1, 1), 'Batches whose gradients make one update.'),
+  batchSize: key(wholeFrom(1, 1, most.batch), 'Pairs that are computed together.'),
+  accumulation: key(wholeFrom(1, 1, most.count), 'Batches whose gradients make one update.'),
   ...optimiserKeys,
 
   ...pictureKeys,
@@ -105,8 +105,8 @@ export const trainKeys = {
   ),
 
   validateEvery: key(wholeFrom(100, 1), 'Steps between looks at the held-out pairs.'),
-  validationDraws: key(wholeFrom(2, 1), 'Draws of noise and time step for each held-out pair.'),
-  buckets: key(wholeFrom(10, 1), 'Parts that the time steps are cut into in metrics.'),
+  validationDraws: key(wholeFrom(2, 1, most.draws), 'Draws of noise and time step for each held-out pair.'),
+  buckets: key(wholeFrom(10, 1, 1000), 'Parts that the time steps are cut into in metrics.'),
   tensorboard: key(boolean(true), 'Also write event files for TensorBoard.'),
   ...runKeys,
   saveDtype: key(oneOf('f32', 'f16', 'bf16'), 'How the tuned model is saved.', { method: ['full'] }),

@@ -1,6 +1,6 @@
 import { TensorError } from '../../tensor/index.ts';
 import { encodePng } from './encodePng.ts';
-import type { Picture } from './picture.ts';
+import { checkPictureSize, type Picture } from './picture.ts';
 import { resizeWindow } from './resize.ts';
 
 export interface ContactSheetOptions {
@@ -52,6 +52,7 @@ export function contactSheet(
 }
 
 function filled(width: number, height: number, colour: Colour): Picture {
+  checkPictureSize(width, height, 'contactSheet');
   const data = new Uint8Array(width * height * 3);
   for (let i = 0; i < data.length; i++) data[i] = colour[i % 3] as number;
   return { width, height, data };

@@ -48,6 +48,9 @@ export interface PairBatchOptions extends PreprocessOptions {
   readonly prefetch?: number;
 }
 
+/** Numbers of one side of a batch: 4 GiB. */
+const mostValues = 2 ** 30;
+
 interface PreparedPair {
   readonly caption: string;
   readonly winner: PreparedPicture;
@@ -74,6 +77,11 @@ export async function* pairBatches(source: PairSource, options: PairBatchOptions
   } = options;
   check(source, options);
   const shape = [batchSize, 3, ...targetSize(options)] as const;
+  const values = batchSize * 3 * shape[2] * shape[3];
+  if (values > mostValues)
+    throw new TensorError(
+      `pairBatches: ${batchSize} images of ${shape[2]} × ${shape[3]} are ${values} numbers, and the most is ${mostValues}; take a smaller batchSize or size`,
+    );
   const rowAt = shuffledOrder(source.groups, seed);
   /** What was wrong with rows: each is tried once. */
   const broken = new Map<number, string>();

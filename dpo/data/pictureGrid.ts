@@ -1,4 +1,5 @@
 import { encodePng } from './encodePng.ts';
+import { checkPictureSize } from './picture.ts';
 import { pictureOf } from './pictureOf.ts';
 
 export interface GridOptions {
@@ -19,6 +20,7 @@ export function gridPng(values: ArrayLike<number>, { size, columns = 8, zoom = 4
   const across = Math.min(columns, count);
   const [cellHeight, cellWidth] = [rows * zoom + gap, cols * zoom + gap];
   const [width, height] = [across * cellWidth + gap, Math.ceil(count / across) * cellHeight + gap];
+  checkPictureSize(width, height, `a grid of ${count} pictures, ${zoom} times as large`);
   const data = new Uint8Array(width * height * 3).fill(255);
   for (let i = 0; i < count; i++) {
     const picture = pictureOf(values, i, size);

@@ -6,6 +6,18 @@ import { describeKey, expectedOf, idleKeys } from '../../dpo/config/key.ts';
 const page = new URL('../../docs/configuration.md', import.meta.url);
 const needed = { model: 'base', pairs: 'pairs.parquet', output: 'out' };
 
+test.each([
+  ['train', trainKeys, ['batchSize', 'accumulation', 'loraRank', 'validationDraws', 'buckets', 'size']],
+  ['pretrain', pretrainKeys, ['batchSize', 'merges', 'sampleSteps', 'size']],
+  ['sample', sampleKeys, ['samplingSteps', 'sampleBatchSize', 'count', 'columns', 'zoom', 'size']],
+  ['evaluate', evaluateKeys, ['batchSize', 'samples', 'draws', 'candidates', 'mostPairs', 'samplingSteps', 'size']],
+] as const)('%s refuses numbers that would take all memory, with the value and the limit', (command, keys, names) => {
+  for (const name of names)
+    expect(() => readSettings(command, { [name]: 1e9 }, keys), name).toThrow(
+      new RegExp(`${name}: must be a whole number from \\d+ to \\d+.*, got 1000000000`),
+    );
+});
+
 test('the documentation lists every key as it is', async () => {
   if (process.env.UPDATE_DOCS === '1') await writeFile(page, configurationPage());
   expect(await readFile(page, 'utf8')).toBe(configurationPage());
@@ -28,7 +40,7 @@ describe('settings of train', () => {
     [{ steps: 1.5 }, /steps: must be a whole number from 1/],
     [{ objective: 'ppo' }, /objective: must be one of "dpo", "sft"/],
     [{ captionDropout: 1.5 }, /captionDropout: must be a number from 0 to 1/],
-    [{ size: [16] }, /size: must be a whole number above 0, \[height, width\], or null/],
+    [{ size: [16] }, /size: must be a whole number from 1 to 8192, \[height, width\], or null/],
     [{ loraTargets: 'to_q' }, /loraTargets: must be a list of texts/],
     [{ flip: 'yes' }, /flip: must be true or false/],
     [{ seed: -1 }, /seed: must be a whole number from 0/],

@@ -121,10 +121,10 @@ export const dataMutations: readonly Mutation[] = [
     tests: ['tests/dpo/data/preprocessReference.test.ts'],
   },
   {
-    name: 'nothing is rounded between the passes of a resize',
+    name: 'values between the passes of a resize are cut, not rounded',
     file: 'dpo/data/resize.ts',
-    find: 'const narrow = new Uint8Array(',
-    replace: 'const narrow = new Float64Array(',
+    find: 'narrow.set([byteOf(r), byteOf(g), byteOf(b)]',
+    replace: 'narrow.set([r, g, b]',
     tests: ['tests/dpo/data/preprocessReference.test.ts'],
   },
   {
@@ -139,7 +139,7 @@ export const dataMutations: readonly Mutation[] = [
     file: 'dpo/data/pairBatches.ts',
     find: "epochKey(seed, 'transforms', position.epoch)",
     replace: "epochKey(seed, 'transforms', 0)",
-    tests: ['tests/dpo/data/pairBatches.test.ts'],
+    tests: ['tests/dpo/data/transforms.test.ts'],
   },
   {
     name: 'the same crops and flips for every row',
@@ -153,7 +153,7 @@ export const dataMutations: readonly Mutation[] = [
     file: 'dpo/data/pairBatches.ts',
     find: "epochKey(seed, 'transforms'",
     replace: "epochKey(0, 'transforms'",
-    tests: ['tests/dpo/data/pairBatches.test.ts'],
+    tests: ['tests/dpo/data/transforms.test.ts'],
   },
   {
     name: 'winner and loser of a batch are swapped',
@@ -181,7 +181,7 @@ export const dataMutations: readonly Mutation[] = [
     file: 'dpo/data/pairBatches.ts',
     find: 'loserTimeIds: rows.map((row) => row.loser)',
     replace: 'loserTimeIds: rows.map((row) => row.winner)',
-    tests: ['tests/dpo/data/pairBatches.test.ts'],
+    tests: ['tests/dpo/data/transforms.test.ts'],
   },
   {
     name: 'a stand-in is not told',
@@ -216,7 +216,7 @@ export const dataMutations: readonly Mutation[] = [
     file: 'dpo/data/order.ts',
     find: 'epoch), group), size)',
     replace: 'epoch), 0), size)',
-    tests: ['tests/dpo/data/pairBatches.test.ts'],
+    tests: ['tests/dpo/data/transforms.test.ts'],
   },
   {
     name: 'random crops are centred across',
@@ -230,21 +230,21 @@ export const dataMutations: readonly Mutation[] = [
     file: 'dpo/data/preprocess.ts',
     find: "down: options.crop === 'random' ? uniform(sideKey, 1) : 0.5",
     replace: 'down: 0.5',
-    tests: ['tests/dpo/data/preprocess.test.ts'],
+    tests: ['tests/dpo/data/transforms.test.ts'],
   },
   {
     name: 'random crops lie on the diagonal',
     file: 'dpo/data/preprocess.ts',
     find: 'uniform(sideKey, 1)',
     replace: 'uniform(sideKey, 0)',
-    tests: ['tests/dpo/data/preprocess.test.ts'],
+    tests: ['tests/dpo/data/transforms.test.ts'],
   },
   {
     name: 'flips follow the place of the crop',
     file: 'dpo/data/preprocess.ts',
     find: 'uniform(sideKey, 2)',
     replace: 'uniform(sideKey, 0)',
-    tests: ['tests/dpo/data/preprocess.test.ts'],
+    tests: ['tests/dpo/data/transforms.test.ts'],
   },
   {
     name: 'flips of independent sides are the same',
@@ -287,5 +287,20 @@ export const dataMutations: readonly Mutation[] = [
     find: 'if (flip) for',
     replace: 'if (false) for',
     tests: ['tests/dpo/data/preprocess.test.ts'],
+  },
+  {
+    name: 'batches of any size are begun',
+    file: 'dpo/data/pairBatches.ts',
+    find: 'if (values > mostValues)',
+    replace: 'if (values > mostValues ** 2)',
+    tests: ['tests/dpo/data/transforms.test.ts'],
+    only: 'more memory',
+  },
+  {
+    name: 'whole numbers of settings have no upper bound',
+    file: 'dpo/config/fields.ts',
+    find: ' && (value as number) <= to;',
+    replace: ';',
+    tests: ['tests/dpo/configuration.test.ts'],
   },
 ];

@@ -328,7 +328,11 @@ export const trainMutations: readonly Mutation[] = [
   ),
   ...changes({ file: 'dpo/config/trainKeys.ts', tests: 'tests/dpo/configuration.test.ts' }, [
     ['another β is the default', 'positive(5000)', 'positive(500)'],
-    ['accumulation is the default', 'accumulation: key(wholeFrom(1, 1)', 'accumulation: key(wholeFrom(2, 1)'],
+    [
+      'accumulation is the default',
+      'accumulation: key(wholeFrom(1, 1, most.count)',
+      'accumulation: key(wholeFrom(2, 1, most.count)',
+    ],
   ]),
   ...changes({ file: 'dpo/config/commonKeys.ts', tests: 'tests/dpo/configuration.test.ts' }, [
     ['no weight decay is the default', 'numberFrom(0.01, 0)', 'numberFrom(0, 0)'],
