@@ -303,4 +303,18 @@ export const dataMutations: readonly Mutation[] = [
     replace: ';',
     tests: ['tests/dpo/configuration.test.ts'],
   },
+  {
+    name: 'pages of Parquet inflate without a limit',
+    file: 'dpo/data/parquet/parquetFile.ts',
+    find: 'inflated > limit',
+    replace: 'outputLength > limit',
+    tests: ['tests/dpo/data/parquetBounds.test.ts'],
+  },
+  {
+    name: 'row groups of any number of rows are read',
+    file: 'dpo/data/parquet/parquetFile.ts',
+    find: ' || num_rows > mostRows',
+    replace: '',
+    tests: ['tests/dpo/data/parquetBounds.test.ts'],
+  },
 ];

@@ -20,6 +20,28 @@ const columnTypes = {
 
 export type ColumnType = keyof typeof columnTypes;
 
+/** Rows of a row group, of which programs write a million at most unless they are told otherwise. */
+const mostRows = 2 ** 24;
+
+/** What one reading may inflate to: images hardly shrink, so that much more is meant to exhaust memory. */
+const mostInflated = 2 ** 29;
+
+/** Decompressors that refuse to make more than `limit` bytes in all. */
+function boundedCompressors(limit: number): typeof compressors {
+  let inflated = 0;
+  return Object.fromEntries(
+    Object.entries(compressors).map(([codec, decompress]) => [
+      codec,
+      (input: Uint8Array, outputLength: number) => {
+        inflated += outputLength;
+        if (!(outputLength >= 0) || inflated > limit)
+          throw new FormatError(`its pages inflate to ${inflated} bytes or more, and the most is ${limit}`);
+        return decompress(input, outputLength);
+      },
+    ]),
+  );
+}
+
 /** A Parquet file, read by row groups. */
 export interface ParquetFile {
   readonly name: string;
@@ -32,8 +54,11 @@ export interface ParquetFile {
   read(columns: readonly string[], start: number, end: number): Promise<readonly Readonly<Record<string, unknown>>[]>;
 }
 
-/** Opens a Parquet file: reads its footer, and nothing else. */
-export async function openParquet(source: RandomAccess): Promise<ParquetFile> {
+/**
+ * Opens a Parquet file: reads its footer, and nothing else. What is read at a time may inflate to `inflatedBytes`, or to eight
+ * times what the file holds.
+ */
+export async function openParquet(source: RandomAccess, inflatedBytes = mostInflated): Promise<ParquetFile> {
   const name = source.name ?? 'parquet';
   const file = {
     byteLength: source.size,
@@ -47,6 +72,9 @@ export async function openParquet(source: RandomAccess): Promise<ParquetFile> {
     refuseSubstitute(await source.read(0, Math.min(source.size, 1024)), name);
     throw new FormatError(`${name}: this is no Parquet file, or it is cut short: ${cause.message}`, { cause });
   });
+  const tooMany = metadata.row_groups.find(({ num_rows }) => num_rows < 0n || num_rows > mostRows);
+  if (tooMany !== undefined)
+    throw new FormatError(`${name}: a row group of ${tooMany.num_rows} rows cannot be read, the most is ${mostRows}`);
   const groupStarts = [0];
   for (const { num_rows } of metadata.row_groups) groupStarts.push((groupStarts.at(-1) as number) + Number(num_rows));
   return {
@@ -62,7 +90,7 @@ export async function openParquet(source: RandomAccess): Promise<ParquetFile> {
           columns: [...columns],
           rowStart,
           rowEnd,
-          compressors,
+          compressors: boundedCompressors(Math.max(inflatedBytes, 8 * source.size)),
           utf8: false,
           // What is said to be text is decoded strictly where it is used.
           parsers: { stringFromBytes: (bytes) => bytes },
