@@ -1,4 +1,5 @@
-import { openCaptioned, openPairs } from 'diffusion-dpo/dpo/node';
+import { execFileSync } from 'node:child_process';
+import { openCaptioned, openPairs, readPicture } from 'diffusion-dpo/dpo/node';
 import { describe, expect, test } from 'vitest';
 import { plain, temporaryFolder, writeFiles } from './samples.ts';
 
@@ -153,4 +154,20 @@ describe('folders w and l', () => {
     expect((await source.read(1)).caption).toBe('red apple');
     await expect(source.read(2)).rejects.toThrow('0 to 1');
   });
+});
+
+test.runIf(process.platform !== 'win32')('a pipe or a device is refused at once as any input', async () => {
+  const pipe = (name: string) => {
+    execFileSync('mkfifo', [`${folder}/${name}`]);
+    return `${folder}/${name}`;
+  };
+  for (const open of [
+    () => openPairs(pipe('pipe.jsonl')),
+    () => openPairs(pipe('pipe.parquet')),
+    () => openCaptioned(pipe('captions-pipe.jsonl')),
+    () => openCaptioned(pipe('captions-pipe.parquet')),
+    () => readPicture(pipe('pipe.png')),
+    () => readPicture('/dev/zero'),
+  ])
+    await expect(open(), String(open)).rejects.toThrow('it is a device, a pipe or a socket, not a file');
 });

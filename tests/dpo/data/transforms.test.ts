@@ -1,6 +1,13 @@
-import { drawTransforms, type PairBatchOptions, type PreprocessOptions, pairBatches } from 'diffusion-dpo/dpo';
+import {
+  contactSheet,
+  drawTransforms,
+  type PairBatchOptions,
+  type PreprocessOptions,
+  pairBatches,
+} from 'diffusion-dpo/dpo';
 import { describe, expect, test } from 'vitest';
 import { foldKey, hostKey } from '../../../dpo/data/draws.ts';
+import { gridPng } from '../../../dpo/data/pictureGrid.ts';
 import { pairsInMemory, pattern, take } from './samples.ts';
 
 describe('what is drawn for a pair', () => {
@@ -85,7 +92,7 @@ describe('batches', () => {
   });
 });
 
-test('batches and grids that take more memory than there is are refused with the values', async () => {
+test('batches that take more memory than there is are refused with the values', async () => {
   const options = { crop: 'center', flip: false, captionDropout: 0, seed: 0 } as const;
   for (const [size, batchSize] of [
     [100_000, 1],
@@ -94,4 +101,14 @@ test('batches and grids that take more memory than there is are refused with the
     await expect(take(pairBatches(pairsInMemory(3), { ...options, size, batchSize }), 1)).rejects.toThrow(
       new RegExp(`${batchSize} images of ${size} × ${size} are \\d+ numbers, and the most is 1073741824`),
     );
+});
+
+test('grids and contact sheets that are larger than an image may be are refused with their size', () => {
+  expect(() => gridPng(new Float32Array(3 * 64), { size: [8, 8], zoom: 100_000 })).toThrow(
+    'a grid of 1 pictures, 100000 times as large: a picture of 800008 × 800008 pixels cannot be used',
+  );
+  const [winner, loser] = [pattern(1), pattern(2)];
+  expect(() => contactSheet([{ winner, loser }], { cell: 100_000 })).toThrow(
+    /contactSheet: a picture of 2000\d\d × 1000\d\d/,
+  );
 });
