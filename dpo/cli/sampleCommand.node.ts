@@ -5,7 +5,7 @@ import { attempt, makeFolder, replaceFile } from '../../tensor/index.node.ts';
 import { openDevice, setDefaultDevice } from '../../tensor/index.ts';
 import { sampleKeys } from '../config/sampleKeys.ts';
 import { counted } from '../counted.ts';
-import { gridPng } from '../data/pictureGrid.ts';
+import { gridLayout, gridPng } from '../data/pictureGrid.ts';
 import { loadTuned } from '../train/loadTuned.node.ts';
 import { pictureSizeOf } from '../train/runPlan.ts';
 import { samplePictures } from '../train/samplePictures.ts';
@@ -25,6 +25,8 @@ export function sampleCommand(): Command {
       const pipeline = await loadTuned(settings.model, settings.lora, { device });
       const captions = settings.captions.flatMap((caption) => new Array<string>(settings.count).fill(caption));
       const size = pictureSizeOf(settings.size, pipeline.config.unet);
+      const { columns, zoom } = settings;
+      gridLayout(captions.length, { size, columns, zoom });
       const batches = Math.ceil(captions.length / settings.sampleBatchSize);
       const bar = progress('sampling', batches * settings.samplingSteps);
       const drawn = await samplePictures(pipeline, {
@@ -32,7 +34,6 @@ export function sampleCommand(): Command {
         ...{ steps: settings.samplingSteps, batchSize: settings.sampleBatchSize, signal: interruptible() },
         onStep: (done) => bar.update(done),
       }).finally(() => bar.stop());
-      const { columns, zoom } = settings;
       await replaceFile(settings.output, (write) => write(gridPng(drawn, { size, columns, zoom })));
       console.error(`${counted(captions.length, 'picture')} in ${settings.output}`);
     },

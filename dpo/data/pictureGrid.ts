@@ -13,14 +13,25 @@ export interface GridOptions {
   readonly gap?: number;
 }
 
-/** A PNG of pictures [N, 3, height, width], from −1 to 1, side by side. */
-export function gridPng(values: ArrayLike<number>, { size, columns = 8, zoom = 4, gap = 4 }: GridOptions): Uint8Array {
+/**
+ * How a grid of `count` pictures is laid out, in pixels.
+ * @throws PictureError where it is larger than a picture may be
+ */
+export function gridLayout(count: number, { size, columns = 8, zoom = 4, gap = 4 }: GridOptions) {
   const [rows, cols] = size;
-  const count = values.length / (3 * rows * cols);
   const across = Math.min(columns, count);
   const [cellHeight, cellWidth] = [rows * zoom + gap, cols * zoom + gap];
   const [width, height] = [across * cellWidth + gap, Math.ceil(count / across) * cellHeight + gap];
   checkPictureSize(width, height, `a grid of ${count} pictures, ${zoom} times as large`);
+  return { width, height, across, cellWidth, cellHeight };
+}
+
+/** A PNG of pictures [N, 3, height, width], from −1 to 1, side by side. */
+export function gridPng(values: ArrayLike<number>, options: GridOptions): Uint8Array {
+  const { size, zoom = 4, gap = 4 } = options;
+  const [rows, cols] = size;
+  const count = values.length / (3 * rows * cols);
+  const { width, height, across, cellWidth, cellHeight } = gridLayout(count, options);
   const data = new Uint8Array(width * height * 3).fill(255);
   for (let i = 0; i < count; i++) {
     const picture = pictureOf(values, i, size);
