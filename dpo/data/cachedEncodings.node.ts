@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { attempt, makeFolder, replaceFile } from '../../tensor/index.node.ts';
+import { attempt, makeFolder, readWholeIfThere, replaceFile } from '../../tensor/index.node.ts';
 import { formatShape, TensorError } from '../../tensor/index.ts';
 import { mapConcurrently } from './mapConcurrently.ts';
 import type { PairBatch } from './pairBatches.ts';
@@ -99,10 +98,7 @@ const pathOf = (hash: string, { folder }: EncodingOptions): string =>
 
 /** What was stored; nothing where there is no such file, or where it has another length and so cannot be right. */
 async function readEncoding(path: string, options: EncodingOptions): Promise<Float32Array | undefined> {
-  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    return attempt('read', path, Promise.reject(error));
-  });
+  const bytes = await readWholeIfThere(path);
   if (bytes?.length !== 4 * lengthOf(options)) return undefined;
   return new Float32Array(Uint8Array.from(bytes).buffer);
 }

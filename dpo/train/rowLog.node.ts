@@ -1,6 +1,6 @@
-import { appendFile, readFile } from 'node:fs/promises';
+import { appendFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { attempt, makeFolder, replaceText } from '../../tensor/index.node.ts';
+import { attempt, makeFolder, readWholeIfThere, replaceText } from '../../tensor/index.node.ts';
 import { decodeLines, parseJson } from '../../tensor/index.ts';
 
 /** A file with a row of JSON for each entry, which grows. */
@@ -30,10 +30,7 @@ export async function openRowLog<Row extends { readonly step: number }>(
 
 /** The rows of a log, none if there is no file; a last line that was cut short is left out. */
 export async function readRows<Row>(path: string): Promise<Row[]> {
-  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return new Uint8Array();
-    return attempt('read', path, Promise.reject(error));
-  });
+  const bytes = (await readWholeIfThere(path)) ?? new Uint8Array();
   const complete = bytes.subarray(0, bytes.lastIndexOf(0x0a) + 1);
   return decodeLines(complete, path).map(
     (line, i) => parseJson(new TextEncoder().encode(line), `${path}, line ${i + 1}`) as Row,

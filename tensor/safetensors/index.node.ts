@@ -8,6 +8,6 @@ export {
   saveSafetensors,
 } from './file.node.ts';
 export { makeFolder } from './makeFolder.node.ts';
-export { readWhole, regularFile } from './readWhole.node.ts';
+export { readWhole, readWholeIfThere, regularFile } from './readWhole.node.ts';
 export { replaceFile, replaceText, syncFolder } from './replaceFile.node.ts';
 export { attempt } from './systemError.node.ts';

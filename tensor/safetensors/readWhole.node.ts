@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { FormatError } from '../errors.ts';
+import { FormatError, type TensorError } from '../errors.ts';
 import { existingPath } from './existingPath.node.ts';
 import { attempt } from './systemError.node.ts';
 
@@ -22,3 +22,10 @@ export async function regularFile(path: string, action = 'read', what = path): P
 export async function readWhole(path: string, what = path): Promise<Uint8Array> {
   return attempt('read', what, readFile(await regularFile(path, 'read', what)));
 }
+
+/** All bytes of a file, or nothing where there is no such file; other errors are those of `regularFile`. */
+export const readWholeIfThere = (path: string): Promise<Uint8Array | undefined> =>
+  readWhole(path).catch((error: TensorError) => {
+    if ((error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') return undefined;
+    throw error;
+  });

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { openCaptioned, openPairs, readPicture } from 'diffusion-dpo/dpo/node';
 import { describe, expect, test } from 'vitest';
+import { readRows } from '../../../dpo/train/rowLog.node.ts';
 import { plain, temporaryFolder, writeFiles } from './samples.ts';
 
 const folder = await temporaryFolder();
@@ -168,6 +169,7 @@ test.runIf(process.platform !== 'win32')('a pipe or a device is refused at once 
     () => openCaptioned(pipe('captions-pipe.parquet')),
     () => readPicture(pipe('pipe.png')),
     () => readPicture('/dev/zero'),
+    () => readRows(pipe('metrics.jsonl')),
   ])
     await expect(open(), String(open)).rejects.toThrow('it is a device, a pipe or a socket, not a file');
 });
