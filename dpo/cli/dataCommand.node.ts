@@ -13,6 +13,9 @@ interface InspectFlags {
   readonly json?: boolean;
 }
 
+/** Pairs of a contact sheet: their pictures are all held in memory. */
+const mostDrawn = 1000;
+
 export function dataCommand(): Command {
   const inspect = new Command('inspect')
     .description(
@@ -28,8 +31,8 @@ export function dataCommand(): Command {
     .option('--json', 'print the summary as JSON')
     .action(async (paths: string[], { sheet, count, json }: InspectFlags) => {
       const wanted = Number(count);
-      if (!Number.isInteger(wanted) || wanted < 1)
-        throw new TensorError(`data inspect: --count must be a whole number above 0, got '${count}'`);
+      if (!Number.isInteger(wanted) || wanted < 1 || wanted > mostDrawn)
+        throw new TensorError(`data inspect: --count must be a whole number from 1 to ${mostDrawn}, got '${count}'`);
       await using source = await openPairs(paths);
       const summary = await inspectPairs(source);
       if (json) console.log(JSON.stringify(summary));

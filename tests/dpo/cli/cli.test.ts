@@ -112,6 +112,7 @@ test.each([
   [['evaluat'], /unknown command 'evaluat'[\s\S]*evaluate/],
   [['inspect', 'nowhere'], /cannot open nowhere: there is no such file or folder/],
   [['data', 'inspect', 'nowhere.jsonl'], /cannot open nowhere.jsonl: there is no such file/],
+  [['data', 'inspect', 'nowhere.jsonl', '--count', '1e9'], /--count must be a whole number from 1 to 1000, got '1e9'/],
   [['train', '--config', 'nowhere.json'], /cannot read nowhere.json: there is no such file/],
 ] as const)('%j is refused in words, without a stack', async (args, message) => {
   const { code, err } = await run(args);
