@@ -7,7 +7,7 @@ export {
   saveModelFolder,
 } from './checkpoint/modelFolder.node.ts';
 export { readObject } from './checkpoint/readObject.node.ts';
-export { finishReplacing, replaceFiles, writeText } from './checkpoint/replaceFiles.node.ts';
+export { finishReplacing, removeUnfinishedSaves, replaceFiles, writeText } from './checkpoint/replaceFiles.node.ts';
 export {
   type LoadPipelineOptions,
   loadPipelineFolder,

@@ -88,6 +88,7 @@ export * from './ops/reductions.ts';
 export * from './ops/spatial.ts';
 export { stopGradient } from './ops/stopGradient.ts';
 export type { AttentionAttributes, Attributes, ConvAttributes, CustomCall, Node, Primitive } from './primitives.ts';
+export { printable } from './printable.ts';
 export * as random from './random.ts';
 export { key } from './random.ts';
 export { threefry } from './reference/threefry.ts';

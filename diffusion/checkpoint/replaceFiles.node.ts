@@ -1,6 +1,6 @@
 import { mkdir, open, readdir, readFile, realpath, rename, rm, rmdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { attempt, makeFolder, syncFolder } from '../../tensor/index.node.ts';
+import { basename, dirname, join } from 'node:path';
+import { attempt, makeFolder, removedAtExit, syncFolder } from '../../tensor/index.node.ts';
 import { FormatError, TensorError } from '../../tensor/index.ts';
 
 /**
@@ -41,6 +41,7 @@ export async function replaceFiles(
   const place = await attempt('write', folder, realpath(folder));
   if (busy.has(place)) throw new TensorError(`cannot write ${folder}: an earlier save into it is not done; await it`);
   busy.add(place);
+  const isDone = removedAtExit(join(place, unfinished));
   try {
     await finishReplacing(folder);
     await prepare(folder, write, isReplaced).catch(async (error: unknown) => {
@@ -53,6 +54,7 @@ export async function replaceFiles(
     if (made !== undefined) await attempt('write', folder, syncFolder(dirname(place)));
     await finishReplacing(folder);
   } finally {
+    isDone();
     busy.delete(place);
   }
 }
@@ -74,6 +76,15 @@ async function prepare(
   if (!isOneStep) await writeText(join(staging, removals), JSON.stringify(old));
   await attempt('write', folder, syncFolder(staging));
   await attempt('write', folder, rename(staging, join(folder, finished)));
+}
+
+/**
+ * Removes files that a process which was killed had not completed, from a folder and those in it. Nothing may be saving there.
+ */
+export async function removeUnfinishedSaves(folder: string): Promise<void> {
+  const names = await readdir(folder, { recursive: true }).catch(() => []);
+  for (const name of names.filter((one) => basename(one) === unfinished))
+    await attempt('write', folder, rm(join(folder, name), { recursive: true, force: true }));
 }
 
 /** Finishes what a process that was killed has left, if there is anything. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { readObject } from '../../diffusion/index.node.ts';
 import { clipTokenizer, noisingFromConfig, tokenIds } from '../../diffusion/index.ts';
-import { attempt, makeFolder, readWhole, replaceText } from '../../tensor/index.node.ts';
+import { attempt, makeFolder, readWhole, removeLeftovers, replaceText } from '../../tensor/index.node.ts';
 import {
   decodeText,
   dispose,
@@ -68,6 +68,7 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
   if (settings.tuned === null && settings.lora === null)
     throw new TensorError('evaluate: there is nothing to compare with base: give tuned, or lora');
   await attempt('write', settings.output, makeFolder(settings.output));
+  await removeLeftovers(settings.output, 'samples');
   const device = await openDevice(settings.device);
   setDefaultDevice(device);
   const { signal, onProgress } = hooks;

@@ -2,14 +2,22 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readObject, writeText } from '../../diffusion/index.node.ts';
 import { loadParameters } from '../../diffusion/index.ts';
-import { attempt, makeFolder, openSafetensorsFile, saveSafetensors, syncFolder } from '../../tensor/index.node.ts';
-import { type Device, FormatError, flattenTree, Tensor } from '../../tensor/index.ts';
+import {
+  attempt,
+  makeFolder,
+  openSafetensorsFile,
+  removedAtExit,
+  saveSafetensors,
+  syncFolder,
+} from '../../tensor/index.node.ts';
+import { type Device, FormatError, flattenTree, Tensor, TensorError } from '../../tensor/index.ts';
 
 const stateName = 'state.safetensors';
 /** Its presence makes a folder a checkpoint. */
 export const recordName = 'checkpoint.json';
 const folderName = (step: number): string => `step-${String(step).padStart(8, '0')}`;
 const folderPattern = /^step-(\d{8,})$/;
+const stagingPattern = /^step-\d{8,}\.tmp$/;
 
 /** A checkpoint: a folder with the tensors of a state, and a record of everything else that is needed to go on. */
 export interface Checkpoint {
@@ -32,6 +40,7 @@ export async function saveCheckpoint(
   const target = join(folder, folderName(step));
   const staging = `${target}.tmp`;
   await attempt('write', folder, makeFolder(folder));
+  const isDone = removedAtExit(staging);
   try {
     await attempt('write', staging, rm(staging, { recursive: true, force: true }));
     await attempt('write', staging, mkdir(staging));
@@ -45,6 +54,8 @@ export async function saveCheckpoint(
   } catch (error) {
     await rm(staging, { recursive: true, force: true }).catch(() => undefined);
     throw error;
+  } finally {
+    isDone();
   }
   const steps = await checkpointSteps(folder);
   for (const old of steps.filter((one) => one < step).slice(0, -(keep - 1) || undefined))
@@ -52,29 +63,67 @@ export async function saveCheckpoint(
   return target;
 }
 
-/** Steps of the checkpoints in a folder, rising. */
-async function checkpointSteps(folder: string): Promise<number[]> {
+async function namesIn(folder: string): Promise<string[]> {
   const found = readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [];
     throw error;
   });
-  const names = await attempt('read', folder, found);
-  return names
+  return attempt('read', folder, found);
+}
+
+/** Steps of the checkpoints in a folder, rising. */
+const checkpointSteps = async (folder: string): Promise<number[]> =>
+  (await namesIn(folder))
     .flatMap((name) => folderPattern.exec(name)?.[1] ?? [])
     .map(Number)
     .sort((a, b) => a - b);
+
+/** Removes checkpoints from a folder that a run began to write before it was killed; no run may be writing there. */
+export async function removeUnfinishedCheckpoints(folder: string): Promise<void> {
+  for (const name of (await namesIn(folder)).filter((one) => stagingPattern.test(one)))
+    await attempt('write', folder, rm(join(folder, name), { recursive: true, force: true }));
 }
 
-/** The latest checkpoint of a folder, if there is one. */
-export async function latestCheckpoint(folder: string): Promise<Checkpoint | undefined> {
-  const step = (await checkpointSteps(folder)).at(-1);
-  if (step === undefined) return undefined;
-  const path = join(folder, folderName(step));
-  const record = await readRecord(path);
-  if (record.step !== step)
-    throw new FormatError(`${join(path, recordName)}: is of step ${String(record.step)}, not ${step}`);
-  return { folder: path, step, record };
+/**
+ * The latest checkpoint of a folder that can be read, if there is one. `onDamaged` is told of those that are passed over.
+ * @throws FormatError where there are checkpoints and none can be read: to begin anew is for people to decide
+ */
+export async function latestCheckpoint(
+  folder: string,
+  onDamaged: (message: string) => void,
+): Promise<Checkpoint | undefined> {
+  const damaged: string[] = [];
+  for (const step of (await checkpointSteps(folder)).reverse()) {
+    try {
+      const found = await readCheckpoint(join(folder, folderName(step)), step);
+      for (const problem of damaged)
+        onDamaged(`a damaged checkpoint is passed over for that of step ${step}: ${problem}`);
+      return found;
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      damaged.push(error.message);
+    }
+  }
+  if (damaged.length === 0) return undefined;
+  throw new FormatError(
+    `${folder}: no checkpoint can be read: ${damaged.join('; ')}. Remove them to begin anew, or put back what is missing`,
+  );
 }
+
+/** Reads the record of a checkpoint, and what the file of its state is said to hold, which must all be there. */
+async function readCheckpoint(folder: string, step: number): Promise<Checkpoint> {
+  const record = await readRecord(folder);
+  if (record.step !== step)
+    throw new FormatError(`${join(folder, recordName)}: is of step ${String(record.step)}, not ${step}`);
+  settingsOfRecord({ folder, record });
+  await (await openSafetensorsFile(join(folder, stateName))).close();
+  return { folder, step, record };
+}
+
+/** Whether an error is of a file that is not what it should be, or not there; not of one that cannot be read for now. */
+const isDamage = (error: unknown): error is TensorError =>
+  error instanceof FormatError ||
+  (error instanceof TensorError && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT');
 
 /** What the folder of a checkpoint says beside its tensors. */
 export async function readRecord(folder: string): Promise<Checkpoint['record']> {

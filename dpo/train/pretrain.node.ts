@@ -33,6 +33,7 @@ import { lockRun } from './lockRun.node.ts';
 import { notFinite, notFiniteError } from './notFinite.ts';
 import { type PretrainState, pretraining } from './pretrain.ts';
 import { realizeWhile } from './realizeWhile.ts';
+import { removeRemains } from './removeRemains.node.ts';
 import { openRowLog } from './rowLog.node.ts';
 import { pictureSizeOf } from './runPlan.ts';
 import { samplePictures } from './samplePictures.ts';
@@ -108,7 +109,8 @@ export async function pretrain(
   await attempt('write', settings.output, makeFolder(settings.output));
   await using _lock = await lockRun(settings.output);
   const checkpoints = join(settings.output, 'checkpoints');
-  const found = await latestCheckpoint(checkpoints);
+  await removeRemains(settings.output);
+  const found = await latestCheckpoint(checkpoints, (message) => hooks.onWarning?.(message));
   const params = await realize(model.init(keyFor(settings.seed, 'modelInit')));
   const fresh = await training.init(params);
   let state: PretrainState = found === undefined ? fresh : await loadState(found, fresh, device);

@@ -36,6 +36,7 @@ import {
   resultOf,
 } from './preferenceStep.ts';
 import { realizeWhile } from './realizeWhile.ts';
+import { removeRemains } from './removeRemains.node.ts';
 import { openRunLog } from './runFolder.node.ts';
 import { describeRun, type RunPlan, type UNetParams } from './runPlan.ts';
 import { settingsChanges, settingsIdentity } from './settingsChanges.node.ts';
@@ -110,7 +111,8 @@ export async function trainPolicy<T>(
   const checkpoints = join(settings.output, 'checkpoints');
   await attempt('write', settings.output, makeFolder(settings.output));
   await using _lock = await lockRun(settings.output);
-  const found = await latestCheckpoint(checkpoints);
+  await removeRemains(settings.output);
+  const found = await latestCheckpoint(checkpoints, (message) => hooks.onWarning?.(message));
   const inputs = await fingerprint(pairs, model);
   if (found !== undefined) refuseOthers(found, settings, inputs);
   await replaceText(join(settings.output, 'settings.json'), formatObject(settings));

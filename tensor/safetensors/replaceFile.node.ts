@@ -1,7 +1,8 @@
-import { randomUUID } from 'node:crypto';
 import { open, readlink, realpath, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
+import { removedAtExit } from './removedAtExit.node.ts';
 import { attempt } from './systemError.node.ts';
+import { temporaryName } from './temporaryFiles.node.ts';
 
 /** Where a path leads once its symbolic links are followed, whether or not there is a file yet. */
 async function followLinks(path: string): Promise<string> {
@@ -36,8 +37,9 @@ export async function replaceFile(
   produce: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
 ): Promise<void> {
   const target = await attempt('write', path, followLinks(path));
-  const temporary = join(dirname(target), `.${basename(target)}-${randomUUID()}.tmp`);
+  const temporary = await temporaryName(target);
   const handle = await attempt('write', path, open(temporary, 'wx'));
+  const isDone = removedAtExit(temporary);
   try {
     await produce((bytes) => attempt('write', path, handle.writeFile(bytes)));
     await attempt('write', path, handle.sync());
@@ -49,6 +51,8 @@ export async function replaceFile(
     await handle.close().catch(() => undefined);
     await rm(temporary, { force: true }).catch(() => undefined);
     throw error;
+  } finally {
+    isDone();
   }
 }
 

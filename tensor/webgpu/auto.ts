@@ -1,3 +1,4 @@
+import { printable } from '../printable.ts';
 import { WebGpuDevice, type WebGpuOptions } from './device.ts';
 import { findGpu, isSoftware } from './gpu.ts';
 import { selfTest } from './selfTest.ts';
@@ -31,6 +32,7 @@ export async function openTestedGpu({ gpu, ...options }: WebGpuOptions = {}): Pr
   if (wrong === undefined) return device;
   device?.close();
   const { vendor, description } = adapter.info;
-  console.warn(`webgpu: ${description || vendor} is not used, because it failed a test: ${wrong.split('\n')[0]}`);
+  const name = description || vendor;
+  console.warn(printable(`webgpu: ${name} is not used, because it failed a test: ${wrong.split('\n')[0]}`));
   return undefined;
 }
