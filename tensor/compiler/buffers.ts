@@ -1,6 +1,6 @@
 import { isHalf } from '../dtype.ts';
 import type { Attributes } from '../primitives.ts';
-import { sameShape, stridesOf } from '../shape.ts';
+import { type Shape, sameShape, stridesOf } from '../shape.ts';
 import { lowering } from './lower.ts';
 import { at, variable } from './position.ts';
 import type { Program, Value } from './program.ts';
@@ -150,24 +150,29 @@ export function chooseBuffers(program: Program, mostLoads: number, widening = fa
     const isShared = (users[value.id] as number) > 1;
     if (costOf(value) > large || (costOf(value) > cheap && isShared)) store(value);
   }
-  // What gets a buffer changes how others are seen, so contractions look at their inputs when all the rest is settled.
-  const contractions = program.values.filter(isContraction);
-  for (let changed = true; changed; ) {
-    const unseen = contractions
-      .flatMap(({ inputs }) => (widening ? inputs.map((input) => unwidened(input, hasBuffer)) : inputs))
-      .filter((input) => !hasBuffer(input) && stridedView(input, hasBuffer) === undefined);
-    // What a broadcast repeats, a mask for one, is stored before it is repeated.
-    for (const input of unseen) {
-      const [repeated] = input.inputs;
-      buffers.add(input.primitive === 'broadcastTo' && repeated && !hasBuffer(repeated) ? repeated : input);
-    }
-    changed = unseen.length > 0;
+  // What is stored for one contraction may be a copy of halves that another one would read as they are.
+  for (let count = -1; count !== buffers.size; ) {
+    count = buffers.size;
+    for (const value of program.values)
+      for (const { from } of operandViewsOf(value, hasBuffer, widening)) buffers.add(from);
   }
   return buffers;
 }
 
+/** How a contraction reads its inputs; nothing for other values. */
+export const operandViewsOf = (
+  value: Value,
+  hasBuffer: (value: Value) => boolean,
+  widening: boolean,
+): readonly StridedView[] =>
+  isContraction(value)
+    ? value.inputs.map((input) => operandView(widening ? unwidened(input, hasBuffer) : input))
+    : noOperands;
+
+const noOperands: readonly StridedView[] = [];
+
 /** The halves behind a value that is only their copy in f32, and not in memory; else the value. */
-export function unwidened(value: Value, hasBuffer: (value: Value) => boolean): Value {
+function unwidened(value: Value, hasBuffer: (value: Value) => boolean): Value {
   const [from] = value.inputs;
   const widens = value.primitive === 'cast' && value.dtype === 'f32' && from !== undefined && isHalf(from.dtype);
   return widens && !hasBuffer(value) ? from : value;
@@ -180,21 +185,46 @@ export interface StridedView {
   readonly offset: number;
 }
 
-/** The strided view that a value is, if it is one: contractions can read it as it is. */
-export function stridedView(value: Value, hasBuffer: (value: Value) => boolean): StridedView | undefined {
-  if (hasBuffer(value)) {
-    const strides = stridesOf(value.shape).map((stride, axis) => (value.shape[axis] === 1 ? 0 : stride));
-    return { from: value, strides, offset: 0 };
-  }
-  // What is empty has no elements to look for.
-  if (value.shape.includes(0)) return undefined;
+const knownViews = new WeakMap<Value, StridedView>();
+
+/**
+ * How contractions read a value: as a strided view of what is stored for it. That is decided by what the value is made of
+ * alone, and not by what happens to be stored for other reasons, because the order in which a contraction adds up
+ * depends on how its operands lie: so it gives the same whatever else is computed.
+ */
+function operandView(value: Value): StridedView {
+  const known = knownViews.get(value);
+  if (known !== undefined) return known;
+  const view = viewOfInput(value) ?? { from: value, strides: wholeStrides(value.shape), offset: 0 };
+  knownViews.set(value, view);
+  return view;
+}
+
+/** A view of one value as a view of what that is a view of, if it moves with constant strides there. */
+function viewOfInput(value: Value): StridedView | undefined {
+  if (!isView(value) || value.primitive === 'pad' || value.primitive === 'concat' || value.shape.includes(0))
+    return undefined;
+  const [input] = value.inputs as readonly [Value, ...Value[]];
+  const { from } = operandView(input);
+  // The rest of what is computed may not be needed.
+  if (value.primitive === 'slice' && !(from.primitive === 'leaf' || isStep(from) || isReduction(from)))
+    return undefined;
+  return stridedView(value, from);
+}
+
+const wholeStrides = (shape: Shape): number[] =>
+  stridesOf(shape).map((stride, axis) => (shape[axis] === 1 ? 0 : stride));
+
+/** The strided view of a value that another one is, if it is one. */
+function stridedView(value: Value, whole: Value): StridedView | undefined {
+  if (value === whole) return { from: value, strides: wholeStrides(value.shape), offset: 0 };
   if (value.primitive === 'permute') {
-    const view = stridedView(value.inputs[0] as Value, hasBuffer);
+    const view = stridedView(value.inputs[0] as Value, whole);
     const { axes } = value.attributes as Attributes['permute'];
     return view && { ...view, strides: axes.map((axis) => view.strides[axis] as number) };
   }
   const loops = value.shape.map((size) => variable(size));
-  const scalar = lowering(hasBuffer)(value, loops.map(at));
+  const scalar = lowering((other) => other === whole)(value, loops.map(at));
   if (scalar.kind !== 'load') return undefined;
   const { constant, terms } = scalar.position;
   if (terms.some(({ atom }) => atom.kind !== 'variable')) return undefined;

@@ -1,5 +1,5 @@
 import { stridesOf } from '../shape.ts';
-import { isElementwise, usersOf } from './buffers.ts';
+import { isElementwise, operandViewsOf, usersOf } from './buffers.ts';
 import type { LoopKernel } from './kernel.ts';
 import { define, lowering } from './lower.ts';
 import { at, flatten, samePosition, variable } from './position.ts';
@@ -27,13 +27,24 @@ export const noEpilogues = (buffers: ReadonlySet<Value>): Epilogues => ({ epilog
  * Lets contractions store, instead of their sums, what is made of them: with a bias, activated, added to a residual.
  * Where that would be computed by the one kernel that reads it, and stored nowhere, it stays there.
  */
-export function chooseEpilogues(program: Program, chosen: ReadonlySet<Value>, mostLoads: number): Epilogues {
+export function chooseEpilogues(
+  program: Program,
+  chosen: ReadonlySet<Value>,
+  mostLoads: number,
+  widening: boolean,
+): Epilogues {
   const users = usersOf(program);
   const outputs = new Set(program.outputs);
   const buffers = new Set(chosen);
   const epilogues = new Map<Value, Epilogue>();
+  const operands = new Set(
+    program.values.flatMap((value) =>
+      operandViewsOf(value, (other) => chosen.has(other), widening).map(({ from }) => from),
+    ),
+  );
   for (const contraction of program.values) {
-    const hasEpilogue = ['matmul', 'conv'].includes(contraction.primitive) && !outputs.has(contraction);
+    const isNeeded = outputs.has(contraction) || operands.has(contraction);
+    const hasEpilogue = ['matmul', 'conv'].includes(contraction.primitive) && !isNeeded;
     const stored = hasEpilogue ? whatBecomesOf(contraction, users, chosen) : undefined;
     if (stored === undefined || epilogues.has(stored)) continue;
     const map = mapOf(stored, contraction, buffers, mostLoads - contraction.inputs.length);

@@ -1,6 +1,6 @@
 import type { Attributes } from '../primitives.ts';
 import { type Shape, sameShape, sizeOf } from '../shape.ts';
-import { chooseBuffers, isReduction, joinsMany, operatorCost } from './buffers.ts';
+import { chooseBuffers, isReduction, joinsMany, operandViewsOf, operatorCost } from './buffers.ts';
 import { chooseEpilogues, type Epilogue, noEpilogues } from './epilogues.ts';
 import { buildKernel, type Group, type Loops, loopsOf, lowerValue, type Space, spaceOf } from './group.ts';
 import type { LoopKernel, Scalar } from './kernel.ts';
@@ -77,8 +77,8 @@ export function schedule(program: Program, options: ScheduleOptions): Schedule {
   const { mostLoads, fuse = true, widening = false, longChains = true } = options;
   const chosen = fuse ? chooseBuffers(program, mostLoads, widening) : new Set(program.values);
   const { buffers, epilogues } =
-    fuse && options.epilogues ? chooseEpilogues(program, chosen, mostLoads) : noEpilogues(chosen);
-  const needs = dependencies(program, buffers);
+    fuse && options.epilogues ? chooseEpilogues(program, chosen, mostLoads, widening) : noEpilogues(chosen);
+  const needs = dependencies(program, buffers, widening);
   const groups: OpenGroup[] = [];
   const limits = { mostLoads, longChains };
   const extend = likenesses(program, (value) => buffers.has(value));
@@ -194,12 +194,16 @@ function kernelsOf(
 }
 
 /** For every value, by its number, those with buffers that it is computed from, or that a barrier puts before it. */
-function dependencies(program: Program, buffers: ReadonlySet<Value>): (readonly Value[])[] {
+function dependencies(program: Program, buffers: ReadonlySet<Value>, widening: boolean): (readonly Value[])[] {
+  const hasBuffer = (value: Value): boolean => buffers.has(value);
   const below = new Array<readonly Value[]>(program.values.length);
-  const union = unions(program.values, (input) =>
-    buffers.has(input) ? [input] : (below[input.id] as readonly Value[]),
-  );
-  for (const { id, inputs } of program.values) below[id] = union(inputs);
+  const union = unions(program.values, (input) => (hasBuffer(input) ? [input] : (below[input.id] as readonly Value[])));
+  for (const value of program.values) {
+    const operands = operandViewsOf(value, hasBuffer, widening);
+    below[value.id] = union(
+      operands.length > 0 ? [...value.inputs, ...operands.map(({ from }) => from)] : value.inputs,
+    );
+  }
   return below;
 }
 

@@ -78,8 +78,8 @@ const blockOf = ({ values, slots, gathers }: KernelCode) => ({
 
 /** Compiles a program for a memory of the given kind; without `fuse`, every operator gets a kernel of its own. */
 export function compilePlan(program: Program, memory: MemoryImport, fuse: boolean): Plan {
-  const { kernels, buffers } = schedule(program, { mostLoads: 24, fuse, longChains: false });
-  const tasks = planTasks(kernels, buffers);
+  const { kernels } = schedule(program, { mostLoads: 24, fuse, longChains: false });
+  const tasks = planTasks(kernels);
   const outputAt = outputIndices(program);
   const shadows = shadowsOf(program, tasks);
   const elsewhere = new Set([...outputAt.keys(), ...shadows.keys()]);

@@ -1,4 +1,4 @@
-import { isContraction, stridedView } from '../compiler/buffers.ts';
+import { isContraction, operandViewsOf } from '../compiler/buffers.ts';
 import { contractionFlops, describeLoops, loopFlops } from '../compiler/describe.ts';
 import type { LoopKernel } from '../compiler/kernel.ts';
 import { formOf } from '../compiler/kernelForm.ts';
@@ -60,13 +60,13 @@ export interface ContractionWork {
 }
 
 /** Turns kernels into tasks; those that differ only in what they work on share their code. */
-export function planTasks(kernels: readonly (LoopKernel | ScheduledStep)[], buffers: ReadonlySet<Value>): Task[] {
+export function planTasks(kernels: readonly (LoopKernel | ScheduledStep)[]): Task[] {
   const codes = new Map<string, KernelCode>();
   const plans = new Map<string, ContractionPlan>();
   return kernels.map((kernel) => {
     if (kernel.kind === 'loops') return loopTask(kernel, codes);
     const { value } = kernel;
-    return isContraction(value) ? contractionTask(value, buffers, plans) : stepTask(value);
+    return isContraction(value) ? contractionTask(value, plans) : stepTask(value);
   });
 }
 
@@ -115,13 +115,12 @@ function stepTask(value: Value): Task {
 }
 
 /** `plans` are those of contractions so far, by what they are but for where it lies: layers have many that are alike. */
-function contractionTask(value: Value, buffers: ReadonlySet<Value>, plans: Map<string, ContractionPlan>): Task {
+function contractionTask(value: Value, plans: Map<string, ContractionPlan>): Task {
   const names = operandsOf[value.primitive as keyof typeof operandsOf];
-  const views = value.inputs.map((input) => {
-    const view = stridedView(input, (other) => buffers.has(other));
-    if (view === undefined) throw new Error(`wasm: an input of ${value.primitive} is not in memory`);
-    return { ...view, shape: input.shape };
-  });
+  const views = operandViewsOf(value, () => true, false).map((view, i) => ({
+    ...view,
+    shape: (value.inputs[i] as Value).shape,
+  }));
   const key = `${value.form} ${views.map(({ shape, strides, offset }) => `${shape},${strides},${offset}`).join(';')}`;
   const plan = plans.get(key) ?? planContraction(value, views);
   plans.set(key, plan);

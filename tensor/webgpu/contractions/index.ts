@@ -13,19 +13,19 @@ import {
   inVectors,
   type Product,
   type View,
-  viewOf,
+  viewsOf,
   withoutBroadcasts,
 } from './view.ts';
 
 /** What a matrix product, a convolution or attention reads. */
 export const contractionReads = (value: Value, buffers: ReadonlySet<Value>): Value[] =>
-  value.inputs.map((input) => viewOf(input, buffers).from);
+  viewsOf(value, buffers).map(({ from }) => from);
 
 /** The kernels of a matrix product, a convolution or attention. */
 export function contractionKernels(value: Value, buffers: ReadonlySet<Value>, options: ContractionOptions): Kernel[] {
   if (value.primitive === 'attention' || value.primitive === 'attentionGradient')
     return attentionKernels(value, buffers, options);
-  const [x, y] = value.inputs.map((input) => viewOf(input, buffers)) as [View, View];
+  const [x, y] = viewsOf(value, buffers) as [View, View];
   if (value.primitive === 'matmul') return [productKernel(matrixProduct(value, x, y), options)];
   const convolution = readConvolution(value, x, y);
   const product = asProduct(convolution);

@@ -1,4 +1,4 @@
-import { type StridedView, stridedView, unwidened } from '../../compiler/buffers.ts';
+import { operandViewsOf, type StridedView } from '../../compiler/buffers.ts';
 import type { Value } from '../../compiler/program.ts';
 import { isHalf } from '../../dtype.ts';
 
@@ -10,12 +10,12 @@ export interface View extends StridedView {
   readonly shape: readonly number[];
 }
 
-export function viewOf(value: Value, buffers: ReadonlySet<Value>): View {
-  const hasBuffer = (other: Value): boolean => buffers.has(other);
-  const view = stridedView(unwidened(value, hasBuffer), hasBuffer);
-  if (view === undefined) throw new Error('webgpu: an input of a contraction is not in memory');
-  return { ...view, shape: value.shape };
-}
+/** The inputs of a contraction. */
+export const viewsOf = (value: Value, buffers: ReadonlySet<Value>): View[] =>
+  operandViewsOf(value, (other) => buffers.has(other), true).map((view, i) => ({
+    ...view,
+    shape: (value.inputs[i] as Value).shape,
+  }));
 
 /** A dimension that all products have in common, and how far apart its steps are in each array. */
 export interface Batch {

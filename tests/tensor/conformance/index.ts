@@ -10,6 +10,7 @@ import { donation } from './donation.ts';
 import { einsum } from './einsum.ts';
 import { evaluation } from './evaluation.ts';
 import { halves } from './halves.ts';
+import { independence } from './independence.ts';
 import { indexing } from './indexing.ts';
 import { integers } from './integers.ts';
 import { layers } from './layers.ts';
@@ -45,6 +46,7 @@ export const suites: Readonly<Record<string, (device: DeviceOf) => void>> = {
   creation,
   evaluation,
   donation,
+  independence,
   randomness,
   distributions,
 };

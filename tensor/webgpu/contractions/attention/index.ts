@@ -4,7 +4,7 @@ import type { AttentionAttributes } from '../../../primitives.ts';
 import { sizeOf, stridesOf } from '../../../shape.ts';
 import { sourceOf, type Tensor } from '../../../tensor.ts';
 import { type Kernel, mostBuffers, type Scratch, type ShaderTraits } from '../../wgsl/shader.ts';
-import { type View, viewOf } from '../view.ts';
+import { type View, viewsOf } from '../view.ts';
 import { attentionBlocks, mostColumns } from './blocks.ts';
 import { attentionTiles } from './tiles.ts';
 import type { Matrix, Piece, Products, Walk } from './walk.ts';
@@ -61,7 +61,7 @@ function matrixOf({ from, offset, strides }: View): Matrix {
 const transposed = ({ own, other, depth }: Products): Products => ({ own: other, other: own, depth });
 
 function walksOf(value: Value, buffers: ReadonlySet<Value>): Walk[] {
-  const views = value.inputs.map((input) => matrixOf(viewOf(input, buffers)));
+  const views = viewsOf(value, buffers).map(matrixOf);
   const isGradient = value.primitive === 'attentionGradient';
   const [q, k, v] = views as [Matrix, Matrix, Matrix];
   const [queries, dim] = (value.inputs[0] as Value).shape.slice(-2) as [number, number];
