@@ -176,11 +176,19 @@ export class Accumulator {
     // Fold the upper lanes onto the lower ones until one is left.
     const folds = this.#dtype === 'f64' || this.#lanes === 2 ? [1] : [2, 1];
     const words = this.#dtype === 'f64' ? 2 : 1;
-    const code = folds.map((distance) => {
-      const rotated = Array.from({ length: 16 }, (_, byte) => (byte + distance * words * 4) % 16);
-      return local.set(this.#total, this.#combine(total, i8x16.shuffle(total, total, rotated)));
+    const code = folds.map((distance): Statement => {
+      const bytes = Array.from({ length: 16 }, (_, byte) => (byte + distance * words * 4) % 16);
+      const rotated = (x: V128): V128 => i8x16.shuffle(x, x, bytes);
+      if (this.#work === undefined || this.#second === undefined)
+        return local.set(this.#total, this.#combine(total, rotated(total)));
+      // What has been rounded off is added last: lanes may cancel.
+      const rest = local.get(this.#second);
+      return [
+        local.set(this.#second, f64x2.add(rest, rotated(rest))),
+        compensated(this.#total, this.#second, rotated(total), this.#work),
+      ];
     });
-    code.unshift(finish);
+    code.push(finish);
     const value =
       this.#dtype === 'f64' ? f64x2.splat(f64x2.extractLane(total, 0)) : i32x4.splat(i32x4.extractLane(total, 0));
     return { code, value };

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { customGradient } from '../../autograd/index.ts';
+import { accuracyOf } from '../../autograd/testing/differences.ts';
 import {
   checkGradientFunction,
   checkGradients,
@@ -35,7 +36,53 @@ const faulty = customGradient(
 );
 const ones = (rows: number, columns: number) => t.ones([rows, columns], { dtype: 'f64' });
 
+/** x² whose gradient is right, and whose second derivative is off by a factor. */
+const bent = (factor: number) => (x: Tensor) => {
+  const slope = customGradient(
+    (y: Tensor) => t.mul(y, 2),
+    (g) => [t.mul(g, 2 * factor)],
+  );
+  return customGradient(
+    (y: Tensor) => t.square(y),
+    (g, { args: [y] }) => [t.mul(g, slope(y))],
+  )(x);
+};
+
 describe('checkGradients', () => {
+  test('looks at the second derivatives of every input', async () => {
+    const x = vector(0.5, -1);
+    const [right, wrong] = [bent(1), bent(1.5)];
+    await checkGradients((a, b) => t.add(right(a), right(b)), [x, x], { order: 2 });
+    for (const input of [0, 1, 2]) {
+      const f = (...inputs: readonly Tensor[]) => inputs.map((y, i) => (i === input ? wrong : right)(y));
+      const { report } = await failure(checkGradients(f, [x, x, x], { order: 2 }));
+      expect(report.worst).toMatchObject({ order: 2, input: `${input}` });
+    }
+    // First derivatives are right.
+    await checkGradients(wrong, [x]);
+  });
+
+  test('notices errors of one part in ten million, to both orders', async () => {
+    const x = vector(0.5, -1, 3);
+    const off = customGradient(
+      (y: Tensor) => t.square(y),
+      (g, { args: [y] }) => [t.mul(g, t.mul(y, 2 * (1 + 1e-7)))],
+    );
+    await failure(checkGradients(off, [x]));
+    await failure(checkGradients(bent(1 + 1e-6), [x], { order: 2 }));
+    // The gradient vanishes beside what the function is: only the absolute bound is left.
+    const flat = customGradient(
+      (y: Tensor) => t.mul(y, 0),
+      (g) => [t.mul(g, 1e-8)],
+    );
+    await failure(checkGradients(flat, [x]));
+  });
+
+  test('steps and bounds follow from the precision', () => {
+    expect(accuracyOf(2 ** -52)).toEqual({ step: 2 ** -13, atol: 1000 * 2 ** -39, rtol: 2 ** -26 });
+    expect(accuracyOf(2 ** -24)).toEqual({ step: 2 ** -6, atol: 1000 * 2 ** -18, rtol: 2 ** -12 });
+  });
+
   test('reports what was compared', async () => {
     const report = await checkGradients((a, b) => t.mul(a, b), [vector(1, 2), vector(3, 4)]);
     expect(report).toMatchObject({ ok: true, checked: 4 });

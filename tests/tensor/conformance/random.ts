@@ -110,6 +110,53 @@ export function randomness(device: DeviceOf): void {
       expect(await values(random.uniform(t.key(seed), [20], { dtype: 'f64' }))).toEqual(double);
     }));
 
+  /** The uniform numbers that a key's words are, in f32 or f64. */
+  const units = (key: readonly [number, number], count: number, dtype: 'f32' | 'f64'): number[] =>
+    Array.from({ length: count }, (_, i) => {
+      const [high, low] = threefry(key, [i, 0]);
+      return dtype === 'f32'
+        ? Math.floor(high / 2 ** 8) / 2 ** 24
+        : (Math.floor(high / 2 ** 5) * 2 ** 26 + Math.floor(low / 2 ** 6)) / 2 ** 53;
+    });
+
+  test('normal is √(−2·log(1 − u))·cos(2π·v), with u and v drawn under the two keys of a split', () =>
+    holds([seedOf], async (seed) => {
+      for (const dtype of had(device(), ['f32', 'f64'] as const)) {
+        const [u, v] = ([0, 1] as const).map((i) => units(threefry(wordsOf(seed), [i, 1]), 20, dtype)) as [
+          number[],
+          number[],
+        ];
+        const drawn = await values(random.normal(t.key(seed), [20], { dtype }));
+        drawn.forEach((x, i) => {
+          const radius = Math.sqrt(-2 * Math.log1p(-entry(u, i)));
+          // The angle, up to 2π, is rounded, and so are the radius and the cosine, each by a few units of 2^-24 or 2^-53.
+          const bound = 16 * radius * 2 ** (dtype === 'f32' ? -23 : -52);
+          expect(Math.abs(x - radius * Math.cos(2 * Math.PI * entry(v, i)))).toBeLessThanOrEqual(bound);
+        });
+      }
+    }));
+
+  test('normal under seed 0, in numbers', async () => {
+    const drawn = await values(random.normal(t.key(0), [4]));
+    expect(drawn.map((x) => x.toFixed(4))).toEqual(['0.0371', '-0.2976', '-1.4511', '-0.6393']);
+  });
+
+  test('bernoulli is u < p, permutation the order of words, categorical the largest with −log(−log u) added', () =>
+    holds([seedOf], async (seed) => {
+      const u = units(wordsOf(seed), 12, 'f32');
+      for (const p of [0.2, 0.7])
+        expect(await values(random.bernoulli(t.key(seed), p, [12]))).toEqual(u.map((x) => Number(x < p)));
+      const words = Array.from({ length: 12 }, (_, i) => threefry(wordsOf(seed), [i, 0])[0]);
+      const order = words.map((_, i) => i).sort((i, j) => entry(words, i) - entry(words, j));
+      expect(await values(random.permutation(t.key(seed), 12))).toEqual(order);
+      const logits = [0.3, -1, 0.8, 0];
+      const noisy = [0, 1, 2].map((row) => logits.map((x, i) => x - Math.log(-Math.log(entry(u, 4 * row + i)))));
+      const rows = t.broadcastTo(t.tensor(logits), [3, 4]);
+      expect(await values(random.categorical(t.key(seed), rows))).toEqual(
+        noisy.map((row) => row.indexOf(Math.max(...row))),
+      );
+    }));
+
   test('randint is the upper half of 64 random bits times the span', () =>
     holds(
       [seedOf, fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }), fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 })],

@@ -299,6 +299,22 @@ export function scans(device: DeviceOf): void {
       20,
     ));
 
+  test('−0 and 0 are equal to everything that orders', async () => {
+    for (const dtype of had(device(), floats)) {
+      const zeros = t.tensor([0, -0, 0, -0, -0, 0], { dtype });
+      expect(await compute(device(), t.argSort(zeros, 0))).toEqual([0, 1, 2, 3, 4, 5]);
+      expect(await compute(device(), t.argSort(zeros, 0, { descending: true }))).toEqual([0, 1, 2, 3, 4, 5]);
+      expect(await compute(device(), t.argSort(t.neg(zeros), 0))).toEqual([0, 1, 2, 3, 4, 5]);
+      for (const list of [zeros, t.neg(zeros)]) {
+        expect(await compute(device(), t.argMax(list, 0))).toEqual([0]);
+        expect(await compute(device(), t.argMin(list, 0))).toEqual([0]);
+        expect(await compute(device(), t.topK(list, 2).indices)).toEqual([0, 1]);
+      }
+      const mixed = t.tensor([1, -0, -1, 0, -0.5], { dtype });
+      expect(await compute(device(), t.argSort(mixed, 0))).toEqual([2, 4, 1, 3, 0]);
+    }
+  });
+
   test('topK', () =>
     holds([shapeAndAxis, seeds, fc.nat()], async ({ shape, axis }, seed, n) => {
       const along = fromFront(axis, shape.length);

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import * as t from '../../../tensor/index.ts';
 import { ReferenceDevice } from '../../../tensor/reference/device.ts';
 import { WasmDevice } from '../../../tensor/wasm/device.ts';
+import { generator } from '../conformance/naive.ts';
 
 /** Random programs are small; here is what the executor does with what is long, and with what is stored crosswise. */
 const reference = new ReferenceDevice();
@@ -195,4 +196,34 @@ test('short and long runs in turn, with plans that come and go', async () => {
     });
     expect(await Promise.all(jobs)).toEqual(jobs.map(() => 1));
   }
+});
+
+test('sums of f64 lose nothing where large numbers cancel, in whichever order', async () => {
+  const device = await WasmDevice.open({ threads: 1 });
+  const random = generator(3);
+  const [rows, length] = [9, 50];
+  const data = new Float64Array(rows * length);
+  const sums: number[] = [];
+  for (let row = 0; row < rows; row++) {
+    const small = Array.from({ length: length - 20 }, () => Math.floor(random() * 2000 - 1000));
+    const large = Array.from({ length: 10 }, () => Math.floor(random() * 2 ** 20) * 2 ** 50);
+    // Large ones come before small ones and after them.
+    const list = [...small, ...large, ...large.map((x) => -x)]
+      .map((x) => ({ x, at: random() }))
+      .sort((a, b) => a.at - b.at);
+    list.forEach(({ x }, i) => {
+      data[row * length + i] = x;
+    });
+    sums.push(small.reduce((a, b) => a + b));
+  }
+  const x = await t.realize(t.tensor(data, { shape: [rows, length] }), { device });
+  const columns = await t.realize(t.add(t.transpose(x), 0), { device });
+  const results = [t.sum(x, 1), t.sum(columns, 0), t.sum(t.reshape(x, [rows * length]))];
+  const [alongRows, downColumns, all] = await Promise.all(
+    (await t.realize(results, { device })).map(async (result) => Array.from(await t.read(result))),
+  );
+  expect(alongRows).toEqual(sums);
+  expect(downColumns).toEqual(sums);
+  expect(all).toEqual([sums.reduce((a, b) => a + b)]);
+  device.close();
 });
