@@ -108,6 +108,7 @@ describe('what is written over what is given up', () => {
     ];
     await check({ steps: two, results: [2, 3, 4] });
     await check({ steps: two.toReversed(), results: [4, 3] });
+    await check({ steps: two.slice(0, 2), results: [3, 2] });
   });
 
   test('in random programs', () => fc.assert(fc.asyncProperty(plans, check), { numRuns: 60, seed: 5 }));
