@@ -2,6 +2,7 @@ import { type Device, type DeviceBuffer, defaultDevice, type Run } from './devic
 import { type StorageArray, toValues, type ValueArray } from './dtype.ts';
 import { TensorError } from './errors.ts';
 import { computedOn, giveUp, leaf, place, whileComputing } from './placement.ts';
+import { rest } from './rest.ts';
 import { checkUsable, describe, inputsOf, isNewTo, type Source, sourceOf, type Tensor, typeOf } from './tensor.ts';
 import { inOrderOfCreation } from './tensorIds.ts';
 import { flattenTree, mapTree, treeLeaves } from './tree.ts';
@@ -88,11 +89,14 @@ const inUse = new WeakMap<Device, InUse>();
 
 /** Runs jobs on one device in the order in which they were asked for. */
 function enqueue<T>(device: Device, job: () => Promise<T>): Promise<T> {
-  const result = (queues.get(device) ?? Promise.resolve()).then(job).finally(() => {
-    const used = inUse.get(device);
-    inUse.delete(device);
-    for (const { path, tensor } of used?.disposed ?? []) disposeOf(path, tensor);
-  });
+  const result = (queues.get(device) ?? Promise.resolve())
+    .then(rest)
+    .then(job)
+    .finally(() => {
+      const used = inUse.get(device);
+      inUse.delete(device);
+      for (const { path, tensor } of used?.disposed ?? []) disposeOf(path, tensor);
+    });
   queues.set(
     device,
     result.catch(() => undefined),

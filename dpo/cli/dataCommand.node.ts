@@ -6,6 +6,7 @@ import { contactSheet } from '../data/contactSheet.ts';
 import { describePairs, inspectPairs } from '../data/inspectPairs.ts';
 import { openPairs } from '../data/openSources.node.ts';
 import type { PreferencePair } from '../data/sources.ts';
+import { say, tell } from './terminal.node.ts';
 
 interface InspectFlags {
   readonly sheet: string | false;
@@ -35,8 +36,8 @@ export function dataCommand(): Command {
         throw new TensorError(`data inspect: --count must be a whole number from 1 to ${mostDrawn}, got '${count}'`);
       await using source = await openPairs(paths);
       const summary = await inspectPairs(source);
-      if (json) console.log(JSON.stringify(summary));
-      else console.log(describePairs(summary));
+      if (json) tell(JSON.stringify(summary));
+      else tell(describePairs(summary));
       if (sheet === false) return;
       const pairs: PreferencePair[] = [];
       for (let i = 0; i < source.count && pairs.length < wanted; i++) {
@@ -47,7 +48,7 @@ export function dataCommand(): Command {
         );
       }
       await replaceFile(sheet, (write) => write(contactSheet(pairs)));
-      console.error(`${counted(pairs.length, 'pair')} drawn into ${sheet}`);
+      say(`${counted(pairs.length, 'pair')} drawn into ${sheet}`);
     });
   return new Command('data').description('Look at preference data.').addCommand(inspect);
 }

@@ -13,6 +13,7 @@ import {
   type Tensor,
 } from '../../tensor/index.ts';
 import { versions } from '../version.node.ts';
+import { tell } from './terminal.node.ts';
 
 /** What was found of one kind of device. */
 interface Finding {
@@ -90,32 +91,32 @@ export function doctorCommand(): Command {
         auto: auto.description,
       };
       const isGood = ({ error }: Finding): boolean => error === undefined || error < tolerance;
-      if (json) console.log(JSON.stringify({ ...machine, devices: findings }, null, 2));
+      if (json) tell(JSON.stringify({ ...machine, devices: findings }, null, 2));
       else {
-        console.log(
+        tell(
           Object.entries(machine.versions)
             .map(([name, version]) => `${name} ${version}`)
             .join(', '),
         );
-        console.log(
+        tell(
           `${machine.threads} threads, ${(machine.free / 2 ** 30).toFixed(1)} of ${(machine.memory / 2 ** 30).toFixed(1)} GiB of memory free`,
         );
         for (const finding of findings) {
           const { kind, description, gflops, error, problem, dtypes, abilities } = finding;
-          if (problem !== undefined) console.log(`${kind}: not here: ${problem}`);
+          if (problem !== undefined) tell(`${kind}: not here: ${problem}`);
           else {
             const speed = gflops === undefined ? '' : `, ${gflops.toFixed(1)} GFLOP/s`;
             const verdict = isGood(finding) ? 'self-test passed' : 'SELF-TEST FAILED';
-            console.log(
+            tell(
               `${kind}: ${description}${speed}; ${dtypes?.join(' ')}; ${verdict} (error ${error?.toExponential(1)})`,
             );
             if (abilities !== undefined) {
               const limits = Object.entries(abilities.limits).map(([name, limit]) => `${name} ${limit}`);
-              console.log(`  features: ${abilities.features.join(', ') || 'none'}; limits: ${limits.join(', ')}`);
+              tell(`  features: ${abilities.features.join(', ') || 'none'}; limits: ${limits.join(', ')}`);
             }
           }
         }
-        console.log(`auto takes ${machine.auto}`);
+        tell(`auto takes ${machine.auto}`);
       }
       if (!findings.every(isGood)) process.exitCode = 1;
     });

@@ -2,8 +2,10 @@ import type { Command } from 'commander';
 import { evaluateKeys } from '../config/evaluateKeys.ts';
 import { evaluate } from '../evaluate/evaluate.node.ts';
 import type { Figure } from '../evaluate/figure.ts';
-import { interruptible, type Progress, progress } from './progress.node.ts';
+import { type Progress, progress } from './progress.node.ts';
 import { commandOf, settingsOf } from './settings.node.ts';
+import { interruptible } from './stopping.node.ts';
+import { say, tell } from './terminal.node.ts';
 
 const show = ({ value, low, high }: Figure): string =>
   `${value.toPrecision(3)} (${low.toPrecision(3)} to ${high.toPrecision(3)})`;
@@ -23,10 +25,10 @@ export function evaluateCommand(): Command {
           }
           bar.progress.update(done);
         },
-        onWarning: (message) => (bar?.progress ?? { log: console.error }).log(`warning: ${message}`),
+        onWarning: (message) => (bar?.progress ?? { log: say }).log(`warning: ${message}`),
       }).finally(() => bar?.progress.stop());
       if (json === true) {
-        console.log(JSON.stringify(summary));
+        tell(JSON.stringify(summary));
         return;
       }
       const both = ({ base, tuned }: Readonly<Record<'base' | 'tuned', Figure>>): string =>
@@ -41,7 +43,7 @@ export function evaluateCommand(): Command {
         ['KL estimate, nats', show(summary.klEstimate)],
         ['accuracy of the judge, held out', show(summary.classifierAccuracy)],
       ] as const;
-      for (const [name, text] of lines) console.log(`${name.padEnd(42)} ${text}`);
-      console.log(`the report is ${settings.output}/report.html`);
+      for (const [name, text] of lines) tell(`${name.padEnd(42)} ${text}`);
+      tell(`the report is ${settings.output}/report.html`);
     });
 }

@@ -6,6 +6,7 @@ import { configNotes, type JsonObject } from '../../diffusion/index.ts';
 import { attempt, openSafetensorsPath } from '../../tensor/index.node.ts';
 import { FormatError, formatShape, sizeOf } from '../../tensor/index.ts';
 import { readRecord, recordName, settingsOfRecord } from '../train/checkpoint.node.ts';
+import { tell } from './terminal.node.ts';
 
 interface Weights {
   readonly file: string;
@@ -124,20 +125,20 @@ export function inspectCommand(): Command {
       if (parts.length === 0)
         throw new FormatError(`${path}: there are no configurations and no safetensors files in it`);
       if (json) {
-        console.log(JSON.stringify(parts, null, 2));
+        tell(JSON.stringify(parts, null, 2));
         return;
       }
       for (const { path: place, className, notes, weights, checkpoint } of parts) {
-        console.log(`${place}${className ? `: ${className}` : ''}`);
-        if (checkpoint !== undefined) for (const line of describeCheckpoint(checkpoint)) console.log(line);
+        tell(`${place}${className ? `: ${className}` : ''}`);
+        if (checkpoint !== undefined) for (const line of describeCheckpoint(checkpoint)) tell(line);
         for (const { file, tensors: count, parameters, bytes, dtypes, shapes } of weights) {
           const size = `${(bytes / 1e6).toFixed(1)} MB`;
-          console.log(
+          tell(
             `  ${file}: ${count} tensors, ${parameters.toLocaleString('en')} parameters, ${dtypes.join(', ')}, ${size}`,
           );
-          if (tensors) for (const [name, shape] of Object.entries(shapes)) console.log(`    ${name} ${shape}`);
+          if (tensors) for (const [name, shape] of Object.entries(shapes)) tell(`    ${name} ${shape}`);
         }
-        for (const note of notes) console.log(`  ${note}`);
+        for (const note of notes) tell(`  ${note}`);
       }
     });
 }

@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
 import { pretrainKeys } from '../config/pretrainKeys.ts';
 import { pretrain } from '../train/pretrain.node.ts';
-import { interrupted, interruptible, type Progress, progress } from './progress.node.ts';
+import { type Progress, progress } from './progress.node.ts';
 import { commandOf, settingsOf } from './settings.node.ts';
+import { interruptible, stoppedStatus } from './stopping.node.ts';
+import { say, tell } from './terminal.node.ts';
 
 export function pretrainCommand(): Command {
   return commandOf('pretrain', 'Train a small text-to-image pipeline from nothing on captioned pictures.', pretrainKeys)
@@ -10,9 +12,10 @@ export function pretrainCommand(): Command {
     .action(async ({ json, ...options }: Record<string, unknown>) => {
       const settings = await settingsOf('pretrain', options, pretrainKeys);
       let bar: Progress | undefined;
-      const log = (line: string): void => (bar ?? { log: console.error }).log(line);
+      const log = (line: string): void => (bar ?? { log: say }).log(line);
+      const signal = interruptible();
       const result = await pretrain(settings, {
-        signal: interruptible(),
+        signal,
         onStart: (lines, { from, steps }) => {
           for (const line of lines) log(line);
           if (from > 0) log(`going on after step ${from}`);
@@ -21,9 +24,9 @@ export function pretrainCommand(): Command {
         onStep: ({ step, loss }) => bar?.update(step, { loss: loss.toFixed(4) }),
         onWarning: (message) => log(`warning: ${message}`),
       }).finally(() => bar?.stop());
-      if (json === true) console.log(JSON.stringify(result));
-      else if (result.stopped) console.error(`stopped after step ${result.steps}; the same command goes on from there`);
-      else console.error(`the pipeline is in ${result.model}`);
-      if (result.stopped) process.exitCode = interrupted;
+      if (json === true) tell(JSON.stringify(result));
+      else if (result.stopped) say(`stopped after step ${result.steps}; the same command goes on from there`);
+      else say(`the pipeline is in ${result.model}`);
+      if (result.stopped) process.exitCode = stoppedStatus(signal);
     });
 }

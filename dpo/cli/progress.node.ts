@@ -1,4 +1,5 @@
 import { SingleBar } from 'cli-progress';
+import { say } from './terminal.node.ts';
 
 /** A line that shows how far something is, with an estimate; without a terminal it stays silent. */
 export interface Progress {
@@ -8,9 +9,12 @@ export interface Progress {
   stop(): void;
 }
 
+/** Whether somebody can watch a line that changes. */
+export const isWatched = (): boolean => process.stderr.isTTY === true;
+
 /** Begins to show progress; `format` may name what `update` is given, in braces. */
 export function progress(what: string, total: number, { from = 0, shown = '' } = {}): Progress {
-  const isTerminal = process.stderr.isTTY === true;
+  const isTerminal = isWatched();
   const bar = new SingleBar({
     format: `${what} {bar} {value}/{total}${shown}, {eta_formatted} left`,
     barsize: 24,
@@ -27,30 +31,10 @@ export function progress(what: string, total: number, { from = 0, shown = '' } =
     },
     log: (line) => {
       if (isTerminal) process.stderr.write('\r\x1b[K');
-      console.error(line);
+      say(line);
     },
     stop: () => {
       if (isTerminal) bar.stop();
     },
   };
-}
-
-/** The status of a process that was stopped by Ctrl-C, by convention. */
-export const interrupted = 130;
-
-/** Within so many milliseconds a second signal is the first again: programs in between pass on what the terminal sends too. */
-const echo = 500;
-
-/** A signal that Ctrl-C gives once; a second Ctrl-C ends the process as usual. */
-export function interruptible(): AbortSignal {
-  const controller = new AbortController();
-  const stop = (): void => {
-    if (controller.signal.aborted) return;
-    console.error('\nstopping after this step; press Ctrl-C again to stop at once');
-    controller.abort();
-    setTimeout(() => process.off('SIGINT', stop), echo).unref();
-  };
-  process.on('SIGINT', stop);
-  process.once('SIGTERM', () => controller.abort());
-  return controller.signal;
 }

@@ -9,13 +9,16 @@ import { gridLayout, gridPng } from '../data/pictureGrid.ts';
 import { loadTuned } from '../train/loadTuned.node.ts';
 import { pictureSizeOf } from '../train/runPlan.ts';
 import { samplePictures } from '../train/samplePictures.ts';
-import { interruptible, progress } from './progress.node.ts';
+import { progress } from './progress.node.ts';
 import { commandOf, settingsOf } from './settings.node.ts';
+import { interruptible } from './stopping.node.ts';
+import { say } from './terminal.node.ts';
 
 export function sampleCommand(): Command {
   return commandOf('sample', 'Draw pictures of captions.', sampleKeys).action(
     async (options: Record<string, unknown>) => {
       const settings = await settingsOf('sample', options, sampleKeys);
+      const signal = interruptible();
       // Before the work rather than after it.
       const folder = dirname(settings.output);
       await attempt('write', folder, makeFolder(folder));
@@ -31,11 +34,11 @@ export function sampleCommand(): Command {
       const bar = progress('sampling', batches * settings.samplingSteps);
       const drawn = await samplePictures(pipeline, {
         ...{ captions, size, seed: settings.seed, guidance: settings.guidance, rescale: settings.guidanceRescale },
-        ...{ steps: settings.samplingSteps, batchSize: settings.sampleBatchSize, signal: interruptible() },
+        ...{ steps: settings.samplingSteps, batchSize: settings.sampleBatchSize, signal },
         onStep: (done) => bar.update(done),
       }).finally(() => bar.stop());
       await replaceFile(settings.output, (write) => write(gridPng(drawn, { size, columns, zoom })));
-      console.error(`${counted(captions.length, 'picture')} in ${settings.output}`);
+      say(`${counted(captions.length, 'picture')} in ${settings.output}`);
     },
   );
 }

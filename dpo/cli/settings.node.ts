@@ -11,6 +11,7 @@ import {
   readSettings,
   type SettingsOf,
 } from '../config/key.ts';
+import { say } from './terminal.node.ts';
 
 /** learningRate → learning-rate. */
 const flagOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
@@ -72,7 +73,7 @@ export async function settingsOf<const K extends Keys>(
   );
   const all = { ...fromFile, ...given };
   const settings = readSettings(typeof config === 'string' ? `${command}, ${config}` : command, all, keys);
-  for (const note of idleKeys(all, settings, keys)) console.error(`note: ${note}`);
+  for (const note of idleKeys(all, settings, keys)) say(`note: ${note}`);
   return settings;
 }
 

@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
 import { trainKeys } from '../config/trainKeys.ts';
 import { train } from '../train/train.node.ts';
-import { interrupted, interruptible, type Progress, progress } from './progress.node.ts';
+import { isWatched, type Progress, progress } from './progress.node.ts';
 import { commandOf, settingsOf } from './settings.node.ts';
+import { interruptible, stoppedStatus } from './stopping.node.ts';
+import { say, tell } from './terminal.node.ts';
 
 export function trainCommand(): Command {
   return commandOf('train', 'Tune a text-to-image pipeline on preference pairs.', trainKeys)
@@ -10,9 +12,10 @@ export function trainCommand(): Command {
     .action(async ({ json, ...options }: Record<string, unknown>) => {
       const settings = await settingsOf('train', options, trainKeys);
       let bar: Progress | undefined;
-      const log = (line: string): void => (bar ?? { log: console.error }).log(line);
+      const log = (line: string): void => (bar ?? { log: say }).log(line);
+      const signal = interruptible();
       const result = await train(settings, {
-        signal: interruptible(),
+        signal,
         onReference: (done, batches) => {
           bar ??= progress('errors of the reference', batches);
           bar.update(done);
@@ -27,7 +30,7 @@ export function trainCommand(): Command {
         onRow: ({ step, loss, accuracy, margin, winnerChange, loserChange, validation }) => {
           const show = (value: number | undefined, digits = 3): string => value?.toPrecision(digits) ?? '–';
           bar?.update(step, { loss: loss.toFixed(4), accuracy: accuracy?.toFixed(2) ?? '–' });
-          if (validation !== undefined || !process.stderr.isTTY)
+          if (validation !== undefined || !isWatched())
             log(
               `step ${step}: loss ${loss.toFixed(4)}, accuracy ${accuracy?.toFixed(2) ?? '–'}, margin ${show(margin)}, ` +
                 `d_w ${show(winnerChange)}, d_l ${show(loserChange)}` +
@@ -37,9 +40,9 @@ export function trainCommand(): Command {
         onWarning: (message) => log(`warning: ${message}`),
       }).finally(() => bar?.stop());
       const { steps, stopped, model, seconds } = result;
-      if (json === true) console.log(JSON.stringify({ steps, stopped, model, seconds, last: result.rows.at(-1) }));
-      else if (stopped) console.error(`stopped after step ${steps}; the same command goes on from there`);
-      else console.error(`${steps} steps in ${seconds.toFixed(0)} s; the tuned model is ${model}`);
-      if (stopped) process.exitCode = interrupted;
+      if (json === true) tell(JSON.stringify({ steps, stopped, model, seconds, last: result.rows.at(-1) }));
+      else if (stopped) say(`stopped after step ${steps}; the same command goes on from there`);
+      else say(`${steps} steps in ${seconds.toFixed(0)} s; the tuned model is ${model}`);
+      if (stopped) process.exitCode = stoppedStatus(signal);
     });
 }

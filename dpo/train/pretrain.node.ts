@@ -57,7 +57,7 @@ export interface PretrainHooks {
 
 /**
  * Trains a text-to-image pipeline from nothing on captioned pictures, and writes into `settings.output`: `log.jsonl`,
- * `checkpoints/`, a grid of samples with each, and at the end `model/`, in f16. Goes on from the last checkpoint, if there is
+ * `checkpoints/`, a grid of samples with each that is due, and at the end `model/`, in f16. Goes on from the last checkpoint, if there is
  * one, and ends as if it had never been stopped.
  */
 export async function pretrain(
@@ -171,7 +171,8 @@ export async function pretrain(
       [sum, counted] = [0, 0];
     }
     const stopped = hooks.signal?.aborted === true && !isEnd;
-    if (isEnd || stopped || step % settings.checkpointEvery === 0) {
+    const isRegular = isEnd || step % settings.checkpointEvery === 0;
+    if (isRegular || stopped) {
       // The loss tells only what parameters were before the step.
       if ((await notFinite(state)).length > 0) throw await failure('it left numbers that are not finite');
       await saveCheckpoint(
@@ -182,7 +183,8 @@ export async function pretrain(
         settings.keepCheckpoints,
       );
       saved = step;
-      await drawSamples(step);
+      // Whoever stops a run, or a machine that is about to, does not wait for pictures.
+      if (isRegular) await drawSamples(step);
     }
     if (stopped) return { steps: step, stopped, model: undefined };
   }

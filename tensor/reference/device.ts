@@ -11,6 +11,7 @@ import {
 } from '../dtype.ts';
 import { TensorError } from '../errors.ts';
 import type { Primitive } from '../primitives.ts';
+import { rest } from '../rest.ts';
 import { sourceOf, type Tensor } from '../tensor.ts';
 import { attentions } from './attention.ts';
 import { contractions } from './contractions.ts';
@@ -78,6 +79,7 @@ export class ReferenceDevice implements Device {
     try {
       for (const tensor of order) {
         if (isIdentity(tensor)) continue;
+        await rest();
         const inputs = inputsOf(tensor);
         const values = inputs.map((input) => {
           const buffer = computed.get(input) ?? leafBuffer(input);

@@ -1,13 +1,9 @@
-import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tinyRun, tinyScheduler, tinyTextEncoder, tinyUNet, writeTinyPairs } from '../tinyPipeline.ts';
-
-const main = fileURLToPath(new URL('../../../dpo/cli/main.node.ts', import.meta.url));
-const root = fileURLToPath(new URL('../../..', import.meta.url));
+import { runCli as run } from './runCli.ts';
 
 let folder: string;
 beforeAll(async () => {
@@ -16,41 +12,6 @@ beforeAll(async () => {
   await writeTinyPairs(join(folder, 'held-out.parquet'));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
-
-interface Ended {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-interface When {
-  readonly says: RegExp;
-  readonly send: NodeJS.Signals;
-  /** Sends it again at once, as programs in between may that pass signals on. */
-  readonly twice?: boolean;
-}
-
-/** Starts the command line; `when` is asked after each piece of output whether to send a signal. */
-function run(args: readonly string[], when?: When): Promise<Ended> {
-  const child = spawn(process.execPath, ['--import', 'tsx', main, ...args], { cwd: root });
-  let [out, err, sent] = ['', '', false];
-  child.stdout.on('data', (piece) => {
-    out += piece;
-  });
-  child.stderr.on('data', (piece) => {
-    err += piece;
-    if (when !== undefined && !sent && when.says.test(err)) {
-      sent = true;
-      child.kill(when.send);
-      if (when.twice) setTimeout(() => child.kill(when.send), 30);
-    }
-  });
-  return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', (code, signal) => resolve({ code, signal, out, err }));
-  });
-}
 
 /** Flags of a short run that takes some seconds. */
 const trainFlags = (output: string, ...more: string[]): string[] => [
