@@ -89,14 +89,12 @@ const inUse = new WeakMap<Device, InUse>();
 
 /** Runs jobs on one device in the order in which they were asked for. */
 function enqueue<T>(device: Device, job: () => Promise<T>): Promise<T> {
-  const result = (queues.get(device) ?? Promise.resolve())
-    .then(rest)
-    .then(job)
-    .finally(() => {
-      const used = inUse.get(device);
-      inUse.delete(device);
-      for (const { path, tensor } of used?.disposed ?? []) disposeOf(path, tensor);
-    });
+  const result = (queues.get(device) ?? Promise.resolve()).then(job).finally(() => {
+    const used = inUse.get(device);
+    inUse.delete(device);
+    for (const { path, tensor } of used?.disposed ?? []) disposeOf(path, tensor);
+    return rest();
+  });
   queues.set(
     device,
     result.catch(() => undefined),
