@@ -1,5 +1,7 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { SlowFirst } from './tests/slowFirst.ts';
 import { swiftShaderEnvironment } from './tests/webgpu/swiftshader.ts';
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -27,5 +29,8 @@ export default defineConfig({
   test: {
     include: ['tests/**/*.test.ts'],
     testTimeout: 120_000,
+    // Most tests keep one core busy, so there is a process for each.
+    maxWorkers: availableParallelism(),
+    sequence: { sequencer: SlowFirst },
   },
 });

@@ -1,0 +1,22 @@
+import { fileURLToPath } from 'node:url';
+import { expect } from 'vitest';
+import { openDevice } from '../../tensor/index.ts';
+import { passed } from './families/family.ts';
+import { runGolden } from './run.ts';
+
+/** The golden data of this repository, or parts of them, such as `ops`. */
+export const goldenPaths = (...parts: string[]): readonly string[] =>
+  (parts.length === 0 ? [''] : parts).map((part) => fileURLToPath(new URL(`../golden/${part}`, import.meta.url)));
+
+/** Expects every result on a device to agree with the golden data, and every expected tensor to be compared. */
+export async function expectAgreement(
+  paths: readonly string[],
+  kind: 'reference' | 'wasm' | 'webgpu',
+  dtype: 'f32' | 'f64',
+): Promise<void> {
+  const report = await runGolden(paths, { device: await openDevice(kind), dtype });
+  expect(report.cases.filter((one) => !passed(one))).toEqual([]);
+  expect(report.passed).toBeGreaterThan(0);
+  expect(report.failed).toBe(0);
+  expect(report.comparedTensors).toBe(report.expectedTensors);
+}

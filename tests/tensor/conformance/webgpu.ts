@@ -1,0 +1,23 @@
+import { describe, test } from 'vitest';
+import { openDevice } from '../../../tensor/index.ts';
+import { findGpu } from '../../../tensor/webgpu/gpu.ts';
+import { conformance, suites } from './index.ts';
+
+/** Suites that compile the largest kernels: about half of the time on a graphics processor in software. */
+const large = ['layers', 'spatial', 'conv', 'matmul', 'einsum', 'activations', 'evaluation'];
+
+/**
+ * Shaders may assume that NaN and infinity do not occur, and drivers do: their results are not determined, so the special
+ * values are left out.
+ */
+const left = Object.keys(suites).filter((name) => name !== 'special values' && !large.includes(name));
+
+/** Registers one half of the conformance suites on WebGPU; the halves are two files, so that two processes can run them. */
+export async function webgpuConformance(half: 'large kernels' | 'all others'): Promise<void> {
+  const names = half === 'large kernels' ? large : left;
+  if (await (await findGpu())?.requestAdapter()) conformance('webgpu', () => openDevice('webgpu'), names);
+  else {
+    console.warn('WebGPU was NOT tested: neither a GPU nor SwiftShader (which is there for Linux on x64) was found');
+    describe('webgpu', () => test.skip('neither a GPU nor SwiftShader was found', () => {}));
+  }
+}

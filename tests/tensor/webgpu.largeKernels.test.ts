@@ -1,0 +1,3 @@
+import { webgpuConformance } from './conformance/webgpu.ts';
+
+await webgpuConformance('large kernels');
