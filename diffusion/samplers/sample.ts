@@ -1,4 +1,15 @@
-import { random, realize, stack, type Tensor } from '../../tensor/index.ts';
+import {
+  all,
+  cast,
+  dispose,
+  isFinite as isFiniteTensor,
+  random,
+  read,
+  realize,
+  stack,
+  type Tensor,
+  TensorError,
+} from '../../tensor/index.ts';
 import type { SamplerState, Trajectory } from './trajectory.ts';
 
 export interface SampleOptions {
@@ -25,7 +36,10 @@ const unitNoise = (keys: readonly Tensor[], draw: number, shape: readonly number
     0,
   );
 
-/** Pictures [N, …] from noise, one per key. Each step is computed before the next one is begun. */
+/**
+ * Images [N, …] from noise, one per key. Each step is computed before the next one is begun.
+ * @throws TensorError where an image holds NaN or infinity in the end, as weights that do bring about
+ */
 export async function sample({ trajectory, model, keys, shape, onStep, signal }: SampleOptions): Promise<Tensor> {
   let state = await realize(trajectory.start(unitNoise(keys, 0, shape)));
   for (const [index, timestep] of trajectory.timesteps.entries()) {
@@ -35,5 +49,18 @@ export async function sample({ trajectory, model, keys, shape, onStep, signal }:
     state = await realize(trajectory.step(state, output, noise), { donate: state });
     await onStep?.(state);
   }
-  return state.sample;
+  const bad = await notFinite(state.sample);
+  if (bad.length === 0) return state.sample;
+  dispose(state.sample);
+  throw new TensorError(
+    `sample: ${bad.length} of ${keys.length} images hold NaN or infinity, the first at index ${bad[0]}; ` +
+      'weights that are not finite do that, or numbers on the way that are too large for their dtype',
+  );
+}
+
+/** Which images hold NaN or infinity. */
+async function notFinite(images: Tensor): Promise<number[]> {
+  const axes = images.shape.map((_, axis) => axis).slice(1);
+  const flags = await read(cast(all(isFiniteTensor(images), axes), 'i32'));
+  return Array.from(flags).flatMap((flag, i) => (flag === 0 ? [i] : []));
 }

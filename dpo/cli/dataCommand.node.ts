@@ -1,6 +1,8 @@
+import { dirname } from 'node:path';
 import { Command } from 'commander';
-import { replaceFile } from '../../tensor/index.node.ts';
-import { TensorError } from '../../tensor/index.ts';
+import { removeLeftovers, replaceFile } from '../../tensor/index.node.ts';
+import { FormatError, TensorError } from '../../tensor/index.ts';
+import { pngFile } from '../config/fields.ts';
 import { counted } from '../counted.ts';
 import { contactSheet } from '../data/contactSheet.ts';
 import { describePairs, inspectPairs } from '../data/inspectPairs.ts';
@@ -34,11 +36,17 @@ export function dataCommand(): Command {
       const wanted = Number(count);
       if (!Number.isInteger(wanted) || wanted < 1 || wanted > mostDrawn)
         throw new TensorError(`data inspect: --count must be a whole number from 1 to ${mostDrawn}, got '${count}'`);
+      const file = sheet === false ? undefined : pngFile(sheet);
+      if (file !== undefined && 'problem' in file)
+        throw new TensorError(`data inspect: --sheet ${file.problem}, got '${sheet}'`);
       await using source = await openPairs(paths);
       const summary = await inspectPairs(source);
       if (json) tell(JSON.stringify(summary));
       else tell(describePairs(summary));
+      if (summary.read === 0)
+        throw new FormatError(`${source.name}: none of ${counted(summary.pairs, 'pair')} can be read`);
       if (sheet === false) return;
+      await removeLeftovers(dirname(sheet));
       const pairs: PreferencePair[] = [];
       for (let i = 0; i < source.count && pairs.length < wanted; i++) {
         // Broken rows are told of in the summary.

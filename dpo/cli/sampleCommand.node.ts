@@ -1,8 +1,8 @@
-import { access, constants } from 'node:fs/promises';
+import { access, constants, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Command } from 'commander';
-import { attempt, makeFolder, replaceFile } from '../../tensor/index.node.ts';
-import { openDevice, setDefaultDevice } from '../../tensor/index.ts';
+import { attempt, makeFolder, removeLeftovers, replaceFile } from '../../tensor/index.node.ts';
+import { openDevice, setDefaultDevice, TensorError } from '../../tensor/index.ts';
 import { sampleKeys } from '../config/sampleKeys.ts';
 import { counted } from '../counted.ts';
 import { gridLayout, gridPng } from '../data/pictureGrid.ts';
@@ -23,6 +23,9 @@ export function sampleCommand(): Command {
       const folder = dirname(settings.output);
       await attempt('write', folder, makeFolder(folder));
       await attempt('write', folder, access(folder, constants.W_OK));
+      if ((await stat(settings.output).catch(() => undefined))?.isDirectory())
+        throw new TensorError(`cannot write ${settings.output}: it is a folder; name a file in it`);
+      await removeLeftovers(folder);
       const device = await openDevice(settings.device);
       setDefaultDevice(device);
       const pipeline = await loadTuned(settings.model, settings.lora, { device });

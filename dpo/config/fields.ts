@@ -45,6 +45,16 @@ export const neededText: Field<string> = (value) =>
     ? { value }
     : { problem: value === undefined ? 'must be given' : 'must be a text that is not empty' };
 
+/** The path of a PNG to write: an ending that says another format would be untrue. */
+export const pngFile: Field<string> = (value) => {
+  if (value === undefined) return neededText(value);
+  // All that follows the last dot of the name; a slash at the end makes a folder.
+  const ending = typeof value === 'string' && /\.[^./\\]*$|[/\\]$/.exec(value)?.[0].toLowerCase();
+  return typeof value === 'string' && value !== '' && (ending === undefined || ending === '.png')
+    ? { value }
+    : { problem: 'must be a file whose name ends with .png, or has no ending' };
+};
+
 /** Texts, of which there must be one at least; one alone may stand without a list. */
 export const neededTexts: Field<readonly string[]> = (value) => {
   const list = typeof value === 'string' ? [value] : value;

@@ -1,5 +1,5 @@
 import { deviceKeys, pictureKeys } from './commonKeys.ts';
-import { most, neededText, neededTexts, numberFrom, optional, wholeFrom } from './fields.ts';
+import { most, neededText, neededTexts, numberFrom, optional, pngFile, wholeFrom } from './fields.ts';
 import { key, pathKey, type SettingsOf } from './key.ts';
 
 /** How pictures are drawn. */
@@ -19,7 +19,7 @@ export const sampleKeys = {
   lora: pathKey(optional(neededText), 'Adapters to add: a pytorch_lora_weights.safetensors.'),
   captions: key(neededTexts, 'A caption, or a list of them.'),
   count: key(wholeFrom(1, 1, most.count), 'Pictures of each caption.'),
-  output: pathKey(neededText, 'The PNG that a grid of the pictures is written to.'),
+  output: pathKey(pngFile, 'The PNG that a grid of the pictures is written to.'),
   columns: key(wholeFrom(8, 1, 1000), 'Pictures in a row of the grid.'),
   zoom: key(wholeFrom(4, 1, 64), 'Each pixel is drawn so many pixels wide and high.'),
   size: pictureKeys.size,

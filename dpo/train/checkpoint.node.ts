@@ -1,5 +1,8 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { readObject, writeText } from '../../diffusion/index.node.ts';
 import { loadParameters } from '../../diffusion/index.ts';
 import {
@@ -46,7 +49,8 @@ export async function saveCheckpoint(
     await attempt('write', staging, mkdir(staging));
     const tensors = flattenTree(state).map(({ path, tensor }) => [path, tensor] as const);
     await saveSafetensors(join(staging, stateName), tensors);
-    await writeText(join(staging, recordName), `${JSON.stringify({ ...record, step }, null, 2)}\n`);
+    const stateHash = await hashOf(join(staging, stateName));
+    await writeText(join(staging, recordName), `${JSON.stringify({ ...record, step, stateHash }, null, 2)}\n`);
     await attempt('write', staging, syncFolder(staging));
     await attempt('write', target, rm(target, { recursive: true, force: true }));
     await attempt('write', target, rename(staging, target));
@@ -110,13 +114,24 @@ export async function latestCheckpoint(
   );
 }
 
-/** Reads the record of a checkpoint, and what the file of its state is said to hold, which must all be there. */
+/** SHA-256 of a file, in hexadecimal digits. */
+async function hashOf(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  await attempt('read', path, pipeline(createReadStream(path), hash));
+  return hash.digest('hex');
+}
+
+/** Reads the record of a checkpoint. The file of its state must be whole, and hold the bytes that were written. */
 async function readCheckpoint(folder: string, step: number): Promise<Checkpoint> {
   const record = await readRecord(folder);
   if (record.step !== step)
     throw new FormatError(`${join(folder, recordName)}: is of step ${String(record.step)}, not ${step}`);
   settingsOfRecord({ folder, record });
-  await (await openSafetensorsFile(join(folder, stateName))).close();
+  const state = join(folder, stateName);
+  await (await openSafetensorsFile(state)).close();
+  // Checkpoints of earlier versions have no hash.
+  if (record.stateHash !== undefined && record.stateHash !== (await hashOf(state)))
+    throw new FormatError(`${state}: its bytes are not those that were written`);
   return { folder, step, record };
 }
 

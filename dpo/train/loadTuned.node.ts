@@ -1,19 +1,33 @@
 import { type LoadPipelineOptions, loadPipelineFolder, type Pipeline } from '../../diffusion/index.node.ts';
 import { mergeLora, readLora } from '../../nn/index.ts';
 import { openSafetensorsFile } from '../../tensor/index.node.ts';
-import { dispose, realize } from '../../tensor/index.ts';
+import { dispose, realize, TensorError } from '../../tensor/index.ts';
+import { notFinite } from './notFinite.ts';
 
-/** A pipeline in f32, with adapters merged into its UNet, if a file of them is given. */
+/**
+ * A pipeline in f32, with adapters merged into its UNet, if a file of them is given.
+ * @throws TensorError where weights are NaN or infinite: all that is drawn with them would be
+ */
 export async function loadTuned(
   folder: string,
   lora: string | null,
   options: Omit<LoadPipelineOptions, 'dtype'> = {},
 ): Promise<Pipeline> {
   const pipeline = await loadPipelineFolder(folder, { ...options, dtype: 'f32' });
+  await refuseNotFinite(folder, pipeline.params);
   if (lora === null) return pipeline;
   await using file = await openSafetensorsFile(lora);
   const { unet: adapters } = await readLora(file, { unet: pipeline.params.unet });
   const unet = await realize(mergeLora(pipeline.params.unet, adapters));
   dispose(adapters);
+  await refuseNotFinite(lora, { unet });
   return { ...pipeline, params: { ...pipeline.params, unet } };
+}
+
+async function refuseNotFinite(path: string, params: unknown): Promise<void> {
+  const found = await notFinite(params);
+  if (found.length > 0)
+    throw new TensorError(
+      `${path}: there are weights that are NaN or infinite, so nothing can be drawn with it; they begin with: ${found.join(', ')}`,
+    );
 }

@@ -99,24 +99,27 @@ export class CallingThread implements Threads {
 const instantiate = (module: WebAssembly.Module, memory: WebAssembly.Memory): Exports =>
   new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
 
-/** Throws for what is no number of threads. */
+const coreCount = (): number =>
+  globalThis.process?.getBuiltinModule?.('os')?.availableParallelism() ??
+  globalThis.navigator?.hardwareConcurrency ??
+  1;
+
+/** More threads than this, or than there are cores, only take memory, some ten megabytes each. */
+const manyThreads = 64;
+
+/** Throws for what is no number of threads, or one that no machine of this size has a use for. */
 export function checkThreads(what: string, count: unknown): void {
-  if (!Number.isSafeInteger(count) || (count as number) < 1)
-    throw new TensorError(`wasm: ${what} must be a whole number from 1, got ${String(count)}`);
+  const most = Math.max(manyThreads, coreCount());
+  if (!Number.isSafeInteger(count) || (count as number) < 1 || (count as number) > most)
+    throw new TensorError(`wasm: ${what} must be a whole number from 1 to ${most}, got ${String(count)}`);
 }
 
 /** Threads asked for: `DIFFUSION_DPO_THREADS` where it is set, else one for each core. */
 export function defaultThreadCount(): number {
   const asked = globalThis.process?.env?.DIFFUSION_DPO_THREADS;
-  if (asked !== undefined && asked !== '') {
-    checkThreads('DIFFUSION_DPO_THREADS', /^\d+$/.test(asked) ? Number(asked) : asked);
-    return Number(asked);
-  }
-  return (
-    globalThis.process?.getBuiltinModule?.('os')?.availableParallelism() ??
-    globalThis.navigator?.hardwareConcurrency ??
-    1
-  );
+  if (asked === undefined || asked === '') return coreCount();
+  checkThreads('DIFFUSION_DPO_THREADS', /^\d+$/.test(asked) ? Number(asked) : JSON.stringify(asked));
+  return Number(asked);
 }
 
 /** Whether workers can share a memory here: always in Node, in browsers on pages that are cross-origin isolated. */

@@ -1,5 +1,5 @@
 import { pictureKeys, type SamplerState, sample, type Trajectory } from 'diffusion-dpo/diffusion';
-import { key, openDevice, random, read, setDefaultDevice, stack, type Tensor } from 'diffusion-dpo/tensor';
+import { key, openDevice, random, read, setDefaultDevice, stack, type Tensor, tensor } from 'diffusion-dpo/tensor';
 import { expect, test } from 'vitest';
 
 setDefaultDevice(await openDevice('reference'));
@@ -79,3 +79,22 @@ test('the network is told the time step of each step, and given what the traject
   expect(await seen.inputs[0]).toEqual(await values(drawn.mul(2).add(10)));
   expect(steps).toEqual([1, 2, 3]);
 });
+
+test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
+  'an image that holds %d in the end is an error that says which, and how many',
+  async (bad) => {
+    const { trajectory } = recorder();
+    const sampled = (first: number, second: number, third: number) =>
+      sample({
+        trajectory,
+        model: (x, _, index) => (index < 2 ? x : x.add(tensor([[[0, first]], [[second, 0]], [[0, third]]]))),
+        keys: pictureKeys(key(4), 3),
+        shape: [1, 2],
+      });
+    await expect(sampled(0, bad, bad)).rejects.toThrow(
+      'sample: 2 of 3 images hold NaN or infinity, the first at index 1; weights that are not finite do that',
+    );
+    await expect(sampled(bad, 0, 0)).rejects.toThrow('1 of 3 images hold NaN or infinity, the first at index 0');
+    expect((await sampled(1e30, 0, -1e30)).shape).toEqual([3, 1, 2]);
+  },
+);

@@ -35,9 +35,20 @@ test('the latest checkpoint is gone on from, and nothing is said', async () => {
   expect(await latest()).toEqual([3, []]);
 });
 
+async function changeLastByte(path: string): Promise<void> {
+  const bytes = await readFile(path);
+  bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
+  await writeFile(path, bytes);
+}
+
 test.each([
   ['weights that are cut short', () => truncate(newest('state.safetensors'), 90), /state\.safetensors/],
   ['weights of nothing', () => truncate(newest('state.safetensors'), 0), /state\.safetensors/],
+  [
+    'one byte of its weights changed',
+    () => changeLastByte(newest('state.safetensors')),
+    /bytes are not those that were/,
+  ],
   ['no weights', () => rm(newest('state.safetensors')), /state\.safetensors: there is no such file/],
   ['no record', () => rm(newest('checkpoint.json')), /checkpoint\.json: there is no such file/],
   ['a record that is cut short', () => truncate(newest('checkpoint.json'), 9), /checkpoint\.json is not valid JSON/],
@@ -58,6 +69,15 @@ test.each([
   expect(step).toBe(2);
   expect(told).toEqual([expect.stringMatching(/^a damaged checkpoint is passed over for that of step 2: /)]);
   expect(told[0]).toMatch(problem);
+});
+
+test('a checkpoint of an earlier version, which has no hash of its weights, is read', async () => {
+  const { stateHash, ...record } = JSON.parse(await readFile(newest('checkpoint.json'), 'utf8')) as {
+    stateHash: string;
+  };
+  expect(stateHash).toMatch(/^[0-9a-f]{64}$/);
+  await writeFile(newest('checkpoint.json'), JSON.stringify(record));
+  expect(await latest()).toEqual([3, []]);
 });
 
 test('several damaged ones are passed over; where all are, that is an error and not a new beginning', async () => {
