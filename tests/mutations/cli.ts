@@ -123,24 +123,10 @@ export const cliMutations: readonly Mutation[] = [
     tests: lock,
   },
   {
-    name: 'a second run of this process takes the lock',
-    file: 'dpo/train/lockRun.node.ts',
-    find: 'if (reserved.has(path)) throw',
-    replace: 'if (false) throw',
-    tests: lock,
-  },
-  {
     name: 'the lock stays when the run is over',
     file: 'dpo/train/lockRun.node.ts',
     find: 'await rm(path, { force: true });\n      isDone();',
     replace: 'isDone();',
-    tests: lock,
-  },
-  {
-    name: 'a lock that another run has replaced is removed',
-    file: 'dpo/train/lockRun.node.ts',
-    find: '(await read(aside)) === text',
-    replace: 'true',
     tests: lock,
   },
   {

@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { evaluateKeys, readSettings, samplePictures } from 'diffusion-dpo/dpo';
 import { evaluate, loadTuned } from 'diffusion-dpo/dpo/node';
-import { full, openDevice, realize, setDefaultDevice, type Tensor } from 'diffusion-dpo/tensor';
+import { initLora, loraTensors } from 'diffusion-dpo/nn';
+import { full, key, mapTree, openDevice, realize, setDefaultDevice, type Tensor } from 'diffusion-dpo/tensor';
+import { saveSafetensors } from 'diffusion-dpo/tensor/node';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { runProgram } from '../../../dpo/cli/program.node.ts';
 import { writeTinyPairs, writeTinyPipeline } from '../tinyPipeline.ts';
@@ -31,6 +33,16 @@ test('weights that are not finite are refused when they are loaded, by name', as
     /broken: there are weights that are NaN or infinite.* begin with: unet\.\S+$/,
   );
   expect(await loadTuned(join(folder, 'base'), null)).toBeDefined();
+});
+
+test('adapters that are not finite are refused, by the name of their file', async () => {
+  const { params } = await loadTuned(join(folder, 'base'), null);
+  const adapters = mapTree(initLora(params.unet, key(0), { rank: 1 }), ({ shape }) => full(shape, Number.NaN));
+  const path = join(folder, 'lora.safetensors');
+  await saveSafetensors(path, loraTensors({ unet: adapters }));
+  await expect(loadTuned(join(folder, 'base'), path)).rejects.toThrow(
+    /lora\.safetensors: there are weights that are NaN or infinite/,
+  );
 });
 
 test('images of weights that are not finite are an error, not blank', async () => {
