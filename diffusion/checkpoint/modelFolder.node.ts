@@ -1,7 +1,7 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ParamsOf } from '../../nn/index.ts';
-import { attempt, openSafetensorsPath, saveSafetensors } from '../../tensor/index.node.ts';
+import { attempt, openSafetensorsPath, readWholeIfThere, saveSafetensors } from '../../tensor/index.node.ts';
 import {
   type FloatDType,
   FormatError,
@@ -142,8 +142,8 @@ export async function saveModelFolder(
     async (staging) => {
       // Mostly it is the same as before: then the weights alone are replaced, which takes one step.
       const text = formatObject(config);
-      const old = await readFile(join(folder, configName), 'utf8').catch(() => undefined);
-      if (text !== old) await writeText(join(staging, configName), text);
+      const old = await readWholeIfThere(join(folder, configName)).catch(() => undefined);
+      if (old === undefined || text !== new TextDecoder().decode(old)) await writeText(join(staging, configName), text);
       for (const [i, shard] of shards.entries()) {
         await saveSafetensors(join(staging, names.shards[i] as string), shard, { metadata: { format: 'pt' } });
       }

@@ -1,7 +1,7 @@
-import { mkdir, open, readdir, readFile, realpath, rename, rm, rmdir } from 'node:fs/promises';
+import { mkdir, open, readdir, realpath, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { attempt, makeFolder, removedAtExit, syncFolder } from '../../tensor/index.node.ts';
-import { FormatError, TensorError } from '../../tensor/index.ts';
+import { attempt, makeFolder, readWhole, removedAtExit, syncFolder } from '../../tensor/index.node.ts';
+import { FormatError, parseJson, TensorError } from '../../tensor/index.ts';
 
 /**
  * The files of a folder are replaced together. New ones are written into a folder inside, which is then renamed: from that
@@ -96,7 +96,7 @@ export async function finishReplacing(folder: string): Promise<void> {
   });
   if (files === undefined) return;
   if (files.includes(removals)) {
-    for (const name of parseRemovals(await attempt('read', folder, readFile(join(source, removals), 'utf8')), folder))
+    for (const name of await readRemovals(join(source, removals)))
       await attempt('write', folder, rm(join(folder, name), { force: true }));
     // From here on the same names mean new files.
     await attempt('write', folder, rm(join(source, removals)));
@@ -110,12 +110,12 @@ export async function finishReplacing(folder: string): Promise<void> {
 }
 
 /** The list of what to remove; it may come from anywhere, so it must not lead out of the folder. */
-function parseRemovals(text: string, folder: string): readonly string[] {
-  const names: unknown = JSON.parse(text);
+async function readRemovals(path: string): Promise<readonly string[]> {
+  const names = parseJson(await readWhole(path), path);
   if (
     Array.isArray(names) &&
     names.every((name) => typeof name === 'string' && /^[^/\\]+$/.test(name) && !/^\.+$/.test(name))
   )
     return names;
-  throw new FormatError(`${join(folder, finished, removals)}: this is not a list of plain file names`);
+  throw new FormatError(`${path}: this is not a list of plain file names`);
 }

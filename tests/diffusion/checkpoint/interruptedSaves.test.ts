@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -120,6 +120,12 @@ test('of two saves into a folder at once, one is refused', async () => {
   expect((await load(folder)).value).toBe(saves.findIndex((saved) => saved.status === 'fulfilled') + 1);
 });
 
+test.skipIf(process.platform === 'win32')('a pipe in the place of the configuration is replaced', async () => {
+  execFileSync('mkfifo', [join(folder, 'config.json')]);
+  await save(folder, 1);
+  expect((await load(folder)).value).toBe(1);
+});
+
 test('what an interrupted save is said to remove must be in the folder', async () => {
   await writeFile(join(folder, 'precious'), '');
   for (const names of [['../precious'], ['..'], '..', [1], {}]) {
@@ -128,6 +134,8 @@ test('what an interrupted save is said to remove must be in the folder', async (
     await writeFile(join(to, '.saved', '.remove.json'), JSON.stringify(names));
     await expect(load(to)).rejects.toThrow('this is not a list of plain file names');
   }
+  await writeFile(join(folder, 'model', '.saved', '.remove.json'), '["a"');
+  await expect(load(join(folder, 'model'))).rejects.toThrow(/\.remove\.json is not valid JSON/);
   expect(await readdir(folder)).toContain('precious');
 });
 
