@@ -1,5 +1,7 @@
+import { access } from 'node:fs/promises';
 import { openSafetensorsFile } from '../../tensor/index.node.ts';
 import type { Tensor } from '../../tensor/index.ts';
+import type { LeftOut } from './families/family.ts';
 
 /** All tensors of a safetensors file, in the order of their names. */
 export async function readArchive(path: string): Promise<Map<string, Tensor>> {
@@ -8,6 +10,19 @@ export async function readArchive(path: string): Promise<Map<string, Tensor>> {
   for (const name of archive.names) tensors.set(name, await archive.read(name));
   return tensors;
 }
+
+/** The tensors of a file that a data set need not have. */
+export const readOptionalArchive = async (path: string): Promise<Map<string, Tensor> | undefined> =>
+  access(path).then(
+    () => readArchive(path),
+    () => undefined,
+  );
+
+/** Those of a folder's optional files that are not there, for the report. */
+export const absentFiles = (folder: string, files: Readonly<Record<string, unknown>>): LeftOut[] =>
+  Object.entries(files).flatMap(([name, content]) =>
+    content === undefined ? [{ file: folder, name, reason: 'the file is not there', tensors: 0 }] : [],
+  );
 
 /** Tensors whose names begin with a prefix, without it. */
 export const withPrefix = (tensors: ReadonlyMap<string, Tensor>, prefix: string): Map<string, Tensor> =>

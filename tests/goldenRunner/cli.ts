@@ -39,6 +39,11 @@ function describeFailure({ file, name, problems, comparisons }: CaseReport): str
 
 function print(report: Report): void {
   for (const one of report.cases) if (!passed(one)) console.log(describeFailure(one));
+  for (const { file, name, reason, tensors } of report.leftOut) {
+    const count = tensors === 0 ? '' : ` (${tensors} tensors)`;
+    console.log(`left out ${relative('', file)} ${name}: ${reason}${count}`);
+  }
+  if (report.leftOut.length > 0) console.log(`${report.leftOut.length} left out`);
   console.log(`${report.expectedTensors} expected tensors, ${report.comparedTensors} compared`);
   console.log(`${report.passed} passed, ${report.failed} failed`);
 }

@@ -1,6 +1,14 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { type CaseReport, type GoldenFile, messageOf, passed, type Settings } from './families/family.ts';
+import {
+  type CaseReport,
+  type GoldenFile,
+  type LeftOut,
+  messageOf,
+  passed,
+  type Settings,
+  type UnitReport,
+} from './families/family.ts';
 import { families } from './families/index.ts';
 
 /** What came of everything that was checked. */
@@ -11,6 +19,8 @@ export interface Report {
   readonly passed: number;
   readonly failed: number;
   readonly cases: readonly CaseReport[];
+  /** What is not compared, with the reasons; its tensors are not among the expected ones. */
+  readonly leftOut: readonly LeftOut[];
 }
 
 /** Whether every case passed and no expected tensor was left out. */
@@ -24,6 +34,7 @@ export const succeeded = (report: Report): boolean =>
 export async function runGolden(paths: readonly string[], settings: Settings): Promise<Report> {
   const listed = (await Promise.all(paths.map(list))).flat();
   const cases: CaseReport[] = [];
+  const leftOut: LeftOut[] = [];
   const files: GoldenFile[] = [];
   const fail = (file: string, problem: string) =>
     cases.push({ file, name: '(file)', problems: [problem], comparisons: [] });
@@ -40,9 +51,13 @@ export async function runGolden(paths: readonly string[], settings: Settings): P
   for (const family of families) {
     for (const unit of family.claim(rest)) {
       rest = rest.filter(({ path }) => !unit.files.includes(path));
-      const report = await unit.check(settings);
+      const report = await unit.check(settings).catch((error: unknown): UnitReport => {
+        const [file = ''] = unit.files;
+        return { expectedTensors: 0, cases: [{ file, name: '(file)', problems: [messageOf(error)], comparisons: [] }] };
+      });
       expectedTensors += report.expectedTensors;
       cases.push(...report.cases);
+      leftOut.push(...(report.leftOut ?? []));
     }
   }
   for (const { path } of rest) fail(path, whyUnclaimed(path));
@@ -54,6 +69,7 @@ export async function runGolden(paths: readonly string[], settings: Settings): P
     passed: cases.filter(passed).length,
     failed: cases.filter((one) => !passed(one)).length,
     cases,
+    leftOut,
   };
 }
 

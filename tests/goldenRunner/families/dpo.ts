@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { grad } from '../../../autograd/index.ts';
 import { noiseSchedule } from '../../../diffusion/index.ts';
 import {
@@ -43,20 +43,23 @@ export const dpoFamily: Family = {
       if (isObject(file.json) && file.path.endsWith('turbo.json') && has(tensors))
         units.push({ files: [file.path, tensors], check: (settings) => checkVariants(file, tensors, settings) });
       if (file.path.endsWith('io.json') && has(join(folder, 'policy', 'config.json'))) {
-        const inside = files.filter(({ path }) => path.startsWith(`${folder}/`) && !path.includes('trajectory'));
+        const inside = files.filter(({ path }) => path.startsWith(`${folder}/`) && !isTrajectory(path));
         units.push({ files: inside.map(({ path }) => path), check: (settings) => checkSteps(folder, file, settings) });
       }
       if (file.path.endsWith('trajectory.json')) {
-        const own = files.filter(({ path }) => dirname(path) === folder && path.includes('trajectory'));
+        const own = files.filter(({ path }) => dirname(path) === folder && isTrajectory(path));
+        const io = files.find(({ path }) => path === join(folder, 'io.json'));
         units.push({
           files: own.map(({ path }) => path),
-          check: (settings) => checkTrajectories(folder, file, settings),
+          check: (settings) => checkTrajectories(folder, file, io, settings),
         });
       }
     }
     return units;
   },
 };
+
+const isTrajectory = (path: string): boolean => basename(path).startsWith('trajectory');
 
 /** What the authors' code computes of a batch of pairs, by its names. */
 export function quantities(pairs: PairOutput, beta: number): Map<string, Tensor> {

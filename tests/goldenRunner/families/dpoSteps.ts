@@ -5,10 +5,10 @@ import { noisingFromConfig, unet2dConditionModel } from '../../../diffusion/inde
 import { dpo, forBothSides, noisePairs, pairOutput, sft } from '../../../dpo/index.ts';
 import { globalNorm } from '../../../nn/index.ts';
 import { dispose, flattenTree, item, key, mapTree, read, realize, type Tensor } from '../../../tensor/index.ts';
-import { readArchive, withPrefix } from '../archive.ts';
+import { absentFiles, readArchive, readOptionalArchive, withPrefix } from '../archive.ts';
 import { bounds } from '../bounds.ts';
 import { fillParameters } from '../parameters.ts';
-import type { JsonObject } from '../params.ts';
+import { isObject, type JsonObject } from '../params.ts';
 import { type BoundOptions, compareResults, inDtype } from '../results.ts';
 import { quantities, quantityBound, type Tensors } from './dpo.ts';
 import { type CaseReport, type GoldenFile, messageOf, type Settings, type UnitReport } from './family.ts';
@@ -27,8 +27,26 @@ export async function loadPair(folder: string, settings: Settings) {
 export type Model = Awaited<ReturnType<typeof loadPair>>['model'];
 export type Params = ReturnType<Model['init']>;
 
+/** How pictures are noised, what the network predicts, and the size that it is told of, as a data set states them. */
+export interface Setup {
+  readonly noising: ReturnType<typeof noisingFromConfig>;
+  readonly resolution: number | undefined;
+}
+
+/** The setup that the first of the files which states a scheduler has. */
+export function setupOf(...files: readonly unknown[]): Setup {
+  const spec = files.filter(isObject).find(({ scheduler }) => isObject(scheduler));
+  if (spec === undefined) throw new Error("no file states a 'scheduler'");
+  const { class: _class_name, ...fields } = spec.scheduler as JsonObject;
+  const resolution = spec.resolution_in_time_ids;
+  return {
+    noising: noisingFromConfig({ _class_name, ...fields }),
+    resolution: typeof resolution === 'number' ? resolution : undefined,
+  };
+}
+
 /** Inputs of a step as the authors' code has them: latents of the preferred half first, and captions once for each pair. */
-export async function stepInputs(tensors: Tensors, scheduler: unknown, settings: Settings) {
+export async function stepInputs(tensors: Tensors, setup: Setup, settings: Settings) {
   const input = (name: string): Tensor | undefined => {
     const found = tensors.get(`in.${name}`);
     return found && inDtype(found, settings);
@@ -40,26 +58,31 @@ export async function stepInputs(tensors: Tensors, scheduler: unknown, settings:
   const pairs = context.shape[0] as number;
   const timesteps = Array.from(await read(stored)).slice(0, pairs);
   const [winner, loser] = [latents.sliceAxis(0, 0, pairs), latents.sliceAxis(0, pairs, 2 * pairs)];
-  const { class: _class_name, ...fields } = scheduler as JsonObject;
-  const { schedule } = noisingFromConfig({ _class_name, ...fields });
   const pooled = input('pooled_prompt_embeds');
-  return { pairs, schedule, winner, loser, noise: noise.sliceAxis(0, 0, pairs), timesteps, context, pooled };
+  const timeIds = pooled && (await timeIdsOf(input('time_ids'), setup.resolution, latents.shape[0] as number));
+  const ofPairs = { winner, loser, noise: noise.sliceAxis(0, 0, pairs), timesteps };
+  return { pairs, ...setup.noising, ...ofPairs, context, pooled, timeIds };
+}
+
+/** One row for every picture: the stored ones, or pictures of the stated resolution that are not cropped. */
+async function timeIdsOf(stored: Tensor | undefined, resolution: number | undefined, rows: number) {
+  if (stored !== undefined) {
+    const [values, width] = [Array.from(await read(stored)), stored.shape[1] as number];
+    return Array.from({ length: rows }, (_, i) => values.slice(i * width, (i + 1) * width));
+  }
+  if (resolution === undefined) throw new Error("there are neither 'time_ids' nor 'resolution_in_time_ids'");
+  return Array.from({ length: rows }, () => [resolution, resolution, 0, 0, resolution, resolution]);
 }
 
 /** What a UNet predicts for pictures of both sides, or of one. */
-export function predictor(
-  model: Model,
-  inputs: Awaited<ReturnType<typeof stepInputs>>,
-  resolution: number | undefined,
-) {
-  const { context, pooled } = inputs;
+export function predictor(model: Model, inputs: Awaited<ReturnType<typeof stepInputs>>) {
+  const { context, pooled, timeIds } = inputs;
   return (params: Params, noisy: Tensor, timesteps: readonly number[]): Tensor => {
     const isBoth = noisy.shape[0] === 2 * inputs.pairs;
     const repeated = (x: Tensor) => (isBoth ? forBothSides(x) : x);
-    const timeIds = timesteps.map(() => [resolution ?? 0, resolution ?? 0, 0, 0, resolution ?? 0, resolution ?? 0]);
     return model.apply(params, noisy, timesteps, {
       context: repeated(context),
-      added: pooled && { textEmbeds: repeated(pooled), timeIds },
+      added: pooled && timeIds && { textEmbeds: repeated(pooled), timeIds: timeIds.slice(0, noisy.shape[0]) },
     });
   };
 }
@@ -67,10 +90,10 @@ export function predictor(
 export async function checkSteps(folder: string, io: GoldenFile, settings: Settings): Promise<UnitReport> {
   const spec = io.json as JsonObject;
   const stored = await readArchive(join(folder, 'io.safetensors'));
-  const gradients = await readArchive(join(folder, 'grads.safetensors'));
+  const gradients = await readOptionalArchive(join(folder, 'grads.safetensors'));
   const isGiven = (name: string) =>
     /(^|\.)in\.(latents|noise|timesteps|prompt_embeds|pooled_prompt_embeds|time_ids)$/.test(name);
-  const expectedTensors = [...stored.keys()].filter((name) => !isGiven(name)).length + gradients.size;
+  const expectedTensors = [...stored.keys()].filter((name) => !isGiven(name)).length + (gradients?.size ?? 0);
   const { model, load } = await loadPair(folder, settings);
   const [policy, reference] = [await load('policy'), await load('ref')];
   const cases: CaseReport[] = [];
@@ -92,10 +115,11 @@ export async function checkSteps(folder: string, io: GoldenFile, settings: Setti
     }
   };
 
-  const inputs = await stepInputs(stored, spec.scheduler, settings);
-  const resolution = typeof spec.resolution_in_time_ids === 'number' ? spec.resolution_in_time_ids : undefined;
-  const predict = predictor(model, inputs, resolution);
-  const { noisy, target, told } = noisePairs(inputs.schedule, 'epsilon', inputs, inputs.noise, inputs.timesteps);
+  const setup = setupOf(spec);
+  const inputs = await stepInputs(stored, setup, settings);
+  const predict = predictor(model, inputs);
+  const { schedule, prediction, noise, timesteps } = inputs;
+  const { noisy, target, told } = noisePairs(schedule, prediction, inputs, noise, timesteps);
   const run = (params: Params) => predict(params, noisy, told as readonly number[]);
   const [ofPolicy, ofReference] = await realize([run(policy), run(reference)] as const, settings);
 
@@ -106,7 +130,7 @@ export async function checkSteps(folder: string, io: GoldenFile, settings: Setti
     const expected = withPrefix(stored, `${tag}.`);
     // Where the reference is the policy, it is the reference's weights that both have.
     const base = equal ? ofPolicy : ofReference;
-    if (i === 0) for (const [name, x] of gradients) expected.set(`grad.${name}`, x);
+    if (i === 0) for (const [name, x] of gradients ?? []) expected.set(`grad.${name}`, x);
     await check(
       tag,
       expected,
@@ -142,20 +166,27 @@ export async function checkSteps(folder: string, io: GoldenFile, settings: Setti
     () => ({ bound: bounds.unet.output }),
   );
   const supervised = withPrefix(stored, 'sft.');
-  await check(
-    'sft',
-    new Map([...supervised].filter(([name]) => !isGiven(name))),
-    async () => {
-      const own = await stepInputs(supervised, spec.scheduler, settings);
-      const tell = predictor(model, own, resolution);
-      const latents = own.winner;
-      const noised = noisePairs(own.schedule, 'epsilon', { winner: latents, loser: latents }, own.noise, own.timesteps);
-      const half = noised.noisy.sliceAxis(0, 0, own.pairs);
-      const side = { prediction: tell(policy, half, own.timesteps), target: own.noise };
-      return { results: new Map([['loss', sft().loss({ winner: side, loser: side })]]) };
-    },
-    () => ({ bound: bounds.unet.output }),
-  );
-  dispose([...stored.values(), ...gradients.values()]);
-  return { expectedTensors, cases };
+  if (supervised.size > 0)
+    await check(
+      'sft',
+      new Map([...supervised].filter(([name]) => !isGiven(name))),
+      async () => {
+        const own = await stepInputs(supervised, setup, settings);
+        const tell = predictor(model, own);
+        const latents = own.winner;
+        const noised = noisePairs(
+          own.schedule,
+          own.prediction,
+          { winner: latents, loser: latents },
+          own.noise,
+          own.timesteps,
+        );
+        const half = (x: Tensor) => x.sliceAxis(0, 0, own.pairs);
+        const side = { prediction: tell(policy, half(noised.noisy), own.timesteps), target: half(noised.target) };
+        return { results: new Map([['loss', sft().loss({ winner: side, loser: side })]]) };
+      },
+      () => ({ bound: bounds.unet.output }),
+    );
+  dispose([...stored.values(), ...(gradients?.values() ?? [])]);
+  return { expectedTensors, cases, leftOut: absentFiles(folder, { 'grads.safetensors': gradients }) };
 }

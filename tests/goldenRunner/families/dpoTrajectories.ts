@@ -12,34 +12,40 @@ import {
   type OptimiserState,
 } from '../../../nn/index.ts';
 import { copy, dispose, flattenTree, read, realize, stack, type Tensor, tensor } from '../../../tensor/index.ts';
-import { readArchive, withPrefix } from '../archive.ts';
+import { absentFiles, readArchive, readOptionalArchive, withPrefix } from '../archive.ts';
 import { bounds } from '../bounds.ts';
 import type { JsonObject } from '../params.ts';
 import { compareResults } from '../results.ts';
 import type { Tensors } from './dpo.ts';
-import { loadPair, type Params, predictor, stepInputs } from './dpoSteps.ts';
+import { loadPair, type Params, predictor, type Setup, setupOf, stepInputs } from './dpoSteps.ts';
 import { type CaseReport, type GoldenFile, messageOf, type Settings, type UnitReport } from './family.ts';
 
 /** Several updates with clipping, warm-up and accumulation, from the policy's weights with these as the reference. */
-export async function checkTrajectories(folder: string, file: GoldenFile, settings: Settings): Promise<UnitReport> {
+export async function checkTrajectories(
+  folder: string,
+  file: GoldenFile,
+  io: GoldenFile | undefined,
+  settings: Settings,
+): Promise<UnitReport> {
   const stored = await readArchive(join(folder, 'trajectory.safetensors'));
-  const final = await readArchive(join(folder, 'trajectory_final.safetensors'));
-  const expectedTensors = [...stored.keys()].filter((name) => !name.includes('.in.')).length + final.size;
+  const final = await readOptionalArchive(join(folder, 'trajectory_final.safetensors'));
+  const expectedTensors = [...stored.keys()].filter((name) => !name.includes('.in.')).length + (final?.size ?? 0);
   const cases: CaseReport[] = [];
+  const setup = setupOf(file.json, io?.json);
   for (const spec of (file.json as JsonObject).runs as readonly JsonObject[]) {
     const name = String(spec.name);
     const inputs = withPrefix(stored, `${name}.`);
     const expected = new Map([...inputs].filter(([key]) => !key.startsWith('in.')));
-    const deltas = withPrefix(final, `${name}.delta.`);
+    const deltas = withPrefix(final ?? new Map<string, Tensor>(), `${name}.delta.`);
     for (const [path, x] of deltas) expected.set(`delta.${path}`, x);
-    const report = await checkRun(folder, spec, inputs, expected, settings).catch((error: unknown) => ({
+    const report = await checkRun(folder, setup, spec, inputs, expected, settings).catch((error: unknown) => ({
       problems: [messageOf(error)],
       comparisons: [],
     }));
     cases.push({ file: file.path, name, ...report });
   }
-  dispose([...stored.values(), ...final.values()]);
-  return { expectedTensors, cases };
+  dispose([...stored.values(), ...(final?.values() ?? [])]);
+  return { expectedTensors, cases, leftOut: absentFiles(folder, { 'trajectory_final.safetensors': final }) };
 }
 
 function optimiserOf(spec: JsonObject): Optimiser<Params, OptimiserState<Params>> {
@@ -69,6 +75,7 @@ const microBatch = (inputs: Tensors, i: number): Map<string, Tensor> =>
 
 async function checkRun(
   folder: string,
+  setup: Setup,
   spec: JsonObject,
   inputs: Tensors,
   expected: Tensors,
@@ -78,7 +85,6 @@ async function checkRun(
   const { device } = settings;
   const reference = await realize(await load('policy'), { device });
   const optimiser = optimiserOf(spec);
-  const scheduler = { class: 'DDPMScheduler', beta_start: 0.00085, beta_end: 0.012, beta_schedule: 'scaled_linear' };
   const beta = Number(spec.beta_dpo);
   const rate = Number(spec.learning_rate);
   const warmup = learningRateSchedule('constant_with_warmup', { warmupSteps: Number(spec.warmup_steps) });
@@ -94,9 +100,9 @@ async function checkRun(
   for (let update = 0; update < Number(spec.updates); update++) {
     let sum: Params | undefined;
     for (let part = 0; part < parts; part++) {
-      const step = await stepInputs(microBatch(inputs, update * parts + part), scheduler, settings);
-      const predict = predictor(model, step, 96);
-      const { noisy, target, told } = noisePairs(step.schedule, 'epsilon', step, step.noise, step.timesteps);
+      const step = await stepInputs(microBatch(inputs, update * parts + part), setup, settings);
+      const predict = predictor(model, step);
+      const { noisy, target, told } = noisePairs(step.schedule, step.prediction, step, step.noise, step.timesteps);
       const run = (params: Params) => predict(params, noisy, told as readonly number[]);
       const base = run(reference);
       const loss = (params: Params) => {

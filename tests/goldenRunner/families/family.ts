@@ -22,10 +22,21 @@ export interface CaseReport {
   readonly comparisons: readonly Comparison[];
 }
 
+/** Something that the data could say or does say, and that nothing is compared with. */
+export interface LeftOut {
+  readonly file: string;
+  /** A file that is not there, a case, or a kind of tensor. */
+  readonly name: string;
+  readonly reason: string;
+  /** How many of the stored tensors are left out because of it; unknown, and 0, where the file is not there. */
+  readonly tensors: number;
+}
+
 export interface UnitReport {
   /** How many tensors the files hold that results are to be compared with, counted without looking at the cases. */
   readonly expectedTensors: number;
   readonly cases: readonly CaseReport[];
+  readonly leftOut?: readonly LeftOut[];
 }
 
 /** Files that are checked together: a JSON file and its tensors, or a checkpoint folder. */
