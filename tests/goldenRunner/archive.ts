@@ -28,6 +28,17 @@ export const absentFiles = (folder: string, files: Readonly<Record<string, unkno
 export const withPrefix = (tensors: ReadonlyMap<string, Tensor>, prefix: string): Map<string, Tensor> =>
   new Map([...tensors].flatMap(([name, x]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), x]] : [])));
 
+/** The tensors of a case, without its name: those of `a.b.x` belong to a case `a.b`, if there is one, and not to `a`. */
+export function ofCase(
+  tensors: ReadonlyMap<string, Tensor>,
+  name: string,
+  cases: Iterable<string>,
+): Map<string, Tensor> {
+  const longer = [...cases].filter((other) => other.startsWith(`${name}.`));
+  const own = [...tensors].filter(([key]) => !longer.some((other) => key.startsWith(`${other}.`)));
+  return withPrefix(new Map(own), `${name}.`);
+}
+
 /** Tensors whose names differ from those in another list, in words. */
 export const missingFrom = (names: Iterable<string>, have: { has(name: string): boolean }, what: string): string[] =>
   [...names].filter((name) => !have.has(name)).map((name) => `${what} '${name}'`);

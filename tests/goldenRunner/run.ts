@@ -61,7 +61,7 @@ export async function runGolden(paths: readonly string[], settings: Settings): P
     }
   }
   for (const { path } of rest) fail(path, whyUnclaimed(path));
-  if (cases.length === 0) fail(paths.join(', '), 'there is no golden data here');
+  if (cases.length + leftOut.length === 0) fail(paths.join(', '), 'there is no golden data here');
 
   return {
     expectedTensors,

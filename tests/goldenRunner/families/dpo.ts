@@ -11,7 +11,7 @@ import {
   timestepMaps,
 } from '../../../dpo/index.ts';
 import { dispose, read, stack, type Tensor, tensor } from '../../../tensor/index.ts';
-import { readArchive, withPrefix } from '../archive.ts';
+import { ofCase, readArchive } from '../archive.ts';
 import { bounds } from '../bounds.ts';
 import { isObject, type JsonObject } from '../params.ts';
 import { type BoundOptions, compareResults, inDtype } from '../results.ts';
@@ -104,9 +104,11 @@ const isGiven = (name: string): boolean => /\.in\.[^.]+$/.test(name);
 async function checkLosses(file: GoldenFile, path: string, settings: Settings): Promise<UnitReport> {
   const stored = await readArchive(path);
   const cases: CaseReport[] = [];
-  for (const spec of (file.json as JsonObject).cases as readonly JsonObject[]) {
+  const specs = (file.json as JsonObject).cases as readonly JsonObject[];
+  const names = specs.map((spec) => String(spec.name));
+  for (const spec of specs) {
     const name = String(spec.name);
-    const tensors = withPrefix(stored, `${name}.`);
+    const tensors = ofCase(stored, name, names);
     const expected = new Map([...tensors].filter(([key]) => !isGiven(`.${key}`)));
     try {
       const results = lossResults(spec, tensors, settings);

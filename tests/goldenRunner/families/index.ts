@@ -2,10 +2,20 @@ import { dpoFamily } from './dpo.ts';
 import type { Family } from './family.ts';
 import { manifests } from './manifests.ts';
 import { modules } from './modules.ts';
+import { objectives } from './objectives.ts';
 import { operators } from './operators.ts';
 import { schedulers } from './schedulers.ts';
 import { textEncoders } from './textEncoders.ts';
 import { unets } from './unets.ts';
 
 /** All kinds of golden data, in the order in which they may pick files. */
-export const families: readonly Family[] = [dpoFamily, operators, modules, schedulers, unets, textEncoders, manifests];
+export const families: readonly Family[] = [
+  dpoFamily,
+  objectives,
+  operators,
+  modules,
+  schedulers,
+  unets,
+  textEncoders,
+  manifests,
+];

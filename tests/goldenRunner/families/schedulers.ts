@@ -8,7 +8,7 @@ import {
   velocity,
 } from '../../../diffusion/index.ts';
 import { dispose, read, realize, stack, type Tensor, tensor } from '../../../tensor/index.ts';
-import { readArchive, withPrefix } from '../archive.ts';
+import { ofCase, readArchive } from '../archive.ts';
 import { boundOf, bounds } from '../bounds.ts';
 import { describeComparison } from '../compare.ts';
 import { isObject, type JsonObject } from '../params.ts';
@@ -41,9 +41,10 @@ async function checkFile(file: GoldenFile, path: string, settings: Settings): Pr
   const cases: CaseReport[] = [];
   const version = isObject(file.json) && isObject(file.json.versions) ? file.json.versions.diffusers : undefined;
   let expectedTensors = 0;
+  const names = casesOf(file).map((spec) => String(spec.name));
   for (const spec of casesOf(file)) {
     const name = String(spec.name);
-    const tensors = withPrefix(stored, `${name}.`);
+    const tensors = ofCase(stored, name, names);
     expectedTensors += [...tensors.keys()].filter((key) => !given.includes(key)).length;
     const report = await checkCase(spec, version, tensors, settings).catch((error: unknown) => ({
       problems: [messageOf(error)],

@@ -3,7 +3,7 @@ import { valueAndGrad } from '../../../autograd/index.ts';
 import { unet2dConditionModel, unet2dModel } from '../../../diffusion/index.ts';
 import { timestepEmbedding, watch } from '../../../nn/index.ts';
 import { dispose, flattenTree, key, mapTree, read, realize, Tensor } from '../../../tensor/index.ts';
-import { readArchive, withPrefix } from '../archive.ts';
+import { ofCase, readArchive, withPrefix } from '../archive.ts';
 import { boundOf, bounds } from '../bounds.ts';
 import { fillParameters } from '../parameters.ts';
 import { isObject, type JsonObject } from '../params.ts';
@@ -41,9 +41,10 @@ async function checkFolder(
   const expectedTensors = [...tensors.keys()].filter((name) => !isGiven(name)).length + gradients.size + inner.size;
   const cases: CaseReport[] = [];
   const specs = isObject(io.json) && Array.isArray(io.json.cases) ? (io.json.cases as readonly JsonObject[]) : [];
+  const names = specs.map((spec) => String(spec.name));
   for (const [i, spec] of specs.entries()) {
     const name = String(spec.name);
-    const own = withPrefix(tensors, `${name}.`);
+    const own = ofCase(tensors, name, names);
     // Everything inside is stored for the first case only.
     const stored = new Map([...own].filter(([key]) => !isGiven(`.${key}`)));
     if (i === 0) {
