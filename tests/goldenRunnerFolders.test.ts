@@ -114,3 +114,151 @@ describe('golden runner: runs of optimisers', () => {
     expect(report.cases.flatMap(({ problems }) => problems)).toContain("no file states a 'scheduler'");
   });
 });
+
+describe('golden runner: UNets', () => {
+  beforeEach(async () => {
+    await cp(golden('unet/sd15'), folder, { recursive: true });
+    // One small case is enough.
+    await changeJson('io.json', (json) => {
+      json.cases = (json.cases as Json[]).filter(({ name }) => name === 'odd_size');
+    });
+    await changeTensors(
+      'io.safetensors',
+      (tensors) => new Map([...tensors].filter(([name]) => name.startsWith('odd_size.'))),
+    );
+    await remove('grads.safetensors');
+    await remove('intermediates.safetensors');
+  });
+
+  test('without gradients of parameters and what is inside', async () => {
+    const report = await run();
+    expect(wrong(report)).toEqual([]);
+    expect(report.comparedTensors).toBe(4);
+    expect(leftOut(report)).toEqual([
+      'grads.safetensors: the file is not there',
+      'intermediates.safetensors: the file is not there',
+    ]);
+  });
+
+  test('without a target there are no gradients to compare', async () => {
+    await changeJson('io.json', (json) => {
+      json.cases = (json.cases as Json[]).map(({ param_grad_norms: _, ...rest }) => rest);
+    });
+    await changeTensors(
+      'io.safetensors',
+      (tensors) => new Map([...tensors].filter(([name]) => /[.](in[.].*|out)$/.test(name))),
+    );
+    const report = await run();
+    expect(wrong(report)).toEqual([]);
+    expect(report.comparedTensors).toBe(1);
+    expect(leftOut(report).slice(0, 2)).toEqual([
+      'odd_size param_grad_norms: the data has nothing to compare it with',
+      'odd_size target: the data has nothing to compare it with',
+    ]);
+  });
+
+  test('gradients belong to the case that names their file', async () => {
+    await cp(join(golden('unet/sd15'), 'grads.safetensors'), join(folder, 'grads.safetensors'));
+    await changeJson('io.json', (json) => {
+      const [only] = json.cases as Json[];
+      json.cases = [only, { ...only, name: 'other', full_param_grads_in: 'grads.safetensors' }];
+    });
+    await changeTensors('io.safetensors', (tensors) => {
+      for (const [name, x] of [...tensors]) tensors.set(name.replace('odd_size', 'other'), x);
+      return tensors;
+    });
+    const report = await run();
+    // They are of the first case of the whole data, so that they differ; of the first case here nothing is compared with them.
+    expect(report.cases.map((one) => [one.name, passed(one)])).toEqual([
+      ['odd_size', true],
+      ['other', false],
+    ]);
+  });
+
+  test.each([['another file in the folder', 'other.safetensors', 'no file of a known kind describes these tensors']])(
+    '%s is not passed over',
+    async (_, name, problem) => {
+      await cp(join(folder, 'io.safetensors'), join(folder, name));
+      expect(wrong(await run())).toEqual([problem]);
+    },
+  );
+
+  test('a missing file of weights is named', async () => {
+    await remove('diffusion_pytorch_model.safetensors');
+    expect(wrong(await run())[0]).toContain('diffusion_pytorch_model.safetensors');
+  });
+
+  test('another input', async () => {
+    await changeTensors('io.safetensors', (tensors) => tensors.set('odd_size.in.class_labels', tensor([1])));
+    expect(wrong(await run())).toEqual(['the inputs class_labels are not understood']);
+  });
+});
+
+describe('golden runner: schedulers', () => {
+  beforeEach(async () => {
+    for (const end of ['json', 'safetensors'])
+      await cp(golden(`schedulers/euler.${end}`), join(folder, `euler.${end}`));
+    await changeJson('euler.json', (json) => {
+      json.cases = (json.cases as Json[]).filter(({ name }) => name === 'karras');
+    });
+    await changeTensors(
+      'euler.safetensors',
+      (tensors) => new Map([...tensors].filter(([name]) => name.startsWith('karras.'))),
+    );
+  });
+  const change = (name: string, by: number) =>
+    changeTensors('euler.safetensors', (tensors) => tensors.set(name, (tensors.get(name) as Tensor).add(by)));
+
+  test('time steps in f32 are right within 1e-3', async () => {
+    await change('karras.timesteps', 5e-4);
+    await change('karras.add_noise.timesteps', 5e-4);
+    expect(wrong(await run())).toEqual([]);
+  });
+
+  test('time steps that are further off', async () => {
+    await change('karras.timesteps', 3e-3);
+    expect(wrong(await run())).toEqual(['timesteps']);
+  });
+
+  test('noise at something that is no time step', async () => {
+    await change('karras.add_noise.timesteps', 0.1);
+    expect(wrong(await run())[0]).toMatch(/ is no time step$/);
+  });
+
+  test.each([
+    ['E', 'free run'],
+    ['model_outputs', 'single steps'],
+  ])('without %s there is no %s', async (name, left) => {
+    await changeTensors('euler.safetensors', (tensors) => {
+      tensors.delete(`karras.${name}`);
+      return tensors;
+    });
+    const report = await run();
+    expect(wrong(report)).toEqual([]);
+    expect(leftOut(report)).toEqual([`karras ${left}: the data has not all tensors that it needs`]);
+  });
+
+  test.each([
+    ['s_churn', 3, 'samples'],
+    ['order', 4, "the argument 'order' of steps is not understood"],
+  ])('the argument %s of steps', async (name, value, expected) => {
+    await changeJson('euler.json', (json) => {
+      json.cases = (json.cases as Json[]).map((one) => ({ ...one, step_arguments: { [name]: value } }));
+    });
+    expect(wrong(await run())).toContain(expected);
+  });
+
+  test('a case whose name begins with that of another', async () => {
+    await changeJson('euler.json', (json) => {
+      const [only] = json.cases as Json[];
+      json.cases = [only, { ...only, name: 'karras.2' }];
+    });
+    await changeTensors('euler.safetensors', (tensors) => {
+      for (const [name, x] of [...tensors]) tensors.set(name.replace('karras', 'karras.2'), x);
+      return tensors;
+    });
+    const report = await run();
+    expect(wrong(report)).toEqual([]);
+    expect(report.comparedTensors).toBe(report.expectedTensors);
+  });
+});

@@ -14,6 +14,13 @@ export const valuesOf = async (tensor: Tensor): Promise<Values> => ({
   exact: !isFloatTensor(tensor),
 });
 
+/** The norm of all elements of stored tensors together. */
+export async function normOf(tensors: Iterable<Tensor>): Promise<number> {
+  let squares = 0;
+  for (const x of tensors) for (const value of await read(x)) squares += Number(value) ** 2;
+  return Math.sqrt(squares);
+}
+
 export interface BoundOptions {
   readonly bound: number;
   /** Whether the bound is of the largest absolute error, instead of the relative L2 error. */

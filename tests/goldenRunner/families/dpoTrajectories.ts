@@ -11,11 +11,11 @@ import {
   type Optimiser,
   type OptimiserState,
 } from '../../../nn/index.ts';
-import { copy, dispose, flattenTree, read, realize, stack, type Tensor, tensor } from '../../../tensor/index.ts';
+import { copy, dispose, flattenTree, realize, stack, type Tensor, tensor } from '../../../tensor/index.ts';
 import { absentFiles, readArchive, readOptionalArchive, withPrefix } from '../archive.ts';
 import { bounds } from '../bounds.ts';
 import type { JsonObject } from '../params.ts';
-import { compareResults } from '../results.ts';
+import { compareResults, normOf } from '../results.ts';
 import type { Tensors } from './dpo.ts';
 import { loadPair, type Params, predictor, type Setup, setupOf, stepInputs } from './dpoSteps.ts';
 import { type CaseReport, type GoldenFile, messageOf, type Settings, type UnitReport } from './family.ts';
@@ -125,20 +125,12 @@ async function checkRun(
   }
   const results = new Map(Object.entries(lists).map(([name, all]) => [name, stack(all, 0)]));
   const before = new Map(flattenTree(reference).map(({ path, tensor: x }) => [path, x]));
-  const wanted = [...expected.keys()].filter((name) => name.startsWith('delta.'));
   for (const { path, tensor: x } of flattenTree(state.params)) {
     if (expected.has(`delta.${path}`)) results.set(`delta.${path}`, x.sub(before.get(path) as Tensor));
   }
   const { optimiser: bound } = bounds;
-  const total = Math.sqrt(
-    (
-      await Promise.all(
-        wanted.map(async (name) => {
-          return Array.from(await read(expected.get(name) as Tensor)).reduce((a, x) => a + x * x, 0);
-        }),
-      )
-    ).reduce((a, b) => a + b, 0),
-  );
+  const deltas = [...expected].flatMap(([name, x]) => (name.startsWith('delta.') ? [x] : []));
+  const total = await normOf(deltas);
   const boundFor = (name: string) => {
     if (name === 'loss') return { bound: bound.loss, absolute: true };
     if (name === 'inside_term') return { bound: 5e-7 * beta + bound.loss, absolute: true };

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Device } from '../../../tensor/index.ts';
 import type { Comparison } from '../compare.ts';
 
@@ -51,6 +52,10 @@ export interface Family {
   /** Picks the files of this family. Files that no family picks count as failed. */
   claim(files: readonly GoldenFile[]): readonly Unit[];
 }
+
+/** Those of a folder's files that have one of the names; the others are for other families, or not understood. */
+export const filesNamed = (files: readonly GoldenFile[], folder: string, names: readonly string[]): string[] =>
+  names.map((name) => join(folder, name)).filter((path) => files.some((file) => file.path === path));
 
 export const passed = ({ problems, comparisons }: CaseReport): boolean =>
   problems.length === 0 && comparisons.every((comparison) => comparison.passed);

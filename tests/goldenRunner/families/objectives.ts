@@ -1,9 +1,9 @@
 import { grad } from '../../../autograd/index.ts';
-import { dispose, read, type Tensor } from '../../../tensor/index.ts';
+import { dispose, type Tensor } from '../../../tensor/index.ts';
 import { ofCase, readArchive } from '../archive.ts';
 import { bounds } from '../bounds.ts';
 import { isObject, type JsonObject, Params } from '../params.ts';
-import { compareResults, inDtype } from '../results.ts';
+import { compareResults, inDtype, normOf } from '../results.ts';
 import {
   type CaseReport,
   type Family,
@@ -137,7 +137,7 @@ async function boundsOf(
   const found = new Map<string, number>();
   for (const [name, x] of expected) {
     const entry = stated.map((errors) => errors[name]).find(isObject);
-    const norm = Math.hypot(...Array.from(await read(x), Number));
+    const norm = await normOf([x]);
     // Where the reference is zero throughout, the comparison is of absolute errors.
     const absolute = (error: number): number => (norm === 0 ? error : (error * Math.sqrt(x.size)) / norm);
     const error = Number((norm === 0 ? entry?.max_abs : entry?.rel_l2) ?? 0);

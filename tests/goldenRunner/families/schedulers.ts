@@ -11,9 +11,17 @@ import { dispose, read, realize, stack, type Tensor, tensor } from '../../../ten
 import { ofCase, readArchive } from '../archive.ts';
 import { boundOf, bounds } from '../bounds.ts';
 import { describeComparison } from '../compare.ts';
-import { isObject, type JsonObject } from '../params.ts';
-import { compareResults, inDtype } from '../results.ts';
-import { type CaseReport, type Family, type GoldenFile, messageOf, type Settings, type UnitReport } from './family.ts';
+import { isObject, type JsonObject, Params } from '../params.ts';
+import { type BoundOptions, compareResults, inDtype } from '../results.ts';
+import {
+  type CaseReport,
+  type Family,
+  type GoldenFile,
+  type LeftOut,
+  messageOf,
+  type Settings,
+  type UnitReport,
+} from './family.ts';
 
 /** Samplers: tables, forward noising, and whole trajectories with a stand-in for the network. */
 export const schedulers: Family = {
@@ -39,6 +47,7 @@ type Tensors = ReadonlyMap<string, Tensor>;
 async function checkFile(file: GoldenFile, path: string, settings: Settings): Promise<UnitReport> {
   const stored = await readArchive(path);
   const cases: CaseReport[] = [];
+  const leftOut: LeftOut[] = [];
   const version = isObject(file.json) && isObject(file.json.versions) ? file.json.versions.diffusers : undefined;
   let expectedTensors = 0;
   const names = casesOf(file).map((spec) => String(spec.name));
@@ -49,11 +58,14 @@ async function checkFile(file: GoldenFile, path: string, settings: Settings): Pr
     const report = await checkCase(spec, version, tensors, settings).catch((error: unknown) => ({
       problems: [messageOf(error)],
       comparisons: [],
+      absent: [],
     }));
-    cases.push({ file: file.path, name, ...report });
+    cases.push({ file: file.path, name, problems: report.problems, comparisons: report.comparisons });
+    const reason = 'the data has not all tensors that it needs';
+    leftOut.push(...report.absent.map((one) => ({ file: file.path, name: `${name} ${one}`, reason, tensors: 0 })));
   }
   dispose([...stored.values()]);
-  return { expectedTensors, cases };
+  return { expectedTensors, cases, leftOut };
 }
 
 /** Whether this version of diffusers has DDPM step down by ⌊T/steps⌋ instead of to the next time step. */
@@ -64,47 +76,61 @@ function stepsByStride(version: unknown): boolean {
   return major === 0 && minor > 0 && minor <= 27;
 }
 
+/** The library has time steps that are not whole in float32, with logarithms behind them. */
+const timestepBound = 1e-3;
+
 async function checkCase(
   spec: JsonObject,
   version: unknown,
   tensors: Tensors,
   settings: Settings,
-): Promise<Pick<CaseReport, 'problems' | 'comparisons'>> {
+): Promise<Pick<CaseReport, 'problems' | 'comparisons'> & { readonly absent: readonly string[] }> {
   const expected = new Map([...tensors].filter(([name]) => !given.includes(name)));
-  const args = isObject(spec.step_arguments) ? spec.step_arguments : {};
-  const sampler = samplers[String(spec.class)];
+  const args = new Params(isObject(spec.step_arguments) ? spec.step_arguments : {});
+  const sampler = Object.hasOwn(samplers, String(spec.class)) ? samplers[String(spec.class)] : undefined;
   if (sampler === undefined) throw new Error(`the class ${JSON.stringify(spec.class)} is not known`);
   const options = {
-    eta: Number(args.eta ?? 0),
-    useClippedModelOutput: args.use_clipped_model_output === true,
+    eta: args.number('eta', 0),
+    useClippedModelOutput: args.boolean('use_clipped_model_output', false),
+    churn: args.number('s_churn', 0),
+    churnRange: [args.number('s_tmin', 0), args.number('s_tmax', Number.POSITIVE_INFINITY)] as const,
+    churnNoise: args.number('s_noise', 1),
     stepTo: stepsByStride(version) ? ('stride' as const) : ('next' as const),
   };
   const trajectory = sampler(spec.config, options)(Number(spec.num_inference_steps));
   const { schedule } = noisingFromConfig(spec.config);
 
   const errors = isObject(spec.torch_float32_error) ? spec.torch_float32_error : {};
-  const boundFor = (name: string): number => {
+  const boundFor = (name: string): number | BoundOptions => {
+    if (name === 'timesteps') return { bound: timestepBound, absolute: true };
     const entry = errors[name];
     // The library computes in float32, tables included: so float32's bounds hold for both.
     return boundOf('f32', bounds.schedulers.value, isObject(entry) ? Number(entry.rel_l2) : 0);
   };
   const results = new Map<string, Tensor>([...tables(trajectory, schedule, tensors, settings)]);
-  const free = await run(trajectory, tensors, spec, settings, false);
+  const has = (...names: string[]): boolean => names.every((name) => tensors.has(name));
+  const [isFree, isSingle] = [has('x_init', 'E'), has('x_init', 'samples', 'model_outputs')];
+  const free = isFree ? await run(trajectory, tensors, spec, settings, false) : new Map<string, Tensor>();
+  const noised = await noising(trajectory, schedule, tensors, settings);
   for (const [name, x] of free) if (expected.has(name)) results.set(name, x);
-  for (const [name, x] of await noising(trajectory, schedule, tensors, settings))
-    if (expected.has(name)) results.set(name, x);
+  for (const [name, x] of noised) if (expected.has(name)) results.set(name, x);
 
   // One step at a time, each from what is stored.
   const single = new Map(
-    [...(await run(trajectory, tensors, spec, settings, true))].filter(([name]) => expected.has(name)),
+    isSingle ? [...(await run(trajectory, tensors, spec, settings, true))].filter(([name]) => expected.has(name)) : [],
   );
   const steps = await compareResults(single, expected, boundFor, settings);
   return {
     problems: [
+      ...args.unread().map((name) => `the argument '${name}' of steps is not understood`),
       ...steps.filter(({ passed }) => !passed).map((step) => `single steps: ${describeComparison(step)}`),
-      ...[...expected.keys()].filter((name) => !results.has(name)).map((name) => `nothing was computed for '${name}'`),
+      ...[...expected.keys()]
+        .filter((name) => !results.has(name) && !single.has(name))
+        .map((name) => `nothing was computed for '${name}'`),
     ],
-    comparisons: await compareResults(results, expected, boundFor, settings),
+    // Without a free run, single steps are what there is.
+    comparisons: [...(await compareResults(results, expected, boundFor, settings)), ...(isFree ? [] : steps)],
+    absent: [...(isFree ? [] : ['free run']), ...(isSingle ? [] : ['single steps'])],
   };
 }
 
@@ -146,14 +172,17 @@ async function noising(
       ['get_velocity.out', velocity(schedule, x0, noise, timesteps)],
     ]);
   }
-  const mixtures = timesteps.map((t) =>
-    trajectory.mixtureAt(trajectory.timesteps.findIndex((one) => Math.abs(one - t) < 1e-3)),
-  );
+  const mixtures = timesteps.map((t) => {
+    const distances = trajectory.timesteps.map((one) => Math.abs(one - t));
+    const nearest = distances.indexOf(Math.min(...distances));
+    if (!((distances[nearest] ?? Number.NaN) <= timestepBound)) throw new Error(`${t} is no time step`);
+    return trajectory.mixtureAt(nearest);
+  });
   const factor = (name: 'signal' | 'noise') =>
     tensor(
       mixtures.map((mixture) => mixture[name]),
       { dtype: settings.dtype },
-    ).reshape([timesteps.length, 1, 1, 1]);
+    ).reshape([timesteps.length, ...x0.shape.slice(1).map(() => 1)]);
   return new Map([['add_noise.out', x0.mul(factor('signal')).add(noise.mul(factor('noise')))]]);
 }
 
@@ -169,7 +198,7 @@ async function run(
     const all = need(tensors, name, settings);
     return all.sliceAxis(0, i, i + 1).reshape(all.shape.slice(1));
   };
-  const drawn = (spec.noise_at_step as readonly number[]).map(Number);
+  const drawn = Array.isArray(spec.noise_at_step) ? spec.noise_at_step.map(Number) : [];
   const lists = {
     samples: [] as Tensor[],
     model_inputs: [] as Tensor[],

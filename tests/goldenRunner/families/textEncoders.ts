@@ -1,12 +1,20 @@
 import { dirname, join } from 'node:path';
 import { clipTextModel } from '../../../diffusion/index.ts';
 import { dispose, key, mapTree, type Tensor } from '../../../tensor/index.ts';
-import { missingFrom, readArchive, withPrefix } from '../archive.ts';
+import { missingFrom, ofCase, readArchive } from '../archive.ts';
 import { boundOf, bounds } from '../bounds.ts';
 import { fillParameters } from '../parameters.ts';
 import { isObject, type JsonObject } from '../params.ts';
 import { compareResults, inDtype } from '../results.ts';
-import { type CaseReport, type Family, type GoldenFile, messageOf, type Settings, type UnitReport } from './family.ts';
+import {
+  type CaseReport,
+  type Family,
+  filesNamed,
+  type GoldenFile,
+  messageOf,
+  type Settings,
+  type UnitReport,
+} from './family.ts';
 
 /** CLIP's text encoders: checkpoint folders with token ids and every hidden state beside the weights. */
 export const textEncoders: Family = {
@@ -15,8 +23,8 @@ export const textEncoders: Family = {
     files.filter(isTextEncoderConfig).flatMap((config) => {
       const folder = dirname(config.path);
       const io = files.find(({ path }) => path === join(folder, 'io.json'));
-      const own = files.filter(({ path }) => dirname(path) === folder).map(({ path }) => path);
-      if (io === undefined || own.length !== 4) return [];
+      const own = filesNamed(files, folder, ['config.json', 'model.safetensors', 'io.json', 'io.safetensors']);
+      if (io === undefined) return [];
       return [{ files: own, check: (settings) => checkFolder(folder, config.json, io, settings) }];
     }),
 };
@@ -30,10 +38,11 @@ async function checkFolder(folder: string, config: unknown, io: GoldenFile, sett
   const weights = await readArchive(join(folder, 'model.safetensors'));
   const tensors = await readArchive(join(folder, 'io.safetensors'));
   const specs = isObject(io.json) && Array.isArray(io.json.cases) ? (io.json.cases as readonly JsonObject[]) : [];
+  const names = specs.map((spec) => String(spec.name));
   const cases: CaseReport[] = [];
   for (const spec of specs) {
     const name = String(spec.name);
-    const report = await checkCase(config, spec, weights, withPrefix(tensors, `${name}.`), settings).catch(
+    const report = await checkCase(config, spec, weights, ofCase(tensors, name, names), settings).catch(
       (error: unknown) => ({ problems: [messageOf(error)], comparisons: [] }),
     );
     cases.push({ file: io.path, name, ...report });
