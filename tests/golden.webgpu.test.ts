@@ -3,7 +3,7 @@ import { expectAgreement, goldenPaths } from './goldenRunner/expectAgreement.ts'
 import { adapter } from './tensor/webgpu/adapters.ts';
 
 // UNets and whole training steps take five minutes on a graphics processor in software: `npm run golden` runs them.
-const short = goldenPaths('ops', 'modules', 'schedulers', 'text_encoder', 'objectives', 'dpo/loss.json');
+const short = goldenPaths('ops', 'modules', 'schedulers', 'text_encoder', 'objectives', 'preprocess', 'dpo/loss.json');
 
 if (adapter === null)
   console.warn('The golden data were NOT compared on WebGPU: neither a GPU nor SwiftShader was found');

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { type Picture, preparePicture } from 'diffusion-dpo/dpo';
-import { openDevice, read, setDefaultDevice } from 'diffusion-dpo/tensor';
+import { openDevice, read, setDefaultDevice, type Tensor } from 'diffusion-dpo/tensor';
 import { describe, expect, test } from 'vitest';
 import { resizeWindow } from '../../../dpo/data/resize.ts';
 import { readArchive } from '../../goldenRunner/archive.ts';
@@ -8,10 +9,11 @@ import { pattern } from './samples.ts';
 
 // The bilinear cases of what Pillow 9.4 and torchvision 0.14 give; the other filters are not those of training.
 setDefaultDevice(await openDevice('reference'));
-const folder = new URL('./cases/preprocess/', import.meta.url).pathname;
+const folder = fileURLToPath(new URL('../../golden/preprocess/', import.meta.url));
 interface Case {
   readonly name: string;
   readonly image: string;
+  readonly filter: string;
 }
 interface Resized extends Case {
   readonly width: number;
@@ -23,18 +25,23 @@ interface Cropped extends Case {
   readonly crop_top_left: readonly [number, number] | null;
   readonly random_crop_top_left?: readonly [number, number];
 }
-const cases: { readonly resize: readonly Resized[]; readonly shorter_side_crop: readonly Cropped[] } = JSON.parse(
-  await readFile(`${folder}bilinear.json`, 'utf8'),
-);
-const tensors = await readArchive(`${folder}bilinear.safetensors`);
+async function load<T extends Case>(
+  name: string,
+): Promise<{ readonly cases: readonly T[]; tensors: Map<string, Tensor> }> {
+  const { cases } = JSON.parse(await readFile(`${folder}${name}.json`, 'utf8')) as { readonly cases: readonly T[] };
+  const bilinear = cases.filter(({ filter }) => filter === 'bilinear');
+  return { cases: bilinear, tensors: await readArchive(`${folder}${name}.safetensors`) };
+}
+const resizing = await load<Resized>('resize');
+const cropping = await load<Cropped>('shorter_side_crop');
 
-async function valuesOf(name: string) {
+async function valuesOf({ tensors }: { readonly tensors: Map<string, Tensor> }, name: string) {
   const tensor = tensors.get(name);
   if (tensor === undefined) throw new Error(`there is no tensor ${name}`);
   return { shape: tensor.shape as readonly [number, number, number], values: [...(await read(tensor))].map(Number) };
 }
-async function imageOf(name: string): Promise<Picture> {
-  const { shape, values } = await valuesOf(name);
+async function imageOf(data: { readonly tensors: Map<string, Tensor> }, name: string): Promise<Picture> {
+  const { shape, values } = await valuesOf(data, `image.${name}`);
   return { height: shape[0], width: shape[1], data: Uint8Array.from(values) };
 }
 
@@ -44,18 +51,18 @@ const interleaved = (planes: Float32Array): number[] =>
 const bytesOf = (values: Float32Array): number[] => interleaved(values).map((value) => Math.round((value + 1) * 127.5));
 
 describe('resizing', () => {
-  test.each(cases.resize)('$name gives the bytes of Pillow', async ({ name, image, width, height }) => {
+  test.each(resizing.cases)('$name gives the bytes of Pillow', async ({ name, image, width, height }) => {
     const window = { width, height, top: 0, left: 0, rows: height, columns: width };
-    const planes = resizeWindow(await imageOf(`resize/image.${image}`), window);
-    expect(interleaved(planes)).toEqual((await valuesOf(`resize/${name}.out`)).values);
+    const planes = resizeWindow(await imageOf(resizing, image), window);
+    expect(interleaved(planes)).toEqual((await valuesOf(resizing, `${name}.out`)).values);
   });
 });
 
 describe('covering and cropping', () => {
-  const applicable = cases.shorter_side_crop.filter(({ size, crop }) => size === crop);
+  const applicable = cropping.cases.filter(({ size, crop }) => size === crop);
   test.each(applicable)('$name gives the bytes and the places of torchvision', async (one) => {
-    const of = (what: string) => valuesOf(`shorter_side_crop/${one.name}.${what}`);
-    const image = await imageOf(`shorter_side_crop/image.${one.image}`);
+    const of = (what: string) => valuesOf(cropping, `${one.name}.${what}`);
+    const image = await imageOf(cropping, one.image);
     const { shape } = await of('resized');
     const centred = preparePicture(image, [one.crop, one.crop], { across: 0.5, down: 0.5, flip: false });
     expect(centred.timeIds.slice(2, 4)).toEqual(one.crop_top_left);

@@ -4,6 +4,7 @@ import { manifests } from './manifests.ts';
 import { modules } from './modules.ts';
 import { objectives } from './objectives.ts';
 import { operators } from './operators.ts';
+import { preprocess } from './preprocess.ts';
 import { schedulers } from './schedulers.ts';
 import { textEncoders } from './textEncoders.ts';
 import { unets } from './unets.ts';
@@ -18,4 +19,5 @@ export const families: readonly Family[] = [
   unets,
   textEncoders,
   manifests,
+  preprocess,
 ];
