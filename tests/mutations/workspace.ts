@@ -70,7 +70,8 @@ export class Workspace {
   }
 
   remove(): void {
-    rmSync(this.#folder, { recursive: true, force: true });
+    // A child that was killed may still write while its folder is removed.
+    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   }
 }
 
