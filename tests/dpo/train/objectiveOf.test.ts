@@ -43,17 +43,18 @@ test.each([
   if (name === 'mapo') expect(await loss(objectiveOf(settings, T + 1))).not.toBe(await loss(wanted));
 });
 
-test('safeguard takes its μ, around any objective', async () => {
-  // It changes the loser's gradient alone.
-  const slope = async (objective: objectives.Objective) => {
-    const loss = (prediction: Tensor) =>
-      objective.loss({ ...output, loser: { ...output.loser, target: a as Tensor, prediction } }, 0.7);
-    return item(
-      grad(loss)(e as Tensor)
-        .square()
-        .sum(),
-    );
-  };
+/** Of the loss by the loser's prediction, squared and summed: what safeguard changes, and whether dspo's pull has a gradient. */
+async function slope(objective: objectives.Objective): Promise<number> {
+  const loss = (prediction: Tensor) =>
+    objective.loss({ ...output, loser: { ...output.loser, target: a as Tensor, prediction } }, 0.7);
+  return item(
+    grad(loss)(e as Tensor)
+      .square()
+      .sum(),
+  );
+}
+
+test('safeguard takes its μ and its scope, around any objective', async () => {
   const settings = settingsOf('out', { beta: 3 });
   const plain = await slope(objectives.dpo({ beta: 3 }));
   const guarded = await slope(objectives.safeguard(objectives.dpo({ beta: 3 }), { mu: 0.8 }));
@@ -61,4 +62,14 @@ test('safeguard takes its μ, around any objective', async () => {
   expect(await slope(objectiveOf(settings, T))).toBe(plain);
   expect(await slope(objectiveOf({ ...settings, safeguard: 0.8 }, T))).toBe(guarded);
   expect(await slope(objectiveOf({ ...settings, safeguard: 0.99 }, T))).not.toBe(guarded);
+  const each = await slope(objectives.safeguard(objectives.dpo({ beta: 3 }), { mu: 0.8, scope: 'pair' }));
+  expect(each).not.toBe(guarded);
+  expect(await slope(objectiveOf({ ...settings, safeguard: 0.8, safeguardScope: 'pair' }, T))).toBe(each);
+});
+
+test('dspo takes its pull', async () => {
+  const settings = settingsOf('out', { objective: 'dspo', beta: 3 });
+  expect(await slope(objectiveOf(settings, T))).toBeGreaterThan(0);
+  expect(await slope(objectiveOf({ ...settings, dspoPull: 'differentiated' }, T))).toBeGreaterThan(0);
+  expect(await slope(objectiveOf({ ...settings, dspoPull: 'fixed' }, T))).toBe(0);
 });
