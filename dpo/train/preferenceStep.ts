@@ -31,6 +31,15 @@ export interface PreferenceTask<P> {
   readonly weights: Float64Array;
   /** The time steps that are drawn, each entry as likely as the others: `drawnTimesteps`. */
   readonly timesteps: readonly number[];
+  /** Gives the noise and the time steps of a batch; by default they are drawn with the key. */
+  draw?(pairs: Pairs, key: Tensor): Draw;
+}
+
+/** The noise [pairs, …] and the time steps [pairs] of a batch: one of each for both sides of a pair. */
+export interface Draw {
+  readonly noise: Tensor;
+  /** i32 */
+  readonly timesteps: Tensor;
 }
 
 /** A batch of pairs on the device, with what the network is told of their captions: of both sides, [2·pairs, …]. */
@@ -55,12 +64,14 @@ export const reportRows = [
 export interface BatchReport {
   /** A scalar. */
   readonly loss: Tensor;
-  /** f32[rows, pairs]: for each pair what `reportRows` names; without a reference the first three rows only. */
+  /** [rows, pairs], in f32, or f64 where the errors are: for each pair what `reportRows` names; without a reference the first three rows only. */
   readonly pairs: Tensor;
 }
 
-/** The noise and the time steps of a batch, drawn with a key: one of each for both sides of a pair. */
-function draw<P>({ timesteps }: PreferenceTask<P>, { winner }: Pairs, key: Tensor) {
+/** What a task gives a batch, or else draws with a key. */
+function draw<P>(task: PreferenceTask<P>, pairs: Pairs, key: Tensor): Draw {
+  if (task.draw !== undefined) return task.draw(pairs, key);
+  const [{ timesteps }, { winner }] = [task, pairs];
   const [timeKey, noiseKey] = random.split(key);
   const count = winner.shape[0] as number;
   const drawn = random.randint(timeKey, [count], 0, timesteps.length);
@@ -96,8 +107,10 @@ export function preferenceLoss<P>(
   const ask = (asked: P): Tensor => task.predict(asked, noisy, told, batch.conditioning);
   const compared = batch.referenceErrors ?? (reference === undefined ? undefined : stopGradient(ask(reference)));
   const output = pairOutput(target, ask(params), compared);
-  const weight = take(tensor(task.weights, { dtype: 'f32' }), timesteps);
   const { winner, loser } = policyErrors(output);
+  // Errors are in f64 or f32, whatever the network computes in.
+  const { dtype } = winner;
+  const weight = take(tensor(task.weights, { dtype }), timesteps);
   const watched: Partial<Record<(typeof reportRows)[number], Tensor>> = {
     ...(compared === undefined ? { winnerError: winner, loserError: loser } : pairMetrics(output, task.beta, weight)),
     timestep: timesteps,
@@ -106,7 +119,7 @@ export function preferenceLoss<P>(
   return {
     loss: task.objective.loss(output, weight),
     pairs: stack(
-      rows.map((row) => stopGradient(row.cast('f32'))),
+      rows.map((row) => stopGradient(row.cast(dtype))),
       0,
     ),
   };

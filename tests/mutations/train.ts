@@ -26,8 +26,8 @@ export const trainMutations: readonly Mutation[] = [
     ],
     [
       'weights are those of the first time step',
-      "{ dtype: 'f32' }), timesteps);\n  const { winner",
-      "{ dtype: 'f32' }), timesteps.mul(0));\n  const { winner",
+      'take(tensor(task.weights, { dtype }), timesteps)',
+      'take(tensor(task.weights, { dtype }), timesteps.mul(0))',
     ],
     ['the sum of the earlier micro-batches is left out', 'meanGradients(accumulate(sum, slopes), count)', 'slopes'],
     [

@@ -1,23 +1,22 @@
 import { join } from 'node:path';
-import { valueAndGrad } from '../../../autograd/index.ts';
-import { dpo, noisePairs, pairMetrics, pairOutput } from '../../../dpo/index.ts';
+import { dpo, timestepWeights } from '../../../dpo/index.ts';
 import {
-  accumulate,
-  adafactor,
-  adamW,
-  clipByGlobalNorm,
-  learningRateSchedule,
-  meanGradients,
-  type Optimiser,
-  type OptimiserState,
-} from '../../../nn/index.ts';
-import { copy, dispose, flattenTree, realize, stack, type Tensor, tensor } from '../../../tensor/index.ts';
+  type BatchReport,
+  conditioningOfPairs,
+  type PreferenceState,
+  type PreferenceStep,
+  type PreferenceTask,
+  preferenceSteps,
+  reportRows,
+} from '../../../dpo/train/preferenceStep.ts';
+import { adafactor, adamW, learningRateSchedule, type Optimiser, type OptimiserState } from '../../../nn/index.ts';
+import { copy, dispose, flattenTree, key, realize, stack, type Tensor, tensor } from '../../../tensor/index.ts';
 import { absentFiles, readArchive, readOptionalArchive, withPrefix } from '../archive.ts';
 import { bounds } from '../bounds.ts';
 import type { JsonObject } from '../params.ts';
 import { compareResults, normOf } from '../results.ts';
 import type { Tensors } from './dpo.ts';
-import { loadPair, type Params, predictor, type Setup, setupOf, stepInputs } from './dpoSteps.ts';
+import { loadPair, type Model, type Params, type Setup, setupOf, stepInputs } from './dpoSteps.ts';
 import { type CaseReport, type GoldenFile, messageOf, type Settings, type UnitReport } from './family.ts';
 
 /** Several updates with clipping, warm-up and accumulation, from the policy's weights with these as the reference. */
@@ -73,11 +72,29 @@ const microBatch = (inputs: Tensors, i: number): Map<string, Tensor> =>
     ),
   );
 
+const marginRow = reportRows.indexOf('margin');
+
+/** A micro-batch, and the task whose draw is the stored noise and time steps of it. */
+function taskOf(model: Model, inputs: Awaited<ReturnType<typeof stepInputs>>, beta: number) {
+  const { schedule, prediction, winner, loser, noise, context, pooled, timeIds } = inputs;
+  const task: PreferenceTask<Params> = {
+    predict: (params, noisy, timesteps, conditioning) => model.apply(params, noisy, timesteps, conditioning),
+    ...{ schedule, prediction, objective: dpo({ beta }), beta },
+    weights: timestepWeights('constant', schedule, prediction),
+    timesteps: [...schedule.alphasCumprod.keys()],
+    draw: () => ({ noise, timesteps: tensor(inputs.timesteps, { dtype: 'i32' }) }),
+  };
+  const told = { context, added: pooled && { textEmbeds: pooled, timeIds: [] } };
+  return { task, batch: { winner, loser, conditioning: conditioningOfPairs(told, timeIds ?? []) } };
+}
+
+const withReport = (update: PreferenceStep<Params>) => ({ report: update.report, update });
+
 async function checkRun(
   folder: string,
   setup: Setup,
   spec: JsonObject,
-  inputs: Tensors,
+  stored: Tensors,
   expected: Tensors,
   settings: Settings,
 ): Promise<Pick<CaseReport, 'problems' | 'comparisons'>> {
@@ -96,36 +113,37 @@ async function checkRun(
     grad_norm: [],
     lr: [],
   };
-  let state = await realize(optimiser.init(await copy(reference)), { device });
+  const policy = { initial: await copy(reference), parameters: (trained: Params) => trained, reference };
+  const maxGradientNorm = Number(spec.max_grad_norm);
+  let state: PreferenceState<Params> | undefined;
   for (let update = 0; update < Number(spec.updates); update++) {
+    const learningRate = rate * warmup(update);
     let sum: Params | undefined;
     for (let part = 0; part < parts; part++) {
-      const step = await stepInputs(microBatch(inputs, update * parts + part), setup, settings);
-      const predict = predictor(model, step);
-      const { noisy, target, told } = noisePairs(step.schedule, step.prediction, step, step.noise, step.timesteps);
-      const run = (params: Params) => predict(params, noisy, told as readonly number[]);
-      const base = run(reference);
-      const loss = (params: Params) => {
-        const output = pairOutput(target, run(params), base);
-        return [dpo({ beta }).loss(output), pairMetrics(output, beta).margin] as const;
-      };
-      const [[value, margin], slopes] = valueAndGrad(loss, { hasAux: true })(state.params);
-      const done = await realize({ value, margin, sum: accumulate(sum, slopes) }, { device });
+      const inputs = await stepInputs(microBatch(stored, update * parts + part), setup, settings);
+      const { task, batch } = taskOf(model, inputs, beta);
+      const steps = preferenceSteps({ task, policy, optimiser, maxGradientNorm });
+      state ??= await realize(steps.init(policy.initial, undefined), { device });
+      const isLast = part + 1 === parts;
+      const job: { report: BatchReport; sum?: Params; update?: PreferenceStep<Params> } = isLast
+        ? withReport(steps.step(state, sum, parts, batch, key(0), learningRate))
+        : steps.accumulate(state.optimiser.params, sum, batch, key(0));
+      const done = await realize(job, { device });
       sum = done.sum;
-      lists.loss.push(done.value);
-      lists.inside_term.push(done.margin);
-      lists.implicit_acc.push(done.margin.greater(0).cast(settings.dtype).mean());
+      const margin = done.report.pairs.sliceAxis(0, marginRow, marginRow + 1).reshape([inputs.pairs]);
+      lists.loss.push(done.report.loss);
+      lists.inside_term.push(margin);
+      lists.implicit_acc.push(margin.greater(0).cast(settings.dtype).mean());
+      if (done.update === undefined) continue;
+      state = done.update.state;
+      lists.grad_norm.push(done.update.gradientNorm);
+      lists.lr.push(tensor(learningRate, { dtype: settings.dtype }));
     }
-    const { gradients, norm } = clipByGlobalNorm(meanGradients(sum as Params, parts), Number(spec.max_grad_norm));
-    const learningRate = rate * warmup(update);
-    const done = await realize({ state: optimiser.step(state, gradients, { learningRate }), norm }, { device });
-    state = done.state;
-    lists.grad_norm.push(done.norm);
-    lists.lr.push(tensor(learningRate, { dtype: settings.dtype }));
   }
+  if (state === undefined) throw new Error('the run has no updates');
   const results = new Map(Object.entries(lists).map(([name, all]) => [name, stack(all, 0)]));
   const before = new Map(flattenTree(reference).map(({ path, tensor: x }) => [path, x]));
-  for (const { path, tensor: x } of flattenTree(state.params)) {
+  for (const { path, tensor: x } of flattenTree(state.optimiser.params)) {
     if (expected.has(`delta.${path}`)) results.set(`delta.${path}`, x.sub(before.get(path) as Tensor));
   }
   const { optimiser: bound } = bounds;
