@@ -119,7 +119,8 @@ const differences = ['model_diff', 'ref_diff', 'logits', 'g_term', 'w_diff', 'l_
 /**
  * Ten times the error that the case states for PyTorch's own float32, that of a stable formula where there is one. A few
  * numbers can be exact by luck, so that no bound is below ten roundings of what a tensor is computed from: of itself; of
- * errors, which are of order 1; or of these times β, by the table of the data.
+ * errors, which are of order 1; or of these times β, by the table of the data. A gradient is that of the errors times a
+ * function of u, whose relative error is about the absolute one of u.
  */
 async function boundsOf(
   spec: JsonObject,
@@ -134,6 +135,7 @@ async function boundsOf(
     inside_term: bounds.dpo.insidePerBeta * amplification,
     ...Object.fromEntries(differences.map((name) => [name, 10 * 2 ** -24])),
   };
+  const gradient = Math.min(bounds.dpo.gradient, bounds.dpo.insidePerBeta * amplification);
   const found = new Map<string, number>();
   for (const [name, x] of expected) {
     const entry = stated.map((errors) => errors[name]).find(isObject);
@@ -141,7 +143,8 @@ async function boundsOf(
     // Where the reference is zero throughout, the comparison is of absolute errors.
     const absolute = (error: number): number => (norm === 0 ? error : (error * Math.sqrt(x.size)) / norm);
     const error = Number((norm === 0 ? entry?.max_abs : entry?.rel_l2) ?? 0);
-    found.set(name, Math.max(10 * error, 10 * 2 ** -24, absolute(least[name] ?? 0)));
+    const ofMargin = name.startsWith('grad.') ? gradient : 0;
+    found.set(name, Math.max(10 * error, ofMargin, 10 * 2 ** -24, absolute(least[name] ?? 0)));
   }
   return (name) => found.get(name) ?? 0;
 }
