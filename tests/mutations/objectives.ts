@@ -1,4 +1,4 @@
-import type { Mutation } from './mutation.ts';
+import { changesOf, type Mutation } from './mutation.ts';
 
 const tests = ['tests/dpo/objectives.test.ts'];
 
@@ -146,4 +146,46 @@ export const objectivesMutations: readonly Mutation[] = [
     replace: 'ratio.clamp({ min: 0, max: 1 }), 0)',
     tests,
   },
+  ...changesOf(
+    'dpo/objectives/timestepWeights.ts',
+    ['tests/dpo/train/parts.test.ts'],
+    [
+      ['weights of the noise are those of velocities', 'epsilon: 1 / a2', 'epsilon: 1'],
+      ['weights of velocities are those of the noise', 'v_prediction: 1,', 'v_prediction: 1 / a2,'],
+      ['weights of flows are those of the noise', 'flow_prediction: 1,', 'flow_prediction: 1 / a2,'],
+      ['weights of x_0 are those of velocities', 'sample: 1 / b2', 'sample: 1'],
+      ['weights of x_0 are divided by a²', 'sample: 1 / b2', 'sample: 1 / a2'],
+      ['weights that are not finite are let through', 'if (bad >= 0)', 'if (bad >= 1e9)'],
+      ['constant is 1', '.fill(0.5)', '.fill(1)'],
+      ['elbo takes ᾱ of the same time step', 'alphasCumprod[t - 1] as number', 'alphasCumprod[t] as number'],
+      ["elbo's first time step has nothing before", 't === 0 ? 1', 't === 0 ? 0'],
+      ['elbo is not times T', 'numTrainTimesteps * (betas', '(betas'],
+      ['elbo is without β', '(betas[t] as number) *', ''],
+      ['elbo is without a² + b²', ' * (a2 + b2)', ''],
+      ['elbo is not halved', '/ (2 * left)', '/ left'],
+      ["elbo's 1 − ᾱ is ᾱ", '1 - (alphasCumprod[t] as number)', '(alphasCumprod[t] as number)'],
+      ['score-consistent ignores the variance in v', 'a2 * dataVariance + b2', 'a2 + b2'],
+      ['score-consistent has v, not v²', '(a2 * dataVariance + b2) ** 2', '(a2 * dataVariance + b2)'],
+      ['score-consistent is without s² below', '(2 * dataVariance * b2)', '(2 * b2)'],
+      ['score-consistent is not halved', '(2 * dataVariance * b2)', '(dataVariance * b2)'],
+      ['the variance may be negative', "positive('timestepWeights', 'dataVariance', dataVariance);", ''],
+      ['γ may be negative', "positive('timestepWeights', 'gamma', gamma);", ''],
+      ['min-snr is not halved', '(weight) => weight / 2', '(weight) => weight'],
+      ['min-snr ignores γ', 'minSnrWeights(schedule, gamma,', 'minSnrWeights(schedule, 5,'],
+      ['another γ is the default', 'gamma = 5 }', 'gamma = 20 }'],
+      ['min-snr is that of the noise', 'gamma, prediction)', "gamma, 'epsilon')"],
+    ],
+  ),
+  ...changesOf(
+    'diffusion/noise/schedule.ts',
+    ['tests/dpo/train/parts.test.ts'],
+    [
+      ['min-snr of the noise has no limit', 'Math.min(1, gamma / snr)', 'gamma / snr'],
+      ['min-snr of the noise is always 1', 'Math.min(1, gamma / snr)', '1'],
+      ['min-snr takes the larger', 'Math.min(snr, gamma)', 'Math.max(snr, gamma)'],
+      ['min-snr of flows is without noise²', 'return least * (schedule.noise[t] as number) ** 2', 'return least'],
+      ['min-snr of velocities is over SNR', 'least / (snr + 1)', 'least / snr'],
+      ['min-snr of x_0 is over SNR + 1', "prediction === 'sample' ? least : ", ''],
+    ],
+  ),
 ];

@@ -60,6 +60,10 @@ export const trainMutations: readonly Mutation[] = [
       'short',
     ],
     ['noise is drawn with the key of the time steps', 'random.normal(noiseKey', 'random.normal(timeKey'],
+    ['the reference is the policy, with a gradient', 'stopGradient(ask(reference))', 'ask(params)'],
+    ['errors that were computed before are not used', 'batch.referenceErrors ?? (', '('],
+    ['the key of a task is split for nothing', 'random.randint(timeKey', 'random.randint(noiseKey'],
+    ["the loser has the winner's caption and size", 'timeIds },\n});', 'timeIds: timeIds.toReversed() },\n});'],
     ['the reference is the policy', 'stopGradient(ask(reference))', 'stopGradient(ask(params))'],
     ['u that is watched has no weight', 'pairMetrics(output, task.beta, weight)', 'pairMetrics(output, task.beta)'],
     [
@@ -71,12 +75,24 @@ export const trainMutations: readonly Mutation[] = [
   ...changes({ file: 'nn/optimisers/gradients.ts', tests: training }, [
     ['accumulated gradients are summed instead of averaged', 'total.div(count)', 'total', 'short'],
   ]),
-  ...changes({ file: 'dpo/train/noisedPairs.ts', tests: training }, [
+  ...changes({ file: 'dpo/train/noisedPairs.ts', tests: 'tests/dpo/train/noisedPairs.test.ts' }, [
     [
       'the two sides have another noise',
       'const both = forBothSides(noise);',
       'const both = concat([noise, noise.neg()], 0);',
     ],
+    [
+      'the target is that of the other side',
+      'predictionTarget(prediction, schedule, pictures, both, twice)',
+      'predictionTarget(prediction, schedule, concat([loser, winner], 0), both, twice)',
+    ],
+    ['predictions of the sides are exchanged', 'prediction: predictions[0]', 'prediction: predictions[1]'],
+    ["the loser is compared with the winner's prediction", 'prediction: predictions[1]', 'prediction: predictions[0]'],
+    ["the winner's reference is the loser's", 'reference: references?.[0]', 'reference: references?.[1]'],
+    ["the loser's reference is the winner's", 'reference: references?.[1]', 'reference: references?.[0]'],
+    ["the winner's stored error is the loser's", 'referenceError: errors?.winner', 'referenceError: errors?.loser'],
+    ["the loser's stored error is the winner's", 'referenceError: errors?.loser', 'referenceError: errors?.winner'],
+    ["the loser's target is the winner's", 'target: targets[1]', 'target: targets[0]'],
     ['the loser is taken for the winner', 'concat([winner, loser], 0)', 'concat([loser, winner], 0)', 'short'],
   ]),
   ...changes({ file: 'dpo/train/trainPolicy.node.ts', tests: training }, [
@@ -198,7 +214,32 @@ export const trainMutations: readonly Mutation[] = [
     ['ipoTau is ignored', 'tau: settings.ipoTau', 'tau: 50'],
     ['mapoWeight is ignored', 'b: settings.mapoWeight', 'b: 0.1'],
     ["mapo's T is ignored", 'timesteps: numTrainTimesteps', 'timesteps: 1000'],
-    ["safeguard's μ is ignored", 'mu: settings.safeguard', 'mu: 0.9'],
+    ["safeguard's μ is ignored", 'mu: settings.safeguard,', 'mu: 0.9,'],
+    ["safeguard's scope is ignored", ', scope: settings.safeguardScope', ''],
+    ["dspo's pull is ignored", ', pull: settings.dspoPull', ''],
+    ['safeguard is never added', 'settings.safeguard === null', 'settings.safeguard !== 1e9'],
+  ]),
+  ...changes({ file: 'dpo/train/preferenceStep.ts', tests: 'tests/dpo/train/knownOptimum.test.ts', only: 'differ' }, [
+    ['a task is asked for no weights', 'task.objective.loss(output, weight)', 'task.objective.loss(output, 0.5)'],
+    [
+      'the weight is that of the time step before',
+      'take(tensor(task.weights, { dtype }), timesteps)',
+      'take(tensor(task.weights, { dtype }), timesteps.sub(1).maximum(0))',
+    ],
+    ['the last time step is left as it is', '[count], 0, timesteps.length)', '[count], 0, timesteps.length - 1)'],
+    ['the first time step is left as it is', '[count], 0, timesteps.length)', '[count], 1, timesteps.length)'],
+  ]),
+  ...changes({ file: 'dpo/train/noisedPairs.ts', tests: 'tests/dpo/train/knownOptimum.test.ts', only: 'differ' }, [
+    [
+      'the loser has noise of another pair',
+      'const both = forBothSides(noise);',
+      'const both = concat([noise, concat([noise.sliceAxis(0, 1, noise.shape[0]), noise.sliceAxis(0, 0, 1)], 0)], 0);',
+    ],
+    [
+      'the loser has the time step of another',
+      'forBothSides(timesteps) : [',
+      'concat([timesteps, timesteps.mul(0)], 0) : [',
+    ],
   ]),
   ...changes({ file: 'dpo/train/optimiserOf.ts', tests: training }, [
     ['adamw is made without its weightDecay', 'adamw: () => adamW<T>({ weightDecay })', 'adamw: () => adamW<T>({})'],

@@ -70,6 +70,29 @@ describe('weights of time steps', () => {
     expect(at(score, 49)).toBeCloseTo(v ** 2 / (2 * 0.25 * 0.25), 12);
   });
 
+  test('have these values', () => {
+    // SNR 9, and 1 half of the way of a flow.
+    const one = noiseSchedule({ numTrainTimesteps: 1, trainedBetas: [0.1] });
+    const flow = flowSchedule({ numTrainTimesteps: 100 });
+    const minSnr = (prediction: 'epsilon' | 'v_prediction' | 'sample', gamma?: number) =>
+      at(timestepWeights('min-snr', one, prediction, gamma === undefined ? {} : { gamma }), 0);
+    expect(minSnr('epsilon', 4)).toBeCloseTo(2 / 9, 12);
+    expect(minSnr('epsilon', 20)).toBeCloseTo(0.5, 12);
+    expect(minSnr('v_prediction', 4)).toBeCloseTo(0.2, 12);
+    expect(minSnr('v_prediction', 20)).toBeCloseTo(0.45, 12);
+    expect(minSnr('sample', 4)).toBeCloseTo(2, 12);
+    expect(minSnr('sample', 20)).toBeCloseTo(4.5, 12);
+    expect(minSnr('epsilon')).toBeCloseTo(2.5 / 9, 12);
+    expect(at(timestepWeights('min-snr', flow, 'flow_prediction', { gamma: 0.5 }), 49)).toBeCloseTo(0.0625, 12);
+    expect(at(timestepWeights('min-snr', flow, 'flow_prediction'), 49)).toBeCloseTo(0.125, 12);
+    // With ᾱ = a²/(a² + b²), which is 0.2601/0.5002 and then ½: a²·T·β/(2·α·(1 − ᾱ)).
+    const before = 0.2601 / 0.5002;
+    const alpha = 0.5 / before;
+    const elbo = (0.25 * 100 * (1 - alpha)) / (2 * alpha * 0.5);
+    expect(at(timestepWeights('elbo', flow, 'flow_prediction'), 49)).toBeCloseTo(elbo, 9);
+    expect(() => timestepWeights('min-snr', one, 'epsilon', { gamma: 0 })).toThrow(/positive/);
+  });
+
   test('are finite where nothing is left of the picture, unless the network predicts the noise', () => {
     const bare = noiseSchedule({ rescaleBetasZeroSnr: true });
     for (const name of ['elbo', 'min-snr', 'score-consistent'] as const)
