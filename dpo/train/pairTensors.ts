@@ -1,6 +1,8 @@
 import { type ClipTokenizer, type TextToImage, type TextToImageParams, tokenIds } from '../../diffusion/index.ts';
 import { tensor } from '../../tensor/index.ts';
-import type { PairBatch } from '../data/pairBatches.ts';
+import type { DataPosition } from '../data/order.ts';
+import { type PairBatch, type PairBatchOptions, pairBatches } from '../data/pairBatches.ts';
+import type { PairSource } from '../data/sources.ts';
 import { conditioningOfPairs, type PreferenceBatch } from './preferenceStep.ts';
 
 /** What pairs are conditioned with. */
@@ -34,3 +36,24 @@ export function pairTensors(
     leaves,
   };
 }
+
+/** A micro-batch of a run, on the device. */
+export interface TrainingBatch extends Pick<PairBatch, 'next' | 'skipped'> {
+  readonly batch: PreferenceBatch;
+  /** What holds the images, to be given up after use. */
+  readonly leaves: unknown;
+}
+
+/** The micro-batches that a run takes from a position on, without end. */
+export type TrainingBatches = (from?: DataPosition) => AsyncGenerator<TrainingBatch>;
+
+/** Micro-batches of a source of pairs. */
+export const trainingBatches = (
+  pairs: PairSource,
+  options: PairBatchOptions,
+  conditioning: PairConditioning,
+): TrainingBatches =>
+  async function* (from) {
+    for await (const host of pairBatches(pairs, { ...options, ...(from === undefined ? {} : { from }) }))
+      yield { ...pairTensors(conditioning, host), next: host.next, skipped: host.skipped };
+  };

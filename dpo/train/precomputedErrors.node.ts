@@ -2,9 +2,7 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openSafetensorsFile, saveSafetensors } from '../../tensor/index.node.ts';
 import { type Device, dispose, read, type Tensor, tensor } from '../../tensor/index.ts';
-import { type PairBatchOptions, pairBatches } from '../data/pairBatches.ts';
-import type { PairSource } from '../data/sources.ts';
-import { type PairConditioning, pairTensors } from './pairTensors.ts';
+import type { TrainingBatches } from './pairTensors.ts';
 import { type PreferenceTask, referenceErrors } from './preferenceStep.ts';
 import { type ErrorsOf, readErrors, storedErrors } from './storedErrors.ts';
 
@@ -41,12 +39,11 @@ async function storedValues(
 export async function precomputedErrors<P>({
   file,
   identity,
-  batches,
+  count,
   task,
   reference,
-  pairs,
-  batch,
-  conditioning,
+  batches,
+  batchSize,
   keyOf,
   device,
   onBatch,
@@ -56,12 +53,13 @@ export async function precomputedErrors<P>({
   readonly file: string;
   /** Of the settings that the errors depend on: those of others are computed anew. */
   readonly identity: string;
-  readonly batches: number;
+  /** How many micro-batches the run has. */
+  readonly count: number;
   readonly task: PreferenceTask<P>;
   readonly reference: P;
-  readonly pairs: PairSource;
-  readonly batch: PairBatchOptions;
-  readonly conditioning: PairConditioning;
+  readonly batches: TrainingBatches;
+  /** Pairs in each. */
+  readonly batchSize: number;
   readonly keyOf: (batch: number) => Tensor;
   /** Where the run computes: on another device the policy's errors would not be the reference's, and u not 0 at first. */
   readonly device: Device;
@@ -71,22 +69,21 @@ export async function precomputedErrors<P>({
   /** Ends it with an error before the next batch; nothing is kept then. */
   readonly signal?: AbortSignal | undefined;
 }): Promise<ErrorsOf> {
-  const shape = [batches, 2, batch.batchSize];
+  const shape = [count, 2, batchSize];
   const place = placeOf(device);
   const stored = await storedValues(file, identity, place, shape);
   if (typeof stored === 'string') onAnew?.(`${file}: the reference's errors there ${stored}; they are computed anew`);
   let values = stored;
   if (!(values instanceof Float32Array)) {
-    values = new Float32Array(batches * 2 * batch.batchSize);
+    values = new Float32Array(count * 2 * batchSize);
     let i = 0;
-    for await (const host of pairBatches(pairs, batch)) {
+    for await (const { batch, leaves } of batches()) {
       signal?.throwIfAborted();
-      const { batch: tensors, leaves } = pairTensors(conditioning, host);
-      values.set(await readErrors(referenceErrors(task, reference, tensors, keyOf(i))), i * 2 * batch.batchSize);
+      values.set(await readErrors(referenceErrors(task, reference, batch, keyOf(i))), i * 2 * batchSize);
       dispose(leaves);
       i++;
-      onBatch?.(i, batches);
-      if (i === batches) break;
+      onBatch?.(i, count);
+      if (i === count) break;
     }
     await saveSafetensors(
       file,
@@ -96,7 +93,7 @@ export async function precomputedErrors<P>({
       },
     );
   }
-  return storedErrors(values, batch.batchSize);
+  return storedErrors(values, batchSize);
 }
 
 /** Where a run keeps them. */

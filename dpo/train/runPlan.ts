@@ -14,7 +14,7 @@ import { targetSize } from '../data/preprocess.ts';
 import type { PairSource } from '../data/sources.ts';
 import { timestepWeights } from '../objectives/timestepWeights.ts';
 import { objectiveOf } from './objectiveOf.ts';
-import type { PairConditioning } from './pairTensors.ts';
+import { type PairConditioning, trainingBatches } from './pairTensors.ts';
 import type { PreferenceTask } from './preferenceStep.ts';
 import { drawnTimesteps } from './timestepMaps.ts';
 import { variance } from './variance.ts';
@@ -90,7 +90,7 @@ export async function planRun(settings: TrainSettings, pipeline: PlannedPipeline
     tokenizer: clipTokenizer(pipeline.tokenizer),
     timeIds: settings.timeIds,
   };
-  return { batch, task, conditioning, dataVariance };
+  return { batch, task, conditioning, dataVariance, batches: trainingBatches(pairs, batch, conditioning) };
 }
 
 export type RunPlan = Awaited<ReturnType<typeof planRun>>;

@@ -15,7 +15,6 @@ import {
 } from '../../tensor/index.ts';
 import type { TrainSettings } from '../config/trainKeys.ts';
 import type { DataPosition } from '../data/order.ts';
-import { type PairBatch, pairBatches } from '../data/pairBatches.ts';
 import type { PairSource } from '../data/sources.ts';
 import { keyFor, keyVersion, otherKeys } from '../keys.ts';
 import { type Checkpoint, latestCheckpoint, loadState, saveCheckpoint, settingsOfRecord } from './checkpoint.node.ts';
@@ -25,7 +24,7 @@ import { lockRun } from './lockRun.node.ts';
 import { emptyWindow, type MetricsRow, type MetricsWindow, pairRows, summarize, withBatch } from './metrics.ts';
 import { notFinite, notFiniteError } from './notFinite.ts';
 import { optimiserOf } from './optimiserOf.ts';
-import { pairTensors } from './pairTensors.ts';
+import type { TrainingBatch } from './pairTensors.ts';
 import type { Policy } from './policy.ts';
 import { errorsFile, precomputedErrors } from './precomputedErrors.node.ts';
 import {
@@ -102,7 +101,7 @@ export async function trainPolicy<T>(
   save: (trained: T) => Promise<string>,
 ): Promise<TrainResult> {
   const { settings, hooks, device, plan, pairs, validation } = run;
-  const { task, batch, conditioning } = plan;
+  const { task, batches } = plan;
   const began = performance.now();
   /** Seconds of this run, those before it was stopped counted. */
   const seconds = (): number => Number(found?.record.seconds ?? 0) + (performance.now() - began) / 1000;
@@ -143,10 +142,18 @@ export async function trainPolicy<T>(
         ...{
           file: errorsFile(settings.output),
           identity: `${settingsIdentity(settings)} ${inputs} keys ${keyVersion}`,
-          batches: totalSteps * accumulation,
+          count: totalSteps * accumulation,
           reference: model,
         },
-        ...{ task, pairs, batch, conditioning, keyOf, device, onBatch: hooks.onReference, signal: hooks.signal },
+        ...{
+          task,
+          batches,
+          batchSize: settings.batchSize,
+          keyOf,
+          device,
+          onBatch: hooks.onReference,
+          signal: hooks.signal,
+        },
         onAnew: (message) => warn(message, message),
       });
     // Steps will write over the model where it is not kept as the reference.
@@ -184,20 +191,19 @@ export async function trainPolicy<T>(
     return average === undefined ? realized : { ...realized, average: await copy(realized.average as T) };
   }
 
-  const stream = pairBatches(pairs, { ...batch, from: position });
+  const stream = batches(position);
   async function build(step: number, part: number, before: PreferenceState<T>, sum: T | undefined): Promise<Job<T>> {
-    const host = (await stream.next()).value as PairBatch;
-    for (const message of host.skipped) warn(message, `skipped: ${message}`);
+    const { batch, leaves, next: position, skipped } = (await stream.next()).value as TrainingBatch;
+    for (const message of skipped) warn(message, `skipped: ${message}`);
     const index = step * accumulation + part;
-    const { batch: plain, leaves } = pairTensors(conditioning, host);
     const errors = errorsOf?.(index);
-    const inputs = { ...plain, referenceErrors: errors };
+    const inputs = { ...batch, referenceErrors: errors };
     if (part + 1 < accumulation) {
       const { sum: next, report } = steps.accumulate(before.optimiser.params, sum, inputs, keyOf(index));
-      return { sum: next, report, donate: [leaves, errors, sum], position: host.next };
+      return { sum: next, report, donate: [leaves, errors, sum], position };
     }
     const update = steps.step(before, sum, accumulation, inputs, keyOf(index), learningRate(step));
-    return { update, report: update.report, donate: [leaves, errors, sum, before], position: host.next };
+    return { update, report: update.report, donate: [leaves, errors, sum, before], position };
   }
 
   /** What is written down after a step, if anything is. */

@@ -65,7 +65,7 @@ function optimiserOf(spec: JsonObject): Optimiser<Params, OptimiserState<Params>
 }
 
 /** All tensors of micro-batch `i`. */
-const microBatch = (inputs: Tensors, i: number): Map<string, Tensor> =>
+export const microBatch = (inputs: Tensors, i: number): Map<string, Tensor> =>
   new Map(
     [...inputs].flatMap(([name, x]) =>
       name.startsWith('in.') ? [[name, x.sliceAxis(0, i, i + 1).reshape(x.shape.slice(1))]] : [],
