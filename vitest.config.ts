@@ -29,6 +29,7 @@ export default defineConfig({
   test: {
     include: ['tests/**/*.test.ts'],
     testTimeout: 120_000,
+    hookTimeout: 120_000,
     // Most tests keep one core busy, so there is a process for each.
     maxWorkers: availableParallelism(),
     sequence: { sequencer: SlowFirst },

@@ -90,7 +90,7 @@ export const evaluateFiguresMutations: readonly Mutation[] = [
   ),
   ...changesOf(
     'dpo/evaluate/neighbours.ts',
-    ['tests/dpo/evaluate/distances.test.ts'],
+    ['tests/dpo/evaluate/distances.test.ts', 'tests/dpo/evaluate/confidence.test.ts'],
     [
       [
         'precision and recall are swapped',
@@ -118,7 +118,7 @@ export const evaluateFiguresMutations: readonly Mutation[] = [
   ),
   ...changesOf(
     'dpo/evaluate/proportions.ts',
-    ['tests/dpo/evaluate/proportions.test.ts'],
+    ['tests/dpo/evaluate/proportions.test.ts', 'tests/dpo/evaluate/confidence.test.ts'],
     [
       [
         'the win rate is reversed',
@@ -197,7 +197,11 @@ export const evaluateFiguresMutations: readonly Mutation[] = [
   ),
   ...changesOf(
     'dpo/evaluate/jackknife.ts',
-    ['tests/dpo/evaluate/distances.test.ts'],
+    [
+      'tests/dpo/evaluate/jackknife.test.ts',
+      'tests/dpo/evaluate/distances.test.ts',
+      'tests/dpo/evaluate/confidence.test.ts',
+    ],
     [
       [
         'the jackknife is the variance of the mean of its values',
@@ -235,7 +239,7 @@ export const evaluateFiguresMutations: readonly Mutation[] = [
   ),
   ...changesOf(
     'dpo/evaluate/kid.ts',
-    ['tests/dpo/evaluate/distances.test.ts'],
+    ['tests/dpo/evaluate/distances.test.ts', 'tests/dpo/evaluate/confidence.test.ts'],
     [
       ['the kernel of KID does not divide by the width', 'dot(a, b) / x.width + 1', 'dot(a, b) + 1'],
       ['the kernel of KID is of degree 2', '+ 1) ** 3', '+ 1) ** 2'],

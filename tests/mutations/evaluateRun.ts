@@ -171,15 +171,17 @@ export const evaluateRunMutations: readonly Mutation[] = [
       ],
       ['an image may be blended with itself', 'random.randint(otherKey, [], 1,', 'random.randint(otherKey, [], 0,'],
       ['washed-out images keep their contrast', 'draw(contrastKey, 0.1, 0.45)', 'draw(contrastKey, 0.1, 1)'],
-      ['a picture under noise is as clear as before', 'draw(signalKey, 0, 0.6)', 'draw(signalKey, 1, 1.6)'],
+      ['an image under noise is as clear as before', 'draw(signalKey, 0, 0.6)', 'draw(signalKey, 1, 1.6)'],
       ['noise is weak', 'draw(levelKey, 0.4, 1.2)', 'draw(levelKey, 0.04, 0.12)'],
+      ['an image under noise may be as clear as before', 'draw(signalKey, 0, 0.6)', 'draw(signalKey, 0, 1)'],
+      ['washed-out images are grey of one level', 'draw(greyKey, -0.2, 1)', 'draw(greyKey, 0.4, 0.41)'],
       ['washed-out images are black', 'draw(greyKey, -0.2, 1)', 'draw(greyKey, -1, -0.9)'],
       ['blends are mostly the image itself', 'draw(shareKey, 0.35, 0.65)', 'draw(shareKey, 0.65, 0.95)'],
     ],
   ),
   ...changesOf(
     'dpo/evaluate/trainClassifier.ts',
-    ['tests/dpo/evaluate/classifier.test.ts'],
+    ['tests/dpo/evaluate/trainClassifier.test.ts', 'tests/dpo/evaluate/classifier.test.ts'],
     [
       ['the classifier’s images are never mirrored', 'bernoulli(flipKey, 0.5,', 'bernoulli(flipKey, 0,'],
       [
@@ -196,6 +198,13 @@ export const evaluateRunMutations: readonly Mutation[] = [
         '{ learningRate: 4e-3 * rate(step) }',
       ],
       ['the classifier’s learning rate is constant', 'learningRate * rate(step) }', 'learningRate }'],
+      ['the classifier has no warm-up', 'warmupSteps: Math.ceil(steps / 20)', 'warmupSteps: 0'],
+      [
+        'the classifier’s learning rate falls as a line',
+        "learningRateSchedule('cosine', {",
+        "learningRateSchedule('linear', {",
+      ],
+      ['the classifier’s weights do not decay', 'weightDecay: 0.01', 'weightDecay: 0'],
       ['the classifier ignores its epochs', 'epoch < epochs; epoch++', 'epoch < 24; epoch++'],
       [
         'the classifier’s running statistics are not kept',
@@ -225,10 +234,5 @@ export const evaluateRunMutations: readonly Mutation[] = [
       ['every objective is said to begin at one loss', 'first === second ? first : undefined', 'first'],
       ['the loss at the reference is that of another model', 'reference: prediction,', 'reference: prediction.mul(2),'],
     ],
-  ),
-  ...changesOf(
-    'dpo/train/implicitAccuracy.ts',
-    ['tests/dpo/train/parts.test.ts'],
-    [['an accuracy of one pair is a sum over draws', 'sum / draws)', 'sum)']],
   ),
 ];

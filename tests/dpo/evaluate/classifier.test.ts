@@ -204,4 +204,31 @@ describe('neitherPictures', () => {
       expect(ratio).toBeLessThan(0.46);
     }
   });
+
+  test('hide, wash out and shift what is seen by shares that are drawn from the ranges said', async () => {
+    // Images of ±0.2, as often the one as the other: their mean is 0.
+    const count = 300;
+    const half = random.bernoulli(key(8), 0.5, [count, 3, 8, 8]).cast('f32').mul(0.4).sub(0.2);
+    const images = await realize(concat([half, half.neg()], 3));
+    const made = await realize(neitherPictures(images, key(9)));
+    const slopes = await read(made.mul(images).mean([1, 2, 3]).div(0.04));
+    const means = await read(made.mean([1, 2, 3]));
+    const ofKind = (values: ArrayLike<number>, kind: number) => Array.from(values).filter((_, i) => i % 3 === kind);
+    const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+    // Noise n·ε beyond ±1 is cut off, so that the mean slope is E s·E P(|ε| < 1/n): 0.3 · 0.793 for n from 0.4 to 1.2.
+    expect(Math.abs(mean(ofKind(slopes, 0)) - 0.238)).toBeLessThan(0.06);
+    // g + c·(x − g) has the slope c and the mean g·(1 − c).
+    const contrasts = ofKind(slopes, 2);
+    const greys = ofKind(means, 2).map((value, i) => value / (1 - (contrasts[i] as number)));
+    for (const [values, least, most] of [
+      [contrasts, 0.1, 0.45],
+      [greys, -0.2, 1],
+    ] as const) {
+      const tenth = (most - least) / 10;
+      expect(Math.min(...values)).toBeGreaterThan(least - 1e-5);
+      expect(Math.min(...values)).toBeLessThan(least + tenth);
+      expect(Math.max(...values)).toBeLessThan(most + 1e-5);
+      expect(Math.max(...values)).toBeGreaterThan(most - tenth);
+    }
+  });
 });
