@@ -8,6 +8,7 @@ import {
   meanShare,
   type Picture,
   readSettings,
+  type TrainSettings,
   winRate,
 } from 'diffusion-dpo/dpo';
 import { decodePicture, type EvaluationSummary, evaluate, saveJudges, train } from 'diffusion-dpo/dpo/node';
@@ -20,10 +21,10 @@ import { measureSamples } from '../../../dpo/evaluate/measureSamples.ts';
 import { type RankPairsOptions, rankPairs } from '../../../dpo/train/implicitAccuracy.ts';
 import { loadTuned } from '../../../dpo/train/loadTuned.node.ts';
 import type { UNetParams } from '../../../dpo/train/runPlan.ts';
-import { samplePictures } from '../../../dpo/train/samplePictures.ts';
+import { type SampledPipeline, samplePictures } from '../../../dpo/train/samplePictures.ts';
 import { flatPicture, tinyRun, writeTinyPipeline } from '../tinyPipeline.ts';
 
-// What an evaluation hands on is watched, not changed.
+// What an evaluation hands on is watched.
 vi.mock('../../../dpo/evaluate/judges.ts', { spy: true });
 vi.mock('../../../dpo/evaluate/klEstimate.ts', { spy: true });
 vi.mock('../../../dpo/evaluate/measureSamples.ts', { spy: true });
@@ -32,9 +33,10 @@ vi.mock('../../../dpo/train/samplePictures.ts', { spy: true });
 type SampleArguments = Parameters<typeof measureSamples>;
 
 let folder: string;
+let run: TrainSettings;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'evaluate-'));
-  await tinyRun(folder);
+  run = await tinyRun(folder);
   await writeTinyPipeline(join(folder, 'tuned'), 1);
   await writePictures('lines.jsonl', [3]);
   await saveJudges(join(folder, 'judges'), {
@@ -89,12 +91,97 @@ async function writeRun(name: string, changes: Readonly<Record<string, unknown>>
   return run;
 }
 
+/** What ranking is said to have found, where it does not matter or its figures are to be known. */
+const ranking = {
+  correct: Float64Array.of(1, 0.5, 1, 0),
+  margin: Float64Array.of(0.5, 0, 0.25, -0.5),
+  winnerChange: Float64Array.of(-3, 0, 1, 0),
+  loserChange: Float64Array.of(1, 2, 3, 4),
+};
+
+describe('the figures of an evaluation', () => {
+  const [count, numbers] = [16, 3 * 4 * 4];
+  /** Images of which so many are bright and the others dark; in each, the first number tells which image of which pipeline it is. */
+  const images = (bright: number, first: number) =>
+    Float32Array.from({ length: count * numbers }, (_, i) =>
+      i % numbers === 0 ? first + i / numbers / 100 : i / numbers < bright ? 0.5 : -0.5,
+    );
+  const [ofBase, ofTuned] = [images(8, -0.4), images(12, 0.2)];
+  const isBright = {
+    name: 'bright',
+    score: (all: readonly Picture[]) => brightness(all).map((one) => Number(one > 127)),
+  };
+  /** At β = 1/log 15 the best model draws bright images with the probability 15/16. */
+  const kl = (15 / 16) * Math.log(15 / 8) + (1 / 16) * Math.log(1 / 8);
+  let evaluation: Promise<EvaluationSummary>;
+  let measured: number[];
+  // Awaited by each test, so that tests fail where it does.
+  beforeAll(() => {
+    vi.mocked(samplePictures).mockResolvedValueOnce(ofBase).mockResolvedValueOnce(ofTuned);
+    vi.mocked(rankPairs).mockResolvedValueOnce(ranking);
+    vi.mocked(klEstimate).mockImplementationOnce(async ({ pictures }) => {
+      measured = Array.from(await read(pictures));
+      return Float64Array.from({ length: count }, (_, i) => (i % 2 === 0 ? 0.5 * kl : 1.5 * kl));
+    });
+    const changes = { samples: count, judges: join(folder, 'judges'), output: join(folder, 'figures') };
+    evaluation = evaluate(settings(changes), { reward: isBright });
+  });
+
+  test('are of the rewards of base and tuned pipeline', async () => {
+    const summary = await evaluation;
+    expect(summary.reward).toMatchObject({ base: { value: 0.5 }, tuned: { value: 0.75 } });
+    // Images 8 to 11 win, the others are as before.
+    expect(summary.winRate).toMatchObject({ value: 0.625, wins: 4, losses: 0, ties: 12, pValue: 2 / 2 ** 4 });
+  });
+
+  test('are means of the ranking', async () => {
+    const summary = await evaluation;
+    expect(summary).toMatchObject({ margin: 0.0625, winnerChange: -0.5, loserChange: 2.5 });
+    expect(summary.implicitAccuracy.value).toBe(0.625);
+    expect(summary.implicitAccuracyEverywhere).toEqual(summary.implicitAccuracy);
+  });
+
+  test('have the frontier of the base’s rewards', async () => {
+    const summary = await evaluation;
+    // Half of the rewards are 0, half 1: with the best model at β, a share of p = 1/(1 + e^(−1/β)) are 1.
+    const { points, base, largestDivergence: most } = summary.frontier;
+    expect(base).toEqual({ reward: 0.5, kl: 0 });
+    expect(most).toBeCloseTo(Math.log(2), 12);
+    // Their deviation is ½, times 8, 4, 2 and 1; at a half of it, fewer than ten samples count.
+    expect(points.map(({ beta }) => beta)).toEqual([4, 2, 1, 0.5]);
+    for (const point of points) {
+      const p = 1 / (1 + Math.exp(-1 / point.beta));
+      expect(point.reward).toBeCloseTo(p, 12);
+      expect(point.kl).toBeCloseTo(p * Math.log(2 * p) + (1 - p) * Math.log(2 * (1 - p)), 12);
+      expect(point.effectiveSamples).toBeCloseTo(8 / (p ** 2 + (1 - p) ** 2), 9);
+    }
+  });
+
+  test('have the place of the tuned pipeline’s rewards and divergence', async () => {
+    const summary = await evaluation;
+    const { tuned, place } = summary.frontier;
+    expect(tuned.reward).toBe(0.75);
+    expect(tuned.kl).toBeCloseTo(kl, 12);
+    expect(place?.frontier.reward).toBeCloseTo(15 / 16, 9);
+    expect(place?.gap).toBeCloseTo(0.75 - 15 / 16, 9);
+    expect(place?.efficiency).toBeCloseTo(0.25 / (7 / 16), 9);
+  });
+
+  test('have the divergence on the tuned pipeline’s samples', async () => {
+    const summary = await evaluation;
+    expect(measured).toEqual(Array.from(ofTuned));
+    expect(summary.klEstimate.value).toBeCloseTo(kl, 12);
+  });
+});
+
 describe('an evaluation', () => {
   const warnings: string[] = [];
   const asked: string[][] = [];
   let summary: EvaluationSummary;
   let report: string;
   let drawn: Record<'base' | 'tuned', readonly Picture[]>;
+  let pipelines: Record<'base' | 'tuned', SampledPipeline>;
+  let weights: Record<'base' | 'tuned', readonly string[]>;
   beforeAll(async () => {
     vi.clearAllMocks();
     const reward = {
@@ -117,12 +204,13 @@ describe('an evaluation', () => {
         }),
       );
     drawn = { base: await pictures('base'), tuned: await pictures('tuned') };
+    const device = await openDevice('wasm');
+    setDefaultDevice(device);
+    const load = (name: string) => loadTuned(join(folder, name), null, { device });
+    pipelines = { base: await load('base'), tuned: await load('tuned') };
+    weights = { base: await numbers(pipelines.base.params.unet), tuned: await numbers(pipelines.tuned.params.unet) };
   });
 
-  const paramsOf = async (name: string) => {
-    const { params } = await loadTuned(join(folder, name), null, { device: await openDevice('wasm') });
-    return params.unet;
-  };
   const numbers = async (tree: UNetParams) =>
     (await Promise.all(treeLeaves(tree).map((leaf) => read(leaf)))).map(String);
 
@@ -142,13 +230,10 @@ describe('an evaluation', () => {
       asked[2]?.map((caption, i) => ({ caption, base: `base/0000${i}.png`, tuned: `tuned/0000${i}.png` })),
     );
     // Sample 5 depends on the pipeline, the seed, its caption and its number alone.
-    const device = await openDevice('wasm');
-    setDefaultDevice(device);
     for (const name of ['base', 'tuned'] as const) {
-      const pipeline = await loadTuned(join(folder, name), null, { device });
       const { samplingSteps: steps, guidance, guidanceRescale: rescale, seed } = settings();
       const captions = [asked[2]?.[5] as string];
-      const values = await samplePictures(pipeline, {
+      const values = await samplePictures(pipelines[name], {
         captions,
         seed,
         size: [4, 4],
@@ -205,8 +290,8 @@ describe('an evaluation', () => {
     for (const [{ task, draws, params, reference }] of calls) {
       expect(task.beta).toBe(0.25);
       expect(draws).toBe(2);
-      expect(await numbers(params)).toEqual(await numbers(await paramsOf('tuned')));
-      expect(await numbers(reference as UNetParams)).toEqual(await numbers(await paramsOf('base')));
+      expect(await numbers(params)).toEqual(weights.tuned);
+      expect(await numbers(reference as UNetParams)).toEqual(weights.base);
     }
     expect(summary.implicitAccuracy).toEqual(meanShare(rankings[0].correct));
     expect(summary.implicitAccuracyEverywhere).toEqual(meanShare(rankings[1].correct));
@@ -218,8 +303,8 @@ describe('an evaluation', () => {
 
   test('estimates the divergence of the tuned model from the base', async () => {
     const [[options]] = vi.mocked(klEstimate).mock.calls as [Parameters<typeof klEstimate>];
-    expect(await numbers(options.tuned)).toEqual(await numbers(await paramsOf('tuned')));
-    expect(await numbers(options.reference)).toEqual(await numbers(await paramsOf('base')));
+    expect(await numbers(options.tuned)).toEqual(weights.tuned);
+    expect(await numbers(options.reference)).toEqual(weights.base);
     const values = await vi.mocked(klEstimate).mock.results[0]?.value;
     expect(summary.klEstimate.value).toBeCloseTo(values.reduce((a: number, b: number) => a + b, 0) / 8, 12);
   });
@@ -229,86 +314,6 @@ describe('an evaluation', () => {
     expect(summary.seconds).toBeGreaterThan(1000);
     expect(report).toContain('1.00, where tuning begins');
     expect(report).not.toContain('log 2, where tuning begins');
-  });
-});
-
-describe('the figures of an evaluation', () => {
-  const [count, numbers] = [16, 3 * 4 * 4];
-  /** Images of which so many are bright and the others dark; in each, the first number tells which image of which pipeline it is. */
-  const images = (bright: number, first: number) =>
-    Float32Array.from({ length: count * numbers }, (_, i) =>
-      i % numbers === 0 ? first + i / numbers / 100 : i / numbers < bright ? 0.5 : -0.5,
-    );
-  const [ofBase, ofTuned] = [images(8, -0.4), images(12, 0.2)];
-  const isBright = {
-    name: 'bright',
-    score: (all: readonly Picture[]) => brightness(all).map((one) => Number(one > 127)),
-  };
-  /** At β = 1/log 15 the best model draws bright images with the probability 15/16. */
-  const kl = (15 / 16) * Math.log(15 / 8) + (1 / 16) * Math.log(1 / 8);
-  let evaluation: Promise<EvaluationSummary>;
-  let measured: number[];
-  // Awaited by each test, so that tests fail where it does.
-  beforeAll(() => {
-    vi.mocked(samplePictures).mockResolvedValueOnce(ofBase).mockResolvedValueOnce(ofTuned);
-    vi.mocked(rankPairs).mockResolvedValueOnce({
-      correct: Float64Array.of(1, 0.5, 1, 0),
-      margin: Float64Array.of(0.5, 0, 0.25, -0.5),
-      winnerChange: Float64Array.of(-3, 0, 1, 0),
-      loserChange: Float64Array.of(1, 2, 3, 4),
-    });
-    vi.mocked(klEstimate).mockImplementationOnce(async ({ pictures }) => {
-      measured = Array.from(await read(pictures));
-      return Float64Array.from({ length: count }, (_, i) => (i % 2 === 0 ? 0.5 * kl : 1.5 * kl));
-    });
-    const changes = { samples: count, judges: join(folder, 'judges'), output: join(folder, 'figures') };
-    evaluation = evaluate(settings(changes), { reward: isBright });
-  });
-
-  test('are of the rewards of base and tuned pipeline', async () => {
-    const summary = await evaluation;
-    expect(summary.reward).toMatchObject({ base: { value: 0.5 }, tuned: { value: 0.75 } });
-    // Images 8 to 11 win, the others are as before.
-    expect(summary.winRate).toMatchObject({ value: 0.625, wins: 4, losses: 0, ties: 12, pValue: 2 / 2 ** 4 });
-  });
-
-  test('are means of the ranking', async () => {
-    const summary = await evaluation;
-    expect(summary).toMatchObject({ margin: 0.0625, winnerChange: -0.5, loserChange: 2.5 });
-    expect(summary.implicitAccuracy.value).toBe(0.625);
-    expect(summary.implicitAccuracyEverywhere).toEqual(summary.implicitAccuracy);
-  });
-
-  test('have the frontier of the base’s rewards', async () => {
-    const summary = await evaluation;
-    // Half of the rewards are 0, half 1: with the best model at β, a share of p = 1/(1 + e^(−1/β)) are 1.
-    const { points, base, largestDivergence: most } = summary.frontier;
-    expect(base).toEqual({ reward: 0.5, kl: 0 });
-    expect(most).toBeCloseTo(Math.log(2), 12);
-    // Their deviation is ½, times 8, 4, 2 and 1; at a half of it, fewer than ten samples count.
-    expect(points.map(({ beta }) => beta)).toEqual([4, 2, 1, 0.5]);
-    for (const point of points) {
-      const p = 1 / (1 + Math.exp(-1 / point.beta));
-      expect(point.reward).toBeCloseTo(p, 12);
-      expect(point.kl).toBeCloseTo(p * Math.log(2 * p) + (1 - p) * Math.log(2 * (1 - p)), 12);
-      expect(point.effectiveSamples).toBeCloseTo(8 / (p ** 2 + (1 - p) ** 2), 9);
-    }
-  });
-
-  test('have the place of the tuned pipeline’s rewards and divergence', async () => {
-    const summary = await evaluation;
-    const { tuned, place } = summary.frontier;
-    expect(tuned.reward).toBe(0.75);
-    expect(tuned.kl).toBeCloseTo(kl, 12);
-    expect(place?.frontier.reward).toBeCloseTo(15 / 16, 9);
-    expect(place?.gap).toBeCloseTo(0.75 - 15 / 16, 9);
-    expect(place?.efficiency).toBeCloseTo(0.25 / (7 / 16), 9);
-  });
-
-  test('have the divergence on the tuned pipeline’s samples', async () => {
-    const summary = await evaluation;
-    expect(measured).toEqual(Array.from(ofTuned));
-    expect(summary.klEstimate.value).toBeCloseTo(kl, 12);
   });
 });
 
@@ -327,6 +332,7 @@ test('a reward that fails does so before anything is drawn, or leaves the sample
       return brightness(pictures);
     },
   };
+  vi.mocked(rankPairs).mockResolvedValueOnce(ranking);
   await expect(evaluate(settings({ output, judges: join(folder, 'judges') }), { reward: late })).rejects.toThrow(
     `reward late: score failed: out of memory; the samples are kept in ${join(output, 'samples')}`,
   );
@@ -341,10 +347,9 @@ test('stops where more rows than allowed cannot be read', async () => {
 });
 
 test('held-out pairs that cannot be read are told of in training, and count for nothing', async () => {
-  const run = await tinyRun(folder, { steps: 2, validationDraws: 2, output: join(folder, 'run') });
   const warnings: string[] = [];
   const { rows } = await train(
-    { ...run, validation: [join(folder, 'lines.jsonl')] },
+    { ...run, steps: 2, validationDraws: 2, validation: [join(folder, 'lines.jsonl')], output: join(folder, 'run') },
     { onWarning: (message) => warnings.push(message) },
   );
   expect(warnings).toEqual([expect.stringMatching(/^skipped: .*lines\.jsonl.*4/)]);
