@@ -21,6 +21,17 @@ export const evaluateFiguresMutations: readonly Mutation[] = [
       ['the divergence sums the draws instead of averaging them', 'Number(value) / draws', 'Number(value)'],
       ['the divergence keeps the last draw alone', '(kl[i] as number) + Number(value)', 'Number(value)'],
       ['the divergence is not of squares', '.sub(ask(reference)).square()', '.sub(ask(reference)).abs()'],
+      ['the divergence is that of the reference from itself', 'ask(tuned).sub', 'ask(reference).sub'],
+      [
+        'the divergence is asked for at time step 0',
+        'toldTimesteps(schedule, timesteps)',
+        'toldTimesteps(schedule, timesteps.mul(0))',
+      ],
+      [
+        'the divergence of all images is that of the first',
+        'kl[i] = (kl[i] as number) + Number(value)',
+        'kl[i] = (kl[i] as number) + Number(values[0])',
+      ],
       ['all draws of the divergence have one key', 'random.foldIn(key, draw)', 'key'],
       [
         'the last time step is never drawn for the divergence',
@@ -79,6 +90,18 @@ export const evaluateFiguresMutations: readonly Mutation[] = [
         'captions are matched in the features of the judge of kinds',
         'classifierFeatures(judges.caption, pictures), captions',
         'classifierFeatures(judges.kind, pictures), captions',
+      ],
+      ['KID is to all real images', 'kid(features, preferred)', 'kid(features, allReal)'],
+      ['FID is to all real images', 'fid(features, preferred)', 'fid(features, allReal)'],
+      [
+        'the sliced Wasserstein distance is to all real images',
+        'slicedWasserstein(features, preferred,',
+        'slicedWasserstein(features, allReal,',
+      ],
+      [
+        'precision and recall are of all real images',
+        'precisionRecall(features, preferred)',
+        'precisionRecall(features, allReal)',
       ],
       ['samples are not cut off at −1 and 1', 'Math.min(1, Math.max(-1, value))', 'value'],
       [

@@ -26,7 +26,7 @@ export const evaluateRunMutations: readonly Mutation[] = [
   ),
   ...changesOf(
     'dpo/evaluate/evaluate.node.ts',
-    ['tests/dpo/evaluate/evaluate.test.ts'],
+    ['tests/dpo/evaluate/evaluateParts.test.ts', 'tests/dpo/evaluate/evaluate.test.ts'],
     [
       [
         'a reward is not checked before judges are trained and samples drawn',
@@ -128,6 +128,105 @@ export const evaluateRunMutations: readonly Mutation[] = [
         'lossAtReference(dpo({ beta }))',
       ],
       ['a training’s seconds are left out', '(run?.seconds ?? 0) + (performance', '(performance'],
+    ],
+  ),
+  ...changesOf(
+    'dpo/evaluate/evaluate.node.ts',
+    ['tests/dpo/evaluate/evaluateParts.test.ts'],
+    [
+      [
+        'an evaluation leaves adapters out',
+        'settings.tuned ?? settings.base, settings.lora',
+        'settings.tuned ?? settings.base, null',
+      ],
+      ['an evaluation draws with another seed', 'size, seed: settings.seed, signal', 'size, seed: 0, signal'],
+      ['an evaluation ignores its sampling steps', 'steps: settings.samplingSteps', 'steps: 20'],
+      ['an evaluation draws without guidance', 'guidance: settings.guidance,', 'guidance: 1,'],
+      ['an evaluation does not rescale its guidance', 'rescale: settings.guidanceRescale', 'rescale: 0'],
+      [
+        'an evaluation ranks with another seed',
+        'batchSize: settings.batchSize, seed: settings.seed',
+        'batchSize: settings.batchSize, seed: 0',
+      ],
+      [
+        'an evaluation ignores the draws of its ranking',
+        'draws: settings.draws, key: rankKey',
+        'draws: 10, key: rankKey',
+      ],
+      [
+        'an evaluation ignores the draws of its divergence',
+        'draws: settings.draws, key: klKey',
+        'draws: 10, key: klKey',
+      ],
+      ['ranking has the key of the divergence', 'key: rankKey, signal', 'key: klKey, signal'],
+      [
+        'the divergence has the key of the ranking',
+        'draws: settings.draws, key: klKey',
+        'draws: settings.draws, key: rankKey',
+      ],
+      ['the keys of an evaluation do not depend on its seed', 'keyFor(settings.seed, purpose)', 'keyFor(0, purpose)'],
+      [
+        'an evaluation takes real images of all pairs',
+        'spreadRows(source, settings.mostPairs)',
+        'spreadRows(source, 1000)',
+      ],
+      ['an evaluation ignores which model is preferred', 'size, settings.preferred, {', 'size, null, {'],
+      ['an evaluation ignores its size of images', 'pictureSizeOf(settings.size, ', 'pictureSizeOf(null, '],
+      ['β of an evaluation is that of the run', 'settings.beta ?? Number(', 'Number('],
+      [
+        'the divergence is of each other’s captions',
+        'captions.slice(0, klCount)), size)',
+        'captions.slice(0, klCount).reverse()), size)',
+      ],
+      [
+        'the interval of the divergence has another key',
+        'bootstrapMean(kl, { key: bootstrapKey })',
+        'bootstrapMean(kl, { key: klKey })',
+      ],
+      [
+        'the base lies at the tuned pipeline’s reward',
+        'base: { reward: mean(before), kl: 0 }',
+        'base: { reward: mean(after), kl: 0 }',
+      ],
+      [
+        'the tuned pipeline lies at the base’s reward',
+        'placed = { reward: mean(after)',
+        'placed = { reward: mean(before)',
+      ],
+      [
+        'β of the frontier goes by the tuned pipeline’s rewards',
+        'mean(before.map((one) => (one - mean(before)) ** 2))',
+        'mean(after.map((one) => (one - mean(after)) ** 2))',
+      ],
+      ['points of the frontier consist of too few samples', 'fewestEffective = 10', 'fewestEffective = 8'],
+      [
+        'whether a run has a place goes by the tuned pipeline’s rewards',
+        'placed.kl < largestDivergence(before)',
+        'placed.kl < largestDivergence(after)',
+      ],
+      [
+        'a run is without a place wherever it lies',
+        'placed.kl === 0 || placed.kl < largestDivergence(before)',
+        'placed.kl === 0',
+      ],
+      [
+        'the report swaps the samples of base and tuned pipeline',
+        '...{ summary, drawn, captions,',
+        '...{ summary, drawn: { base: drawn.tuned, tuned: drawn.base }, captions,',
+      ],
+    ],
+  ),
+  ...changesOf(
+    'dpo/evaluate/evaluate.node.ts',
+    ['tests/dpo/evaluate/evaluate.test.ts'],
+    [
+      ['samples have the captions of held-out pairs', 'distinct(train.captions)', 'distinct(heldOut.captions)'],
+      [
+        'judges learn from held-out images',
+        '...{ train, heldOut, size, key: judgeKey, signal }',
+        '...{ train: heldOut, heldOut: train, size, key: judgeKey, signal }',
+      ],
+      ['judges have the key of the measures', 'key: judgeKey, signal', 'key: measureKey, signal'],
     ],
   ),
   ...changesOf(

@@ -2,7 +2,6 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
-  type Classifier,
   encodePng,
   evaluateKeys,
   meanShare,
@@ -12,17 +11,18 @@ import {
   winRate,
 } from 'diffusion-dpo/dpo';
 import { decodePicture, type EvaluationSummary, evaluate, saveJudges, train } from 'diffusion-dpo/dpo/node';
-import { key, openDevice, read, setDefaultDevice, treeLeaves } from 'diffusion-dpo/tensor';
+import { openDevice, read, setDefaultDevice, treeLeaves } from 'diffusion-dpo/tensor';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { convClassifier } from '../../../dpo/evaluate/convClassifier.ts';
-import { kinds, trainJudges } from '../../../dpo/evaluate/judges.ts';
+import { trainJudges } from '../../../dpo/evaluate/judges.ts';
 import { klEstimate } from '../../../dpo/evaluate/klEstimate.ts';
 import { measureSamples } from '../../../dpo/evaluate/measureSamples.ts';
+import { keyFor } from '../../../dpo/keys.ts';
 import { type RankPairsOptions, rankPairs } from '../../../dpo/train/implicitAccuracy.ts';
 import { loadTuned } from '../../../dpo/train/loadTuned.node.ts';
 import type { UNetParams } from '../../../dpo/train/runPlan.ts';
 import { type SampledPipeline, samplePictures } from '../../../dpo/train/samplePictures.ts';
 import { flatPicture, tinyRun, writeTinyPipeline } from '../tinyPipeline.ts';
+import { knownRanking, untrainedJudges } from './untrainedJudges.ts';
 
 // What an evaluation hands on is watched.
 vi.mock('../../../dpo/evaluate/judges.ts', { spy: true });
@@ -39,20 +39,9 @@ beforeAll(async () => {
   run = await tinyRun(folder);
   await writeTinyPipeline(join(folder, 'tuned'), 1);
   await writePictures('lines.jsonl', [3]);
-  await saveJudges(join(folder, 'judges'), {
-    kind: untrained(kinds),
-    caption: untrained(['a red square', 'a blue square', 'a green dot']),
-    accuracy: { value: 0.5, low: 0, high: 1 },
-  });
+  await saveJudges(join(folder, 'judges'), untrainedJudges());
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
-
-/** A judge that has learnt nothing, where it does not matter what it says. */
-function untrained(classes: readonly string[]): Classifier {
-  const shape = { classes, channels: 3, widths: [4] };
-  const network = convClassifier({ ...shape, classes: classes.length });
-  return { ...shape, params: network.init(key(0)), statistics: network.initStatistics() };
-}
 
 /** Eight pairs as JSONL, some of whose pictures are no pictures. */
 async function writePictures(name: string, broken: readonly number[]): Promise<void> {
@@ -62,7 +51,7 @@ async function writePictures(name: string, broken: readonly number[]): Promise<v
     const bytes = encodePng(flatPicture([200, 150 + i, 240]));
     await writeFile(join(folder, winner), broken.includes(i) ? bytes.subarray(0, 40) : bytes);
     await writeFile(join(folder, loser), encodePng(flatPicture([40, 20, 10 + i])));
-    return JSON.stringify({ caption: ['a red square', 'a blue square', 'a green dot'][i % 3], winner, loser });
+    return JSON.stringify({ caption: ['a green dot', 'a blue square', 'a red square'][i % 3], winner, loser });
   });
   await writeFile(join(folder, name), (await Promise.all(lines)).join('\n'));
 }
@@ -73,7 +62,7 @@ const settings = (changes: Readonly<Record<string, unknown>> = {}) =>
     {
       ...{ base: join(folder, 'base'), tuned: join(folder, 'tuned'), output: join(folder, 'out'), device: 'wasm' },
       ...{ pairs: join(folder, 'lines.jsonl'), trainPairs: join(folder, 'pairs.parquet') },
-      ...{ samples: 8, draws: 2, candidates: 2, samplingSteps: 2, batchSize: 3, beta: 0.5, ...changes },
+      ...{ samples: 8, seed: 7, draws: 2, candidates: 2, samplingSteps: 2, batchSize: 3, beta: 0.5, ...changes },
     },
     evaluateKeys,
   );
@@ -90,89 +79,6 @@ async function writeRun(name: string, changes: Readonly<Record<string, unknown>>
   await writeFile(join(run, 'metrics.jsonl'), '{"step": 7, "loss": 0.9}\n');
   return run;
 }
-
-/** What ranking is said to have found, where it does not matter or its figures are to be known. */
-const ranking = {
-  correct: Float64Array.of(1, 0.5, 1, 0),
-  margin: Float64Array.of(0.5, 0, 0.25, -0.5),
-  winnerChange: Float64Array.of(-3, 0, 1, 0),
-  loserChange: Float64Array.of(1, 2, 3, 4),
-};
-
-describe('the figures of an evaluation', () => {
-  const [count, numbers] = [16, 3 * 4 * 4];
-  /** Images of which so many are bright and the others dark; in each, the first number tells which image of which pipeline it is. */
-  const images = (bright: number, first: number) =>
-    Float32Array.from({ length: count * numbers }, (_, i) =>
-      i % numbers === 0 ? first + i / numbers / 100 : i / numbers < bright ? 0.5 : -0.5,
-    );
-  const [ofBase, ofTuned] = [images(8, -0.4), images(12, 0.2)];
-  const isBright = {
-    name: 'bright',
-    score: (all: readonly Picture[]) => brightness(all).map((one) => Number(one > 127)),
-  };
-  /** At β = 1/log 15 the best model draws bright images with the probability 15/16. */
-  const kl = (15 / 16) * Math.log(15 / 8) + (1 / 16) * Math.log(1 / 8);
-  let evaluation: Promise<EvaluationSummary>;
-  let measured: number[];
-  // Awaited by each test, so that tests fail where it does.
-  beforeAll(() => {
-    vi.mocked(samplePictures).mockResolvedValueOnce(ofBase).mockResolvedValueOnce(ofTuned);
-    vi.mocked(rankPairs).mockResolvedValueOnce(ranking);
-    vi.mocked(klEstimate).mockImplementationOnce(async ({ pictures }) => {
-      measured = Array.from(await read(pictures));
-      return Float64Array.from({ length: count }, (_, i) => (i % 2 === 0 ? 0.5 * kl : 1.5 * kl));
-    });
-    const changes = { samples: count, judges: join(folder, 'judges'), output: join(folder, 'figures') };
-    evaluation = evaluate(settings(changes), { reward: isBright });
-  });
-
-  test('are of the rewards of base and tuned pipeline', async () => {
-    const summary = await evaluation;
-    expect(summary.reward).toMatchObject({ base: { value: 0.5 }, tuned: { value: 0.75 } });
-    // Images 8 to 11 win, the others are as before.
-    expect(summary.winRate).toMatchObject({ value: 0.625, wins: 4, losses: 0, ties: 12, pValue: 2 / 2 ** 4 });
-  });
-
-  test('are means of the ranking', async () => {
-    const summary = await evaluation;
-    expect(summary).toMatchObject({ margin: 0.0625, winnerChange: -0.5, loserChange: 2.5 });
-    expect(summary.implicitAccuracy.value).toBe(0.625);
-    expect(summary.implicitAccuracyEverywhere).toEqual(summary.implicitAccuracy);
-  });
-
-  test('have the frontier of the base’s rewards', async () => {
-    const summary = await evaluation;
-    // Half of the rewards are 0, half 1: with the best model at β, a share of p = 1/(1 + e^(−1/β)) are 1.
-    const { points, base, largestDivergence: most } = summary.frontier;
-    expect(base).toEqual({ reward: 0.5, kl: 0 });
-    expect(most).toBeCloseTo(Math.log(2), 12);
-    // Their deviation is ½, times 8, 4, 2 and 1; at a half of it, fewer than ten samples count.
-    expect(points.map(({ beta }) => beta)).toEqual([4, 2, 1, 0.5]);
-    for (const point of points) {
-      const p = 1 / (1 + Math.exp(-1 / point.beta));
-      expect(point.reward).toBeCloseTo(p, 12);
-      expect(point.kl).toBeCloseTo(p * Math.log(2 * p) + (1 - p) * Math.log(2 * (1 - p)), 12);
-      expect(point.effectiveSamples).toBeCloseTo(8 / (p ** 2 + (1 - p) ** 2), 9);
-    }
-  });
-
-  test('have the place of the tuned pipeline’s rewards and divergence', async () => {
-    const summary = await evaluation;
-    const { tuned, place } = summary.frontier;
-    expect(tuned.reward).toBe(0.75);
-    expect(tuned.kl).toBeCloseTo(kl, 12);
-    expect(place?.frontier.reward).toBeCloseTo(15 / 16, 9);
-    expect(place?.gap).toBeCloseTo(0.75 - 15 / 16, 9);
-    expect(place?.efficiency).toBeCloseTo(0.25 / (7 / 16), 9);
-  });
-
-  test('have the divergence on the tuned pipeline’s samples', async () => {
-    const summary = await evaluation;
-    expect(measured).toEqual(Array.from(ofTuned));
-    expect(summary.klEstimate.value).toBeCloseTo(kl, 12);
-  });
-});
 
 describe('an evaluation', () => {
   const warnings: string[] = [];
@@ -220,6 +126,9 @@ describe('an evaluation', () => {
 
   test('asks the reward for one real image and two before all else, then for the samples of both pipelines', () => {
     expect(asked.map(({ length }) => length)).toEqual([1, 2, 8, 8]);
+    // Samples have the captions that were trained on, in turn.
+    const captions = ['a red square', 'a blue square', 'a green dot'];
+    for (const samples of asked.slice(2)) expect(samples).toEqual(samples.map((_, i) => captions[i % 3]));
     expect(summary.rewardName).toBe('brightness');
     expect(report).toContain('The most reward (brightness) that a model could reach');
   });
@@ -279,6 +188,9 @@ describe('an evaluation', () => {
     expect(first.real.values).toHaveLength(2 * (6 + 7) * 3 * 16);
     expect(first.real.preferred).toEqual(Array.from({ length: 26 }, (_, i) => i % 2 === 0));
     expect(summary.classifierAccuracy).toEqual(first.judges.accuracy);
+    const [[training]] = vi.mocked(trainJudges).mock.calls as [Parameters<typeof trainJudges>];
+    expect(await read(training.key)).toEqual(await read(keyFor(7, 'judges')));
+    expect([training.train.captions.length, training.heldOut.captions.length]).toEqual([2 * 6, 2 * 7]);
   });
 
   test('ranks held-out pairs by the tuned model against the base, at the time steps trained at and at all', async () => {
@@ -332,7 +244,7 @@ test('a reward that fails does so before anything is drawn, or leaves the sample
       return brightness(pictures);
     },
   };
-  vi.mocked(rankPairs).mockResolvedValueOnce(ranking);
+  vi.mocked(rankPairs).mockResolvedValueOnce(knownRanking);
   await expect(evaluate(settings({ output, judges: join(folder, 'judges') }), { reward: late })).rejects.toThrow(
     `reward late: score failed: out of memory; the samples are kept in ${join(output, 'samples')}`,
   );

@@ -5,6 +5,7 @@ import {
   measureSamples,
   precisionRecall,
   type RealPictures,
+  slicedWasserstein,
   wilsonInterval,
 } from 'diffusion-dpo/dpo';
 import { key, openDevice, setDefaultDevice, tensor } from 'diffusion-dpo/tensor';
@@ -110,9 +111,12 @@ describe('measureSamples', () => {
 
   test('takes distances to real images of the preferred kind, in the features of the judge of kinds', async () => {
     const [samples, preferred] = [featuresOfColours(sampleColours), featuresOfColours(preferredColours)];
-    const { kid: ofKernel, fid: ofGaussians, precision, recall } = await measured();
+    const { kid: ofKernel, fid: ofGaussians, slicedWasserstein: sliced, precision, recall } = await measured();
     expect(ofKernel.value).toBeCloseTo(kid(samples, preferred).value, 3);
     expect(ofGaussians.value).toBeCloseTo(fid(samples, preferred).value, 3);
+    // Other directions give another distance, but of hundreds of them one that is alike.
+    const expectedSliced = await slicedWasserstein(samples, preferred, { key: key(1), projections: 1000 });
+    expect(Math.abs(sliced.value / expectedSliced.value - 1)).toBeLessThan(0.1);
     const expected = precisionRecall(samples, preferred);
     expect([precision, recall]).toEqual([expected.precision, expected.recall]);
     expect(precision.value).not.toBe(recall.value);
