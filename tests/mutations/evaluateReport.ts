@@ -108,4 +108,21 @@ export const evaluateReportMutations: readonly Mutation[] = [
     ['tests/dpo/evaluate/report.test.ts'],
     [['the line to compare with is at 0', 'at.map(() => reference.value)', 'at.map(() => 0)']],
   ),
+  ...changesOf(
+    'dpo/evaluate/report/drawCurves.ts',
+    ['tests/dpo/evaluate/drawCurves.test.ts'],
+    [
+      ['all places show the first curve', 'curves[Number(place.dataset.curve)]', 'curves[0]'],
+      [
+        'the logarithmic scales of a curve are swapped',
+        'distr: curve.axisIsLogarithmic ? 3',
+        'distr: curve.logarithmic ? 3',
+      ],
+      ['lines of a curve have one colour', "stroke: colour('series' + number)", "stroke: colour('series1')"],
+      ['values that stand alone are not drawn', 'show: !dash && ', 'show: false && '],
+      ['points behind a smoothed line are as strong as it', "(faint ? '40' : '')", "''"],
+      ['points behind a smoothed line are listed', "row.style.display = 'none'", "row.style.display = ''"],
+      ['curves are drawn above those from before', 'plots.forEach((plot) => plot.destroy());', ''],
+    ],
+  ),
 ];

@@ -251,6 +251,19 @@ export const evaluateRunMutations: readonly Mutation[] = [
     ],
   ),
   ...changesOf(
+    'dpo/evaluate/judgesFolder.node.ts',
+    ['tests/dpo/evaluate/judgesFolder.test.ts'],
+    [
+      [
+        'running statistics of judges are not saved',
+        '=> ({ params, statistics });',
+        '=> ({ params, statistics: [] as typeof statistics });',
+      ],
+      ['the judge of captions is read as that of kinds', "kind: await load('kind')", "kind: await load('caption')"],
+      ['the accuracy of judges is not checked', '.every(Number.isFinite)', '.some(Number.isFinite)'],
+    ],
+  ),
+  ...changesOf(
     'dpo/evaluate/realPictures.ts',
     ['tests/dpo/evaluate/realPictures.test.ts'],
     [
