@@ -2,8 +2,8 @@ import { stridesOf } from '../tensor/shape.ts';
 import { contractionModule } from '../tensor/wasm/contractions/module.ts';
 import { bindWords } from '../tensor/wasm/contractions/parameters.ts';
 import type { ContractionDType, ContractionPlan, View } from '../tensor/wasm/contractions/plan.ts';
-import { planConv } from '../tensor/wasm/contractions/planConv.ts';
-import { planMatmul } from '../tensor/wasm/contractions/planMatmul.ts';
+import { planConv } from '../tensor/wasm/contractions/conv/plan.ts';
+import { planMatmul } from '../tensor/wasm/contractions/matmul/plan.ts';
 
 /**
  * GFLOP/s of contractions on one thread, and their ratio to the bare register block over packed panels that stay in the

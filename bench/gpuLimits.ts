@@ -1,4 +1,4 @@
-import { findAdapter, isSoftware, openAdapter, usage } from '../tensor/webgpu/gpu.ts';
+import { findAdapter, isSoftware, openAdapter, usage } from '../tensor/webgpu/runtime/gpu.ts';
 import type { Limits } from './limits.ts';
 
 /**

@@ -1,9 +1,9 @@
 import type { Device } from 'diffusion-dpo/tensor';
 import { contractionModule } from '../tensor/wasm/contractions/module.ts';
-import { countUp } from '../tensor/wasm/control.ts';
-import { f32, f32x4, type Local, local, memoryCopy, returnValue, v128 } from '../tensor/wasm/instructions.ts';
-import { ModuleBuilder } from '../tensor/wasm/module.ts';
-import { hasRelaxedSimd } from '../tensor/wasm/relaxed.ts';
+import { countUp } from '../tensor/wasm/assembler/control.ts';
+import { f32, f32x4, type Local, local, memoryCopy, returnValue, v128 } from '../tensor/wasm/assembler/instructions.ts';
+import { ModuleBuilder } from '../tensor/wasm/assembler/module.ts';
+import { hasRelaxedSimd } from '../tensor/wasm/assembler/relaxed.ts';
 import { gpuLimits } from './gpuLimits.ts';
 
 /**

@@ -123,7 +123,7 @@ describe('the import rule', () => {
     ['an exact file of the same layer', 'tensor/ops/norms.ts', "import { add } from './elementwise.ts';"],
     ['Node in a file that says so', 'tensor/file.node.ts', "import { open } from 'node:fs/promises';"],
     ['a lower layer for Node', 'diffusion/folder.node.ts', "import { fromFile } from '../tensor/index.node.ts';"],
-    ['a file of the same executor', 'tensor/wasm/math/exp.ts', "import { steps } from './steps.ts';"],
+    ['a file of the same executor', 'tensor/wasm/simd/math/exp.ts', "import { steps } from './steps.ts';"],
     ['who opens an executor', 'tensor/device.ts', "import { WasmDevice } from './wasm/device.ts';"],
     ['the index of a folder', 'tensor/index.node.ts', "export * from './safetensors/index.node.ts';"],
     ['fast-check in the gradient checks', 'autograd/testing/arbitraries.ts', "import fc from 'fast-check';"],

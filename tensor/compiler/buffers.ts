@@ -4,7 +4,7 @@ import { type Shape, sameShape, stridesOf } from '../shape.ts';
 import { lowering } from './lower.ts';
 import { at, variable } from './position.ts';
 import type { Program, Value } from './program.ts';
-import { unions } from './unions.ts';
+import { unions } from './orderedUnion.ts';
 
 const views: ReadonlySet<string> = new Set([
   'reshape',

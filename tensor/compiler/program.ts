@@ -5,7 +5,7 @@ import type { Shape } from '../shape.ts';
 import { sourceOf, type Tensor } from '../tensor.ts';
 import { NumbersByTensor } from '../tensorIds.ts';
 import { compositionOf, type IsComposed } from './compositions.ts';
-import { addAll, addFloat, type Row, Rows } from './rows.ts';
+import { addAll, addFloat, type Row, Rows } from './interner.ts';
 
 /** A node of a program: like a pending tensor, but without identities, and equal nodes are one node; numbers never are. */
 export interface Value {

@@ -3,7 +3,7 @@ import { sourceOf, type Tensor } from '../tensor.ts';
 import { NumbersByTensor } from '../tensorIds.ts';
 import type { IsComposed } from './compositions.ts';
 import { addAttribute, addType, codeOf, type Program, readGraph } from './program.ts';
-import { Words } from './rows.ts';
+import { Words } from './interner.ts';
 
 type Graph = Pick<Run, 'order' | 'outputs'>;
 

@@ -1,4 +1,4 @@
-import { aligned } from '../compiler/arena.ts';
+import { aligned } from '../compiler/memoryPlanner.ts';
 import type { Program, Value } from '../compiler/program.ts';
 import { ProgramReader } from '../compiler/reader.ts';
 import type { Device, DeviceBuffer, MemoryUse, Run } from '../device.ts';
@@ -9,13 +9,13 @@ import type { Attributes } from '../primitives.ts';
 import { formatShape } from '../shape.ts';
 import { describe, sourceOf, type Tensor } from '../tensor.ts';
 import { contractionModule } from './contractions/module.ts';
-import { Heap, mostPages } from './heap.ts';
-import { laneDType } from './lanes.ts';
-import type { MemoryImport } from './module.ts';
+import { Heap, mostPages } from './runtime/heap.ts';
+import { laneDType } from './simd/lanes.ts';
+import type { MemoryImport } from './assembler/module.ts';
 import { type Base, compilePlan, type Plan } from './plan.ts';
-import { hasRelaxedSimd } from './relaxed.ts';
-import { CallingThread, canShareMemory, checkThreads, defaultThreadCount, type Threads } from './threads.ts';
-import { WorkerThreads } from './workerThreads.ts';
+import { hasRelaxedSimd } from './assembler/relaxed.ts';
+import { CallingThread, canShareMemory, checkThreads, defaultThreadCount, type Threads } from './runtime/threads.ts';
+import { WorkerThreads } from './runtime/workerThreads.ts';
 
 class WasmBuffer implements DeviceBuffer {
   readonly dtype: DType;

@@ -1,19 +1,19 @@
 import { isContraction, operandViewsOf } from '../compiler/buffers.ts';
 import { contractionFlops, describeLoops, loopFlops } from '../compiler/describe.ts';
 import type { LoopKernel } from '../compiler/kernel.ts';
-import { formOf } from '../compiler/kernelForm.ts';
+import { formOf } from '../compiler/canonicalKernel.ts';
 import type { Value } from '../compiler/program.ts';
-import { memoryOf } from '../compiler/reuse.ts';
+import { memoryOf } from '../compiler/bufferAliasing.ts';
 import type { Step as ScheduledStep } from '../compiler/schedule.ts';
 import type { AttentionAttributes, ConvAttributes } from '../primitives.ts';
 import type { Operand } from './contractions/parameters.ts';
 import type { ContractionDType, ContractionPlan, View } from './contractions/plan.ts';
-import { planAttention, planAttentionGradient } from './contractions/planAttention.ts';
-import { planConv } from './contractions/planConv.ts';
-import { planMatmul } from './contractions/planMatmul.ts';
-import { type LoopPhase, loopPhases } from './loopCode.ts';
-import { planLoops } from './loopPlan.ts';
-import { planStep } from './stepCode.ts';
+import { planAttention, planAttentionGradient } from './contractions/attention/plan.ts';
+import { planConv } from './contractions/conv/plan.ts';
+import { planMatmul } from './contractions/matmul/plan.ts';
+import { type LoopPhase, loopPhases } from './loops/loopCode.ts';
+import { planLoops } from './loops/loopPlan.ts';
+import { planStep } from './steps/index.ts';
 import { contractionTime, loopTime, stepTime } from './time.ts';
 
 /** Work that ends before the next begins: a kernel of our own, or a contraction. */

@@ -1,6 +1,6 @@
 import { printable } from '../printable.ts';
 import { WebGpuDevice, type WebGpuOptions } from './device.ts';
-import { findGpu, isSoftware } from './gpu.ts';
+import { findGpu, isSoftware } from './runtime/gpu.ts';
 import { selfTest } from './selfTest.ts';
 
 /** What drivers of GPUs show on Linux, NVIDIA's without and with a display, and Windows' within it. */

@@ -7,15 +7,15 @@ import type { DevicePlanReport } from '../explain.ts';
 import type { Attributes } from '../primitives.ts';
 import { formatShape } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';
-import { ours, own, placedBuffer, WebGpuBuffer } from './buffer.ts';
+import { ours, own, placedBuffer, WebGpuBuffer } from './runtime/buffer.ts';
 import { attentionIsComposed } from './contractions/attention/index.ts';
-import { abilitiesOf, findAdapter, isSoftware, mapForRead, openAdapter, usage } from './gpu.ts';
+import { abilitiesOf, findAdapter, isSoftware, mapForRead, openAdapter, usage } from './runtime/gpu.ts';
 import { numbersOf, type Taken } from './plan.ts';
 import { Plans } from './plans.ts';
-import { BufferPool } from './pool.ts';
-import { findTraits } from './probe.ts';
-import { findFault, type ReadyPlan, type RunBuffers, submitRun, timeRun } from './run.ts';
-import { deviceBytes, fromDevice, toDevice } from './transfers.ts';
+import { BufferPool } from './runtime/pool.ts';
+import { findTraits } from './runtime/probe.ts';
+import { findFault, type ReadyPlan, type RunBuffers, submitRun, timeRun } from './runtime/run.ts';
+import { deviceBytes, fromDevice, toDevice } from './runtime/transfers.ts';
 import type { ShaderTraits } from './wgsl/shader.ts';
 
 export interface WebGpuOptions {

@@ -1,5 +1,5 @@
 import { outputIndices, type Program, type Value } from '../compiler/program.ts';
-import { findReuse, lookupSteps, type Reuse } from '../compiler/reuse.ts';
+import { findReuse, lookupSteps, type Reuse } from '../compiler/bufferAliasing.ts';
 import { roundTo } from '../dtype.ts';
 import type { KernelReport } from '../explain.ts';
 import { formatShape } from '../shape.ts';

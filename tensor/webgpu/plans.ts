@@ -1,8 +1,8 @@
 import type { Program } from '../compiler/program.ts';
-import { usage } from './gpu.ts';
-import { Pipelines } from './pipelines.ts';
+import { usage } from './runtime/gpu.ts';
+import { Pipelines } from './runtime/pipelines.ts';
 import { type Draft, draftPlan, type Taken } from './plan.ts';
-import type { ReadyPlan } from './run.ts';
+import type { ReadyPlan } from './runtime/run.ts';
 import type { TaskOptions } from './tasks.ts';
 
 /** A compiled program, and for each way in which it overwrites what it is given its kernels. */

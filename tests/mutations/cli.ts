@@ -224,7 +224,7 @@ export const cliMutations: readonly Mutation[] = [
   },
   {
     name: 'any number of threads is started',
-    file: 'tensor/wasm/threads.ts',
+    file: 'tensor/wasm/runtime/threads.ts',
     find: '(count as number) > most',
     replace: '(count as number) > 1e9',
     tests: ['tests/tensor/wasm/executor.test.ts'],

@@ -37,7 +37,7 @@ export const numberMutations: readonly Mutation[] = [
   },
   {
     name: 'remainders of a divisor of zero are zero (wasm)',
-    file: 'tensor/wasm/math/remainder.ts',
+    file: 'tensor/wasm/simd/math/remainder.ts',
     find: 'v128.bitselect(v128.bitselect(sign, moved, isZero), constant(Number.NaN), isDefined)',
     replace: 'v128.bitselect(sign, moved, isZero)',
     tests: wasm,
@@ -45,14 +45,14 @@ export const numberMutations: readonly Mutation[] = [
   },
   {
     name: 'long division ends a step too early (wasm)',
-    file: 'tensor/wasm/math/remainder.ts',
+    file: 'tensor/wasm/simd/math/remainder.ts',
     find: 'const isLeft = v128.and(float.ge(get(rest), y), isDefined);',
     replace: 'const isLeft = v128.and(float.gt(get(subtrahend), y), isDefined);',
     ...remainders,
   },
   {
     name: 'remainders move by the divisor where the signs agree (wasm)',
-    file: 'tensor/wasm/math/remainder.ts',
+    file: 'tensor/wasm/simd/math/remainder.ts',
     find: 'float.ne(unit(dividend), unit(divisor))',
     replace: 'float.eq(unit(dividend), unit(divisor))',
     ...remainders,
@@ -75,7 +75,7 @@ export const numberMutations: readonly Mutation[] = [
   },
   {
     name: 'half of the compensation of f64 sums is missing: what the sum lost',
-    file: 'tensor/wasm/accumulator.ts',
+    file: 'tensor/wasm/loops/accumulator.ts',
     find: 'f64x2.add(f64x2.sub(a, f64x2.sub(s, p)), f64x2.sub(x, p))',
     replace: 'f64x2.sub(x, p)',
     tests: ['tests/tensor/wasm/loops.test.ts'],
@@ -84,7 +84,7 @@ export const numberMutations: readonly Mutation[] = [
   },
   {
     name: 'half of the compensation of f64 sums is missing: what the addend lost',
-    file: 'tensor/wasm/accumulator.ts',
+    file: 'tensor/wasm/loops/accumulator.ts',
     find: 'f64x2.add(f64x2.sub(a, f64x2.sub(s, p)), f64x2.sub(x, p))',
     replace: 'f64x2.sub(a, f64x2.sub(s, p))',
     tests: ['tests/tensor/wasm/loops.test.ts'],
@@ -92,7 +92,7 @@ export const numberMutations: readonly Mutation[] = [
   },
   {
     name: 'what lanes of f64 sums have rounded off is not folded',
-    file: 'tensor/wasm/accumulator.ts',
+    file: 'tensor/wasm/loops/accumulator.ts',
     find: '        local.set(this.#second, f64x2.add(rest, rotated(rest))),\n',
     replace: '',
     tests: ['tests/tensor/wasm/loops.test.ts'],
@@ -100,7 +100,7 @@ export const numberMutations: readonly Mutation[] = [
   },
   {
     name: 'f32 is added up in f32 (upper half of a vector left out)',
-    file: 'tensor/wasm/accumulator.ts',
+    file: 'tensor/wasm/loops/accumulator.ts',
     find: '[lower, addTo(this.#second, upperHalf(value))]',
     replace: '[lower]',
     tests: wasm,
@@ -174,7 +174,7 @@ export const numberMutations: readonly Mutation[] = [
   },
   {
     name: 'argMax takes the last of equals (wasm)',
-    file: 'tensor/wasm/stepCode.ts',
+    file: 'tensor/wasm/steps/index.ts',
     find: 'f64.lt(local.get(largest), local.get(candidate))',
     replace: 'i32.eqz(f64.lt(local.get(candidate), local.get(largest)))',
     tests: wasm,
@@ -182,7 +182,7 @@ export const numberMutations: readonly Mutation[] = [
   },
   {
     name: 'sorting is not stable (wasm)',
-    file: 'tensor/wasm/stepCode.ts',
+    file: 'tensor/wasm/steps/index.ts',
     find: 'f64.lt(local.get(b), local.get(a)), i32.and(isNaN(a), i32.eqz(isNaN(b)))',
     replace: 'i32.eqz(f64.lt(local.get(a), local.get(b))), i32.and(isNaN(a), i32.eqz(isNaN(b)))',
     tests: wasm,

@@ -1,4 +1,4 @@
-import { f32x4, f64x2, type I32, i32x4, type Statement, type V128, v128 } from '../instructions.ts';
+import { f32x4, f64x2, type I32, i32x4, type Statement, type V128, v128 } from '../assembler/instructions.ts';
 
 /** What the generators need to know of an element type. */
 export interface Element {

@@ -1,6 +1,6 @@
-import { forRange, get, increase, int, minimum, product, repeat, set } from '../control.ts';
-import { type I32, i32, type Local, type Statement, when } from '../instructions.ts';
-import type { Scope } from '../module.ts';
+import { forRange, get, increase, int, minimum, product, repeat, set } from '../assembler/control.ts';
+import { type I32, i32, type Local, type Statement, when } from '../assembler/instructions.ts';
+import type { Scope } from '../assembler/module.ts';
 
 /** Runs the body for every item of a unit: item = unit · itemsPerUnit + 0, 1, … while there are items. */
 export function eachItem(

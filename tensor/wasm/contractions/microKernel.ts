@@ -1,6 +1,6 @@
-import { get, increase, int, range, repeat, set } from '../control.ts';
-import { type I32, i32, type Local, type Statement, type V128, v128, when } from '../instructions.ts';
-import type { ModuleBuilder, Scope, TypedFunction } from '../module.ts';
+import { get, increase, int, range, repeat, set } from '../assembler/control.ts';
+import { type I32, i32, type Local, type Statement, type V128, v128, when } from '../assembler/instructions.ts';
+import type { ModuleBuilder, Scope, TypedFunction } from '../assembler/module.ts';
 import type { Element } from './element.ts';
 
 /**

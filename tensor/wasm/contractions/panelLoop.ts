@@ -1,7 +1,7 @@
-import { forRange, get, increase, int, integers, minimum, product, range, repeat, set, sum } from '../control.ts';
-import { block, br, brIf, type I32, i32, loop, type Statement, type V128, when } from '../instructions.ts';
-import type { ModuleBuilder, TypedFunction } from '../module.ts';
-import type { Gather } from './convGather.ts';
+import { forRange, get, increase, int, integers, minimum, product, range, repeat, set, sum } from '../assembler/control.ts';
+import { block, br, brIf, type I32, i32, loop, type Statement, type V128, when } from '../assembler/instructions.ts';
+import type { ModuleBuilder, TypedFunction } from '../assembler/module.ts';
+import type { Gather } from './conv/gather.ts';
 import type { Element } from './element.ts';
 
 import { blockColumns, type DirectKernel, type RowsKernel, wideRows, wideVectors } from './microKernel.ts';

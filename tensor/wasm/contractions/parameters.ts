@@ -1,5 +1,5 @@
-import { get } from '../control.ts';
-import { type I32, i32, type Local } from '../instructions.ts';
+import { get } from '../assembler/control.ts';
+import { type I32, i32, type Local } from '../assembler/instructions.ts';
 
 /** What a contraction reads, writes and works in: its inputs, from a on, its output, and scratch. */
 export type Operand = 'a' | 'b' | 'c' | 'd' | 'e' | 'out' | 'scratch';

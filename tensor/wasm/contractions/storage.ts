@@ -1,5 +1,5 @@
-import { f64, type I32, i32, type Statement, type V128 } from '../instructions.ts';
-import { transpose2, transpose4 } from '../transpose.ts';
+import { f64, type I32, i32, type Statement, type V128 } from '../assembler/instructions.ts';
+import { transpose2, transpose4 } from '../simd/transpose.ts';
 
 /** What packing needs to know of elements: it moves them, whatever they mean. */
 export interface Storage {

@@ -1,5 +1,5 @@
-import { forRange, get, int, product, range, sum } from '../control.ts';
-import { type I32, i32, type Local, type Statement } from '../instructions.ts';
+import { forRange, get, int, product, range, sum } from '../assembler/control.ts';
+import { type I32, i32, type Local, type Statement } from '../assembler/instructions.ts';
 
 /** Whether `count` entries of a table from number `first` on are `bytes` apart. */
 export const contiguous = (table: Local<'i32'>, first: number, count: number, bytes: number): I32 =>

@@ -1,8 +1,8 @@
 import type { LoopKernel } from '../../compiler/kernel.ts';
 import type { Value } from '../../compiler/program.ts';
 import { loadsOf } from '../../compiler/scalars.ts';
-import { decode, nameLoops } from '../wgsl/loops.ts';
-import { Computed, computeScalar } from '../wgsl/scalarCode.ts';
+import { decode, nameLoops } from '../loops/loops.ts';
+import { Computed, computeScalar } from '../loops/scalarCode.ts';
 import { type Place, Shader, type ShaderTraits, typeOf } from '../wgsl/shader.ts';
 
 export interface ContractionOptions {

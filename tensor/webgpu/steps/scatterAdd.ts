@@ -1,7 +1,7 @@
 import type { Value } from '../../compiler/program.ts';
 import type { Attributes } from '../../primitives.ts';
 import { sizeOf, stridesOf } from '../../shape.ts';
-import { checkIndex } from '../wgsl/scalarCode.ts';
+import { checkIndex } from '../loops/scalarCode.ts';
 import { type Kernel, type Scratch, Shader, typeOf } from '../wgsl/shader.ts';
 import { sortKernels } from './argSort.ts';
 import type { StepOptions } from './index.ts';

@@ -2,7 +2,7 @@ import { computeDType } from '../../compiler/lower.ts';
 import type { Value } from '../../compiler/program.ts';
 import type { DType } from '../../dtype.ts';
 import { sizeOf } from '../../shape.ts';
-import { deviceBytes } from '../transfers.ts';
+import { deviceBytes } from '../runtime/transfers.ts';
 import { type Access, BufferCode, type Part } from './bufferCode.ts';
 import { functionsFor } from './library.ts';
 

@@ -1,6 +1,6 @@
 import { describe, test } from 'vitest';
 import { openDevice } from '../../../tensor/index.ts';
-import { findGpu } from '../../../tensor/webgpu/gpu.ts';
+import { findGpu } from '../../../tensor/webgpu/runtime/gpu.ts';
 import { conformance, suites } from './index.ts';
 
 /** Suites that compile the largest kernels: about half of the time on a graphics processor in software. */

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { grad, vjp } from '../../../autograd/index.ts';
 import * as t from '../../../tensor/index.ts';
-import { planAttention, planAttentionGradient } from '../../../tensor/wasm/contractions/planAttention.ts';
+import { planAttention, planAttentionGradient } from '../../../tensor/wasm/contractions/attention/plan.ts';
 import { WasmDevice } from '../../../tensor/wasm/device.ts';
 import { generator, type Order, randomValues, runPlan } from './contractionsRunner.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type VectorFunctionName, vectorMath, vectorPow } from '../../../tensor/wasm/math/index.ts';
+import { type VectorFunctionName, vectorMath, vectorPow } from '../../../tensor/wasm/simd/math/index.ts';
 import { compile, error32, expected, expectedPow, randomNumbers, specialValues } from './mathHarness.ts';
 
 const names = Object.keys(vectorMath.f32) as VectorFunctionName[];

@@ -2,11 +2,11 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { contractionModule } from '../../../tensor/wasm/contractions/module.ts';
-import { countUp, get, int, product } from '../../../tensor/wasm/control.ts';
-import { i32, unreachable, when } from '../../../tensor/wasm/instructions.ts';
-import { ModuleBuilder } from '../../../tensor/wasm/module.ts';
-import type { Phase } from '../../../tensor/wasm/threads.ts';
-import { WorkerThreads } from '../../../tensor/wasm/workerThreads.ts';
+import { countUp, get, int, product } from '../../../tensor/wasm/assembler/control.ts';
+import { i32, unreachable, when } from '../../../tensor/wasm/assembler/instructions.ts';
+import { ModuleBuilder } from '../../../tensor/wasm/assembler/module.ts';
+import type { Phase } from '../../../tensor/wasm/runtime/threads.ts';
+import { WorkerThreads } from '../../../tensor/wasm/runtime/workerThreads.ts';
 
 const limits = { initial: 2, maximum: 2, shared: true };
 const table = 1024;

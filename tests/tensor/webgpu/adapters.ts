@@ -1,4 +1,4 @@
-import { findGpu } from '../../../tensor/webgpu/gpu.ts';
+import { findGpu } from '../../../tensor/webgpu/runtime/gpu.ts';
 
 const gpu = await findGpu();
 export const adapter: GPUAdapter | null = (await gpu?.requestAdapter()) ?? null;

@@ -1,0 +1,231 @@
+import { countUp, forRange, get, increase, int, integers, minimum, product, repeat, set, sum } from '../../assembler/control.ts';
+import { type I32, i32, type Local, memoryFill, type Statement, v128, when } from '../../assembler/instructions.ts';
+import type { ModuleBuilder } from '../../assembler/module.ts';
+import { wholeBlocks } from './kernel.ts';
+import { type AttentionParts, clearRows, scorePanel } from './parts.ts';
+import type { Element } from '../element.ts';
+import { eachItem, moveToBatch, splitDigit } from '../items.ts';
+import { blockRows } from '../microKernel.ts';
+import { attentionGradientWords, attentionSumWords, wordsAt } from '../parameters.ts';
+
+const roundedUp = (value: I32, multiple: number): I32 => i32.and(i32.add(value, int(multiple - 1)), int(-multiple));
+
+/**
+ * Exports (parameters, unit, scratch): the gradients of attention. An item is a part of the queries of one of the batch;
+ * its gradients by k and v are sums that are added up afterwards, by `addAttentionSum`. The scores are computed again, and
+ * only those of one block of queries are kept at a time.
+ */
+export function addAttentionGradient(module: ModuleBuilder, parts: AttentionParts, name: string): void {
+  const { element, panel, packColumns, rowsKernel, products, softmaxGradient, toRows, storeLines } = parts;
+  const { bytes } = element;
+  module.function({ parameters: ['i32', 'i32', 'i32'], name }, ([parameters, unit, scratch], scope) => {
+    const words = wordsAt(attentionGradientWords, parameters);
+    const place = (word: Parameters<typeof words>[0]): I32 => sum(get(scratch), words(word));
+    const own = integers(
+      scope,
+      'item k kColumns v q g bias byQ byK byV block end query last lines rows depth at seen until filled column',
+    );
+    const { item, k, kColumns, v, q, g, bias, byQ, byK, byV, block, end, query, last, lines, rows, depth } = own;
+    const { at, seen, until, filled, column } = own;
+    const room = { queryPanel: place('queryPanel'), biasPanel: place('biasPanel'), scores: place('weights') };
+    /** c += a·b over the block's queries, for all columns of b. */
+    const addProducts = (a: I32, b: I32, c: Local<'i32'>, cRow: I32, columns: I32): Statement =>
+      forRange(
+        column,
+        columns,
+        panel,
+        rowsKernel.call(
+          a,
+          sum(b, product(get(column), get(depth), int(bytes))),
+          sum(get(c), product(get(column), int(bytes))),
+          cRow,
+          get(depth),
+          get(filled),
+          int(1),
+        ),
+      );
+    const onePanel: Statement = [
+      set(lines, minimum(int(panel), i32.sub(get(last), get(query)))),
+      scorePanel(parts, words, own, room),
+      set(at, i32.sub(get(query), get(block))),
+      packColumns.call(
+        sum(get(g), product(get(query), words('gRow'))),
+        words('gAlong'),
+        words('gRow'),
+        words('width'),
+        get(lines),
+        place('gPanel'),
+        int(0),
+        words('width'),
+      ),
+      products.call(
+        get(v),
+        words('keys'),
+        place('gPanel'),
+        place('byScores'),
+        words('width'),
+        words('widthBlock'),
+        get(seen),
+      ),
+      softmaxGradient.call(room.scores, place('byScores'), get(seen), room.queryPanel),
+      clearRows(parts, room.scores, get(seen), get(filled)),
+      clearRows(parts, place('byScores'), get(seen), get(filled)),
+      when(i32.ltU(get(filled), get(until)), [clearRows(parts, place('byScores'), get(filled), get(until))]),
+      (
+        [
+          ['weights', 'weightRows'],
+          ['byScores', 'scoreRows'],
+        ] as const
+      ).map(([from, to]) =>
+        toRows.call(place(from), sum(place(to), product(get(at), int(blockRows * bytes))), get(filled), get(depth)),
+      ),
+      products.call(
+        get(kColumns),
+        words('dim'),
+        place('byScores'),
+        place('tile'),
+        get(until),
+        words('keyBlock'),
+        words('dim'),
+      ),
+      storeLines.call(
+        place('tile'),
+        words('dim'),
+        get(lines),
+        sum(get(byQ), product(get(query), words('dim'), int(bytes))),
+        product(words('dim'), int(bytes)),
+      ),
+    ];
+    const oneBlock: Statement = [
+      set(last, minimum(i32.add(get(block), words('queryBlock')), get(end))),
+      set(rows, i32.sub(get(last), get(block))),
+      set(depth, roundedUp(get(rows), panel)),
+      when(words('causal'), [
+        set(seen, minimum(i32.add(get(block), get(depth)), words('keys'))),
+        set(until, wholeBlocks(get(seen), words('keyBlock'), words('keys'))),
+        set(filled, roundedUp(get(seen), blockRows)),
+      ]),
+      // Queries that are not there count for nothing.
+      when(i32.ne(get(rows), get(depth)), [memoryFill(place('queryColumns'), int(0), words('columnBytes'))]),
+      packColumns.call(
+        sum(get(q), product(get(block), words('qRow'))),
+        words('qRow'),
+        words('qAlong'),
+        get(rows),
+        words('dim'),
+        place('queryColumns'),
+        int(0),
+        get(depth),
+      ),
+      packColumns.call(
+        sum(get(g), product(get(block), words('gRow'))),
+        words('gRow'),
+        words('gAlong'),
+        get(rows),
+        words('width'),
+        place('gColumns'),
+        int(0),
+        get(depth),
+      ),
+      set(query, get(block)),
+      countUp(query, get(last), panel, onePanel),
+      addProducts(place('weightRows'), place('gColumns'), byV, words('byVRow'), words('width')),
+      addProducts(place('scoreRows'), place('queryColumns'), byK, words('byKRow'), words('dim')),
+    ];
+    return eachItem(
+      scope,
+      unit,
+      words,
+      item,
+      set(byK, sum(words('byK'), product(get(item), words('byKBytes')))),
+      set(byV, sum(words('byV'), product(get(item), words('byVBytes')))),
+      memoryFill(get(byK), int(0), words('byKBytes')),
+      memoryFill(get(byV), int(0), words('byVBytes')),
+      splitDigit(item, block, words('blocks')),
+      set(k, words('kRows')),
+      set(kColumns, words('kColumns')),
+      set(v, words('vRows')),
+      set(q, words('q')),
+      set(g, words('g')),
+      set(bias, words('bias')),
+      set(byQ, words('byQ')),
+      moveToBatch(scope, i32.add(get(parameters), int(attentionGradientWords.length * 4)), words('rank'), item, [
+        k,
+        kColumns,
+        v,
+        q,
+        g,
+        bias,
+        byQ,
+      ]),
+      set(block, product(get(block), words('perItem'))),
+      set(end, minimum(i32.add(get(block), words('perItem')), words('queries'))),
+      set(seen, words('keys')),
+      set(until, words('keys')),
+      set(filled, roundedUp(words('keys'), blockRows)),
+      countUp(block, get(end), words('queryBlock'), oneBlock),
+    );
+  });
+}
+
+/** Exports (parameters, unit, scratch): adds up the parts of a batch of matrices. An item is a block of rows of one. */
+export function addAttentionSum(module: ModuleBuilder, element: Element, name: string): void {
+  const { bytes, lanes } = element;
+  module.function({ parameters: ['i32', 'i32', 'i32'], name }, ([parameters, unit], scope) => {
+    const words = wordsAt(attentionSumWords, parameters);
+    const { item, row, last, column, from, to, part, at, target, i } = integers(
+      scope,
+      'item row last column from to part at target i',
+    );
+    const total = scope.local('v128');
+    const addUp = (load: (address: I32) => ReturnType<typeof v128.load>): Statement => [
+      set(total, element.zero),
+      set(part, get(at)),
+      repeat(
+        i,
+        words('parts'),
+        set(total, element.add(get(total), load(get(part)))),
+        increase(part, words('partBytes')),
+      ),
+    ];
+    return eachItem(
+      scope,
+      unit,
+      words,
+      item,
+      splitDigit(item, row, words('blocks')),
+      set(row, product(get(row), words('rowBlock'))),
+      set(last, minimum(i32.add(get(row), words('rowBlock')), words('rows'))),
+      set(from, sum(words('from'), product(get(item), words('fromStep')), product(get(row), words('fromRow')))),
+      set(to, sum(words('to'), product(get(item), words('toStep')), product(get(row), words('toRow')))),
+      countUp(
+        row,
+        get(last),
+        1,
+        set(at, get(from)),
+        set(target, get(to)),
+        set(column, int(0)),
+        countUp(
+          column,
+          i32.sub(words('width'), int(lanes - 1)),
+          lanes,
+          addUp(v128.load),
+          v128.store(get(target), get(total)),
+          increase(at, 16),
+          increase(target, 16),
+        ),
+        countUp(
+          column,
+          words('width'),
+          1,
+          addUp(element.loadOne),
+          element.storeOne(get(target), get(total)),
+          increase(at, bytes),
+          increase(target, bytes),
+        ),
+        increase(from, words('fromRow')),
+        increase(to, words('toRow')),
+      ),
+    );
+  });
+}

@@ -1,0 +1,79 @@
+import { blockRows } from '../microKernel.ts';
+import { packWords, type Word } from '../parameters.ts';
+import { type ContractionDType, type Step, storageOf, wordsOf } from '../plan.ts';
+import { depthBlock, tile } from '../tiling.ts';
+
+/** Dimensions, outermost first, with steps in bytes. */
+export interface Dimension {
+  readonly size: number;
+  readonly step: number;
+}
+
+/** Joins neighbours that continue each other, so that the last dimension is as long as can be. */
+function merged(dimensions: readonly Dimension[]): Dimension[] {
+  const list: Dimension[] = [];
+  for (const dimension of dimensions.filter(({ size }) => size !== 1)) {
+    const last = list.at(-1);
+    if (last !== undefined && last.step === dimension.size * dimension.step) {
+      list[list.length - 1] = { size: last.size * dimension.size, step: dimension.step };
+    } else list.push(dimension);
+  }
+  return list;
+}
+
+/**
+ * Plans the packing of the weights of all groups: `rows` output channels a group, `across` bytes apart, by the
+ * contracted dimension, which the (four) dimensions describe.
+ */
+export function planWeights(
+  dtype: ContractionDType,
+  place: { readonly from: Word; readonly to: Word },
+  { groups, rows, across }: { readonly groups: number; readonly rows: number; readonly across: number },
+  contracted: readonly Dimension[],
+): Step {
+  const { bits, bytes } = storageOf(dtype);
+  const depth = contracted.reduce((product, { size }) => product * size, 1);
+  const blockDepth = depthBlock(depth);
+  const depthBlocks = Math.ceil(depth / blockDepth);
+  const tiling = tile(
+    { batch: groups * depthBlocks, rows: 1, columns: rows, depth: blockDepth * 16 },
+    { rows: 1, columns: 64, rowPanel: 1, columnPanel: blockRows, packs: 'both' },
+  );
+  const list = merged(contracted);
+  const [a, b, c, inner] = [...new Array(4 - list.length).fill({ size: 1, step: bytes }), ...list] as [
+    Dimension,
+    Dimension,
+    Dimension,
+    Dimension,
+  ];
+  return {
+    name: `packRows${bits}`,
+    units: depth === 0 ? 0 : tiling.units,
+    words: wordsOf(
+      packWords,
+      {
+        ...place,
+        width: rows,
+        across,
+        size0: a.size,
+        size1: b.size,
+        size2: c.size,
+        inner: inner.size,
+        step0: a.step,
+        step1: b.step,
+        step2: c.step,
+        along: inner.step,
+        depth,
+        blockDepth,
+        widthBlock: tiling.columns.size,
+        widthBlocks: tiling.columns.count,
+        depthBlocks,
+        padded: rows,
+        items: tiling.items,
+        itemsPerUnit: tiling.itemsPerUnit,
+        rank: 1,
+      },
+      [groups, rows * across, rows * depth * bytes],
+    ),
+  };
+}

@@ -1,0 +1,259 @@
+import type { Condition, Scalar } from '../../compiler/kernel.ts';
+import type { Position, Variable } from '../../compiler/position.ts';
+import { variablesOf } from '../../compiler/position.ts';
+import type { Value } from '../../compiler/program.ts';
+import { partsOf, positionsOf } from '../../compiler/scalars.ts';
+import { byteSize } from '../../dtype.ts';
+import { applyLanes, castLanes } from '../simd/apply.ts';
+import {
+  f64x2,
+  type I32,
+  i32,
+  i32x4,
+  type Local,
+  local,
+  type Statement,
+  type V128,
+  v128,
+  when,
+} from '../assembler/instructions.ts';
+import { type Count, laneDType, literalLanes, loadLanes } from '../simd/lanes.ts';
+import type { Scope } from '../assembler/module.ts';
+import { reverseLanes } from '../simd/transpose.ts';
+
+/** What the code of a kernel refers to. */
+export interface KernelContext {
+  readonly scope: Scope;
+  /** 4, or 2 where the kernel has f64 in it. */
+  readonly lanes: 2 | 4;
+  /** The loop along which a vector's lanes lie. */
+  readonly vector: Variable;
+  /** The present value of a loop. */
+  readonly loops: ReadonlyMap<Variable, Local<'i32'>>;
+  /** The address of a value's buffer. */
+  address(value: Value): I32;
+  /** The address of the vector that holds a number given to the run. */
+  argument(slot: number): { base: I32; offset: number };
+  /** What an earlier stage made at this place. */
+  stage(stage: number): V128;
+  /** Notes an index that is out of range, to be reported when the run is over. */
+  reportIndex(value: Value, index: I32): Statement;
+}
+
+/** Scalars already computed into locals; a scope may look into the one around it. */
+export class Computed {
+  readonly #own = new Map<Scalar, V128>();
+  readonly #outer: Computed | undefined;
+
+  constructor(outer?: Computed) {
+    this.#outer = outer;
+  }
+
+  get(scalar: Scalar): V128 | undefined {
+    return this.#own.get(scalar) ?? this.#outer?.get(scalar);
+  }
+
+  set(scalar: Scalar, value: V128): void {
+    this.#own.set(scalar, value);
+  }
+}
+
+/** The code of a position, from the loops' present values. */
+export function positionCode({ loops }: Pick<KernelContext, 'loops'>, { constant, terms }: Position): I32 {
+  const parts = terms.map(({ atom, factor }): I32 => {
+    const value = atom.kind === 'variable' ? local.get(loops.get(atom) as Local<'i32'>) : quotientCode({ loops }, atom);
+    return factor === 1 ? value : i32.mul(value, i32.const(factor));
+  });
+  const base = constant === 0 && parts.length > 0 ? [] : [i32.const(constant)];
+  return [...parts, ...base].reduce((sum, part) => i32.add(sum, part));
+}
+
+function quotientCode(
+  context: Pick<KernelContext, 'loops'>,
+  { kind, of, by }: { kind: 'quotient' | 'remainder'; of: Position; by: number },
+): I32 {
+  return (kind === 'quotient' ? i32.divU : i32.remU)(positionCode(context, of), i32.const(by));
+}
+
+/** How a position moves from one lane to the next: by nothing, by so many elements, or in no steady way. */
+export function strideAlong(position: Position, vector: Variable): number | undefined {
+  const inside = position.terms.some(({ atom }) => atom.kind !== 'variable' && variablesOf(atom.of).has(vector));
+  if (inside) return undefined;
+  return position.terms.find(({ atom }) => atom === vector)?.factor ?? 0;
+}
+
+/** The address of a value's element. */
+export const elementAddress = (context: KernelContext, value: Value, position: Position): I32 => {
+  const { constant, terms } = position;
+  const size = byteSize[value.dtype];
+  const index = positionCode(context, { constant, terms });
+  return i32.add(context.address(value), size === 1 ? index : i32.shl(index, i32.const(Math.log2(size))));
+};
+
+/** Code for the first lane alone, run once for each of `count` places along the vector loop, and gathered into lanes. */
+function laneByLane(
+  context: KernelContext,
+  count: Count,
+  wide: boolean,
+  body: () => { code: Statement[]; value: V128 },
+): V128 {
+  const step = context.loops.get(context.vector) as Local<'i32'>;
+  const result = context.scope.local('v128');
+  const code: Statement[] = [local.set(result, v128.const(new Array<number>(16).fill(0)))];
+  for (let lane = 0; lane < count; lane++) {
+    const one = body();
+    const merged = wide
+      ? f64x2.replaceLane(local.get(result), lane, f64x2.extractLane(one.value, 0))
+      : i32x4.replaceLane(local.get(result), lane, i32x4.extractLane(one.value, 0));
+    code.push(...one.code, local.set(result, merged));
+    if (lane + 1 < count) code.push(local.set(step, i32.add(local.get(step), i32.const(1))));
+  }
+  if (count > 1) code.push(local.set(step, i32.sub(local.get(step), i32.const(count - 1))));
+  return [code, local.get(result)];
+}
+
+/**
+ * Computes a scalar, and what it is made of, into locals: `count` lanes along the vector loop. Returns the statements;
+ * the results are entered into `computed`.
+ */
+export function computeScalar(context: KernelContext, scalar: Scalar, count: Count, computed: Computed): Statement[] {
+  if (computed.get(scalar) !== undefined) return [];
+  const code: Statement[] = [];
+  if (scalar.kind !== 'masked')
+    for (const part of partsOf(scalar)) code.push(...computeScalar(context, part, count, computed));
+  const variable = context.scope.local('v128');
+  code.push(local.set(variable, scalarCode(context, scalar, count, computed)));
+  computed.set(scalar, local.get(variable));
+  return code;
+}
+
+function scalarCode(context: KernelContext, scalar: Scalar, count: Count, computed: Computed): V128 {
+  const { scope, vector } = context;
+  switch (scalar.kind) {
+    case 'load': {
+      const stride = strideAlong(scalar.position, vector);
+      const address = elementAddress(context, scalar.from, scalar.position);
+      if (stride === 1 || count === 1) return loadLanes(scalar.from.dtype, count, address);
+      if (stride === 0) return splat(scalar.dtype, loadLanes(scalar.from.dtype, 1, address));
+      if (stride === -1) {
+        const lanes = scope.local('v128');
+        const first = i32.sub(address, i32.const((count - 1) * byteSize[scalar.from.dtype]));
+        const reversed = reverseLanes(scalar.dtype === 'f64', context.lanes, local.get(lanes));
+        return [local.set(lanes, loadLanes(scalar.from.dtype, count, first)), reversed];
+      }
+      return laneByLane(context, count, scalar.dtype === 'f64', () => ({
+        code: [],
+        value: loadLanes(scalar.from.dtype, 1, address),
+      }));
+    }
+    case 'argument': {
+      const { base, offset } = context.argument(scalar.slot);
+      return v128.load(base, offset);
+    }
+    case 'literal':
+      return literalLanes(laneDType(scalar.dtype), scalar.value);
+    case 'place':
+      return placeLanes(context, scalar.position, scalar.dtype, count);
+    case 'masked':
+      return maskedCode(context, scalar, count, computed);
+    case 'lookup':
+      return lookupCode(context, scalar, count, computed);
+    case 'apply':
+      return applyLanes(
+        scope,
+        scalar,
+        scalar.inputs.map((input) => computed.get(input) as V128),
+        context.lanes,
+      );
+    case 'stage':
+      return context.stage(scalar.stage);
+  }
+}
+
+/** The first lane in every lane. */
+export function splat(dtype: Scalar['dtype'], x: V128): V128 {
+  return laneDType(dtype) === 'f64' ? f64x2.splat(f64x2.extractLane(x, 0)) : i32x4.splat(i32x4.extractLane(x, 0));
+}
+
+function placeLanes(context: KernelContext, position: Position, dtype: Scalar['dtype'], count: Count): V128 {
+  const stride = strideAlong(position, context.vector);
+  const start = i32x4.splat(positionCode(context, position));
+  const whole =
+    stride === undefined
+      ? laneByLane(context, count, false, () => ({ code: [], value: start }))
+      : stride === 0 || count === 1
+        ? start
+        : i32x4.add(
+            start,
+            v128.const([0, 1, 2, 3].flatMap((lane) => [...new Uint8Array(Int32Array.of(lane * stride).buffer)])),
+          );
+  return castLanes(context.scope, 'i32', dtype, whole);
+}
+
+function conditionCode(context: KernelContext, condition: Condition): I32 {
+  const position = positionCode(context, condition.position);
+  if (condition.kind === 'multiple') return i32.eqz(i32.remU(position, i32.const(condition.by)));
+  const { low, high } = condition;
+  if (low === Number.NEGATIVE_INFINITY) return i32.leS(position, i32.const(high));
+  return i32.leU(i32.sub(position, i32.const(low)), i32.const(high - low));
+}
+
+function maskedCode(
+  context: KernelContext,
+  scalar: Extract<Scalar, { kind: 'masked' }>,
+  count: Count,
+  computed: Computed,
+): V128 {
+  const steady = scalar.conditions.every(({ position }) => strideAlong(position, context.vector) === 0);
+  const result = context.scope.local('v128');
+  const branches = (active: Count): { code: Statement[]; value: V128 } => {
+    const test = scalar.conditions
+      .map((condition) => conditionCode(context, condition))
+      .reduce((a, b) => i32.and(a, b));
+    // What a branch computes exists only there, and where the lanes differ, only for one lane.
+    const branch = (part: Scalar): Statement[] => {
+      const inner = new Computed(active === count ? computed : undefined);
+      const code = computeScalar(context, part, active, inner);
+      return [...code, local.set(result, inner.get(part) as V128)];
+    };
+    return { code: [when(test, branch(scalar.inside), branch(scalar.outside))], value: local.get(result) };
+  };
+  if (steady || count === 1) {
+    const { code, value } = branches(count);
+    return [code, value];
+  }
+  return laneByLane(context, count, laneDType(scalar.dtype) === 'f64', () => branches(1));
+}
+
+function lookupCode(
+  context: KernelContext,
+  scalar: Extract<Scalar, { kind: 'lookup' }>,
+  count: Count,
+  computed: Computed,
+): V128 {
+  const indices = computed.get(scalar.index) as V128;
+  const index = context.scope.local('i32');
+  const elementSize = byteSize[scalar.from.dtype];
+  let lane = 0;
+  return laneByLane(context, count, laneDType(scalar.dtype) === 'f64', () => {
+    const read = local.set(index, i32x4.extractLane(indices, lane++));
+    const check = when(i32.geU(local.get(index), i32.const(scalar.size)), [
+      context.reportIndex(scalar.gather, local.get(index)),
+      local.set(index, i32.const(0)),
+    ]);
+    const place = i32.add(positionCode(context, scalar.position), i32.mul(local.get(index), i32.const(scalar.stride)));
+    const address = i32.add(context.address(scalar.from), i32.mul(place, i32.const(elementSize)));
+    return { code: [read, check], value: loadLanes(scalar.from.dtype, 1, address) };
+  });
+}
+
+/** The loops that a scalar depends on, through everything that it is made of. */
+export function loopsOf(scalar: Scalar, known: Map<Scalar, ReadonlySet<Variable>>): ReadonlySet<Variable> {
+  const existing = known.get(scalar);
+  if (existing !== undefined) return existing;
+  const found = new Set<Variable>();
+  for (const position of positionsOf(scalar)) variablesOf(position, found);
+  for (const part of partsOf(scalar)) for (const loop of loopsOf(part, known)) found.add(loop);
+  known.set(scalar, found);
+  return found;
+}

@@ -1,0 +1,56 @@
+import { i32, i32x4, type V128, v128 } from '../../assembler/instructions.ts';
+import { type Format, signOf } from './format.ts';
+import { evaluate, type Steps, type VectorFunction2 } from './steps.ts';
+
+/** a^b of bound vectors, for a normal or denormal, above 0, and b finite. */
+export type PositivePower = (steps: Steps, a: V128, b: V128) => V128;
+
+/** a^b; lanes whose base is not positive, or where something is infinite or NaN, are looked at again. */
+export const pow =
+  (format: Format, positivePower: PositivePower): VectorFunction2 =>
+  (scope, a, b) =>
+    evaluate(scope, (steps) => {
+      const { float, maxFinite } = format;
+      const [base, exponent] = [steps.bind(a), steps.bind(b)];
+      const magnitude = steps.bind(float.abs(base));
+      const result = steps.variable(positivePower(steps, magnitude, exponent));
+      const isPlain = v128.and(
+        v128.and(float.gt(base, float.const(0)), float.le(base, float.const(maxFinite))),
+        float.le(float.abs(exponent), float.const(maxFinite)),
+      );
+      steps.when(i32.eqz(i32x4.allTrue(isPlain)), (rare) => {
+        rare.assign(result, special(format, rare, base, magnitude, exponent, rare.get(result)));
+      });
+      return steps.get(result);
+    });
+
+function special(format: Format, steps: Steps, base: V128, magnitude: V128, exponent: V128, power: V128): V128 {
+  const { float } = format;
+  const constant = float.const;
+  const choose = (mask: V128, yes: V128, no: V128): V128 => v128.bitselect(yes, no, mask);
+  const { or, and, xor } = v128;
+  const infinity = steps.bind(constant(Number.POSITIVE_INFINITY));
+  const isInteger = steps.bind(float.eq(float.floor(exponent), exponent));
+  const half = steps.bind(float.mul(exponent, constant(0.5)));
+  const isOdd = steps.bind(and(isInteger, float.ne(float.floor(half), half)));
+  const baseIsInfinite = steps.bind(float.eq(magnitude, infinity));
+  const baseIsZero = steps.bind(float.eq(magnitude, constant(0)));
+  const exponentIsInfinite = steps.bind(float.eq(float.abs(exponent), infinity));
+  const isPositive = float.gt(exponent, constant(0));
+
+  // At the ends the power is 0 or ∞: ∞ where a large base is raised or a small one lowered.
+  const baseIsLarge = float.gt(magnitude, constant(1));
+  const atEnds = and(v128.not(xor(baseIsLarge, isPositive)), infinity);
+  const isAtEnds = or(or(baseIsInfinite, baseIsZero), exponentIsInfinite);
+  const positive = choose(isAtEnds, atEnds, power);
+  const signed = steps.bind(or(positive, and(isOdd, signOf(format, base))));
+
+  // Negative finite bases have no power that is not an integer.
+  const isNegative = and(float.lt(base, constant(0)), v128.not(baseIsInfinite));
+  const isUndefined = or(or(float.ne(base, base), float.ne(exponent, exponent)), and(isNegative, v128.not(isInteger)));
+  const defined = choose(isUndefined, constant(Number.NaN), signed);
+  // 1^b, a^0 and (−1)^±∞ are 1, even where the other one is NaN.
+  const isUnit = and(exponentIsInfinite, float.eq(magnitude, constant(1)));
+  const isOne = or(or(float.eq(base, constant(1)), float.eq(exponent, constant(0))), isUnit);
+  return choose(isOne, constant(1), defined);
+}
