@@ -2,7 +2,7 @@
 
 export { commandKeys, configurationPage, keysTable } from './config/describeKeys.ts';
 export { type EvaluateSettings, evaluateKeys } from './config/evaluateKeys.ts';
-export { type Key, type Keys, readSettings, type SettingsOf } from './config/key.ts';
+export { type Key, type Keys, readSettings, type SettingsOf } from './config/configKey.ts';
 export { type PretrainSettings, pretrainKeys } from './config/pretrainKeys.ts';
 export { type SampleSettings, sampleKeys } from './config/sampleKeys.ts';
 export { type TrainSettings, trainKeys } from './config/trainKeys.ts';
@@ -11,9 +11,9 @@ export { encodePng } from './data/encodePng.ts';
 export { describePairs, type InspectOptions, inspectPairs, type PairSummary } from './data/inspectPairs.ts';
 export type { DataPosition } from './data/order.ts';
 export { type PairBatch, type PairBatchOptions, pairBatches } from './data/pairBatches.ts';
-export { type Picture, type PictureDecoder, PictureError } from './data/picture.ts';
-export { type GridOptions, gridPng } from './data/pictureGrid.ts';
-export { pictureOf } from './data/pictureOf.ts';
+export { type Picture, type PictureDecoder, PictureError } from './data/image.ts';
+export { type GridOptions, gridPng } from './data/imageGrid.ts';
+export { pictureOf } from './data/imageOf.ts';
 export {
   drawTransforms,
   type PreparedPicture,
@@ -31,7 +31,7 @@ export {
   timestepWeightNames,
   timestepWeights,
 } from './objectives/timestepWeights.ts';
-export { crc32c, eventFileHead, scalarsRecord } from './train/eventFile.ts';
+export { crc32c, eventFileHead, scalarsRecord } from './train/run/eventFile.ts';
 export {
   bucketOf,
   emptyWindow,
@@ -55,6 +55,6 @@ export {
   reportRows,
 } from './train/preferenceStep.ts';
 export { type CaptionedPictures, type PretrainOptions, type PretrainState, pretraining } from './train/pretrain.ts';
-export { type SamplePicturesOptions, samplePictures } from './train/samplePictures.ts';
+export { type SamplePicturesOptions, samplePictures } from './train/sampleImages.ts';
 export { drawnTimesteps, type TimestepMapName, timestepMaps } from './train/timestepMaps.ts';
 export { type MetricsWarning, warningsOf } from './train/warnings.ts';

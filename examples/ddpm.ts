@@ -38,7 +38,7 @@ import {
   tensor,
 } from 'diffusion-dpo/tensor';
 import { openSafetensorsFile, replaceFile, replaceText, saveSafetensors } from 'diffusion-dpo/tensor/node';
-import { emojiPictures, type Style } from './emoji/pictures.ts';
+import { emojiPictures, type Style } from './emoji/images.ts';
 import { lossCurveSvg } from './lossCurve.ts';
 
 const { values: options } = parseArgs({

@@ -7,7 +7,7 @@ import { loadJudges, openCaptioned, openPairs } from 'diffusion-dpo/dpo/node';
 import { countParameters } from 'diffusion-dpo/nn';
 import { openSafetensorsFile } from 'diffusion-dpo/tensor/node';
 import { expect, test } from 'vitest';
-import { emojiPictures } from '../examples/emoji/pictures.ts';
+import { emojiPictures } from '../examples/emoji/images.ts';
 
 const folder = fileURLToPath(new URL('../examples/emoji', import.meta.url));
 

@@ -5,10 +5,10 @@ import { attempt, makeFolder, removeLeftovers, replaceFile } from '../../tensor/
 import { openDevice, setDefaultDevice, TensorError } from '../../tensor/index.ts';
 import { sampleKeys } from '../config/sampleKeys.ts';
 import { counted } from '../counted.ts';
-import { gridLayout, gridPng } from '../data/pictureGrid.ts';
+import { gridLayout, gridPng } from '../data/imageGrid.ts';
 import { loadTuned } from '../train/loadTuned.node.ts';
 import { pictureSizeOf } from '../train/runPlan.ts';
-import { samplePictures } from '../train/samplePictures.ts';
+import { samplePictures } from '../train/sampleImages.ts';
 import { progress } from './progress.node.ts';
 import { commandOf, settingsOf } from './settings.node.ts';
 import { interruptible } from './stopping.node.ts';

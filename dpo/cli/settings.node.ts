@@ -10,7 +10,7 @@ import {
   type Keys,
   readSettings,
   type SettingsOf,
-} from '../config/key.ts';
+} from '../config/configKey.ts';
 import { say } from './terminal.node.ts';
 
 /** learningRate → learning-rate. */

@@ -1,7 +1,7 @@
 import { boolean, oneOf } from '../../diffusion/index.ts';
 import { learningRateSchedules } from '../../nn/index.ts';
 import { numberFrom, optional, pictureSize, positive, wholeFrom } from './fields.ts';
-import { key } from './key.ts';
+import { key } from './configKey.ts';
 
 /** Where things are computed. */
 export const deviceKeys = {

@@ -1,7 +1,7 @@
 import { text } from '../../diffusion/index.ts';
 import { deviceKeys, pictureKeys } from './commonKeys.ts';
 import { most, neededText, neededTexts, optional, positive, wholeFrom } from './fields.ts';
-import { key, pathKey, type SettingsOf } from './key.ts';
+import { key, pathKey, type SettingsOf } from './configKey.ts';
 import { samplingKeys } from './sampleKeys.ts';
 
 /** Everything that `evaluate` can be told. */

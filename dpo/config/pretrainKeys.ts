@@ -1,6 +1,6 @@
 import { deviceKeys, optimiserKeys, pictureKeys, runKeys } from './commonKeys.ts';
 import { most, neededObject, neededText, neededTexts, numberFrom, positive, wholeFrom } from './fields.ts';
-import { key, pathKey, type SettingsOf } from './key.ts';
+import { key, pathKey, type SettingsOf } from './configKey.ts';
 
 /** Everything that `pretrain` can be told. */
 export const pretrainKeys = {

@@ -1,6 +1,6 @@
 import { deviceKeys, pictureKeys } from './commonKeys.ts';
 import { most, neededText, neededTexts, numberFrom, optional, pngFile, wholeFrom } from './fields.ts';
-import { key, pathKey, type SettingsOf } from './key.ts';
+import { key, pathKey, type SettingsOf } from './configKey.ts';
 
 /** How pictures are drawn. */
 export const samplingKeys = {

@@ -4,7 +4,7 @@ import { dspoPulls, safeguardScopes } from '../objectives/index.ts';
 import { timestepWeightNames } from '../objectives/timestepWeights.ts';
 import { deviceKeys, optimiserKeys, pictureKeys, runKeys } from './commonKeys.ts';
 import { most, neededText, neededTexts, numberFrom, optional, positive, timestepRange, wholeFrom } from './fields.ts';
-import { key, pathKey, type SettingsOf } from './key.ts';
+import { key, pathKey, type SettingsOf } from './configKey.ts';
 
 /** The objectives whose margin is weighted by time steps. */
 const weighted = ['dpo', 'dpo+sft', 'cdpo', 'robust', 'hinge', 'dspo', 'dmpo', 'flow-dpo'] as const;

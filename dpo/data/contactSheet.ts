@@ -1,6 +1,6 @@
 import { TensorError } from '../../tensor/index.ts';
 import { encodePng } from './encodePng.ts';
-import { checkPictureSize, type Picture } from './picture.ts';
+import { checkPictureSize, type Picture } from './image.ts';
 import { resizeWindow } from './resize.ts';
 
 export interface ContactSheetOptions {

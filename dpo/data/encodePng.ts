@@ -1,5 +1,5 @@
 import { encode } from 'fast-png';
-import { type Picture, PictureError } from './picture.ts';
+import { type Picture, PictureError } from './image.ts';
 
 /** The bytes of a PNG. */
 export function encodePng({ width, height, data }: Picture): Uint8Array {

@@ -1,5 +1,5 @@
 import exifr from 'exifr';
-import type { Picture } from './picture.ts';
+import type { Picture } from './image.ts';
 
 /**
  * How an image lies, from 1, upright, to 8, as Exif data say (CIPA DC-008, tag 274). Data that are broken or say something

@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path';
 import { readWhole } from '../../tensor/index.node.ts';
 import { FormatError } from '../../tensor/index.ts';
 import { type JsonLine, parseJsonLines, valuesOf } from './jsonLines.ts';
-import { readPicture } from './readPicture.node.ts';
+import { readPicture } from './readImage.node.ts';
 import { type CaptionedSource, checkIndex, oneGroup, type PairSource } from './sources.ts';
 
 async function readLines<Name extends string>(

@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { attempt, type FileAccess, fromFile } from '../../tensor/index.node.ts';
 import { FormatError, TensorError } from '../../tensor/index.ts';
-import { decodePicture } from './decodePicture.node.ts';
+import { decodePicture } from './decodeImage.node.ts';
 import { joinedRows } from './joinedSource.ts';
 import { openJsonLinesCaptioned, openJsonLinesPairs } from './jsonLinesSources.node.ts';
 import { openPairFolder } from './pairFolder.node.ts';

@@ -3,7 +3,7 @@ import { extname, join } from 'node:path';
 import { attempt, readWhole } from '../../tensor/index.node.ts';
 import { decodeLines, FormatError } from '../../tensor/index.ts';
 import { parseJsonLines, valuesOf } from './jsonLines.ts';
-import { readPicture } from './readPicture.node.ts';
+import { readPicture } from './readImage.node.ts';
 import { checkIndex, oneGroup, type PairSource } from './sources.ts';
 
 const isPicture = (file: string): boolean => /\.(jpe?g|png|webp)$/i.test(file) && !file.startsWith('.');

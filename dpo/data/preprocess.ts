@@ -1,6 +1,6 @@
 import { TensorError } from '../../tensor/index.ts';
 import { foldKey, type HostKey, uniform } from './draws.ts';
-import type { Picture } from './picture.ts';
+import type { Picture } from './image.ts';
 import { resizeWindow } from './resize.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { Picture } from './picture.ts';
+import type { Picture } from './image.ts';
 
 /** Weights are whole numbers of 2⁻²², as in Pillow, so that sums are exact and bytes agree with it. */
 const one = 2 ** 22;

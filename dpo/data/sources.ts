@@ -1,5 +1,5 @@
 import { TensorError } from '../../tensor/index.ts';
-import type { Picture } from './picture.ts';
+import type { Picture } from './image.ts';
 
 /** A caption with two pictures of which people preferred one. */
 export interface PreferencePair {

@@ -1,11 +1,11 @@
 import { encodePng } from '../data/encodePng.ts';
-import { pictureOf } from '../data/pictureOf.ts';
+import { pictureOf } from '../data/imageOf.ts';
 import { metricDefinitions } from '../train/metrics.ts';
 import type { Figure } from './figure.ts';
 import { figureDefinitions } from './figureDefinitions.ts';
 import type { FrontierPlace, FrontierPoint, FrontierRun } from './frontier.ts';
 import type { WinRate } from './proportions.ts';
-import type { RealPictures } from './realPictures.ts';
+import type { RealPictures } from './realImages.ts';
 import { formatNumber } from './report/format.ts';
 import { type Curve, curveOf, type MetricRecord } from './report/metrics.ts';
 import type { Report, ReportFigure, ReportGrid } from './report/report.ts';

@@ -31,10 +31,10 @@ export {
   nearestNeighbours,
   type PrecisionRecallOptions,
   precisionRecall,
-} from './neighbours.ts';
+} from './precisionRecall.ts';
 export { neitherPictures } from './neither.ts';
 export { meanShare, signTest, type WinRate, wilsonInterval, winRate } from './proportions.ts';
-export { type RealPictures, realPictures } from './realPictures.ts';
+export { type RealPictures, realPictures } from './realImages.ts';
 export {
   type Curve,
   type CurveOptions,

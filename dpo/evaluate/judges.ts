@@ -2,7 +2,7 @@ import { concat, random, read, realize, type Tensor, TensorError, take, tensor }
 import { type Classifier, classifierAccuracy } from './classifier.ts';
 import type { Figure } from './figure.ts';
 import { neitherPictures } from './neither.ts';
-import type { RealPictures } from './realPictures.ts';
+import type { RealPictures } from './realImages.ts';
 import { trainClassifier } from './trainClassifier.ts';
 
 /** The classes of the judge of kinds; a picture of the last one counts as not preferred. */

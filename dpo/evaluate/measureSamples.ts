@@ -7,9 +7,9 @@ import { fid } from './fid.ts';
 import type { Figure } from './figure.ts';
 import { type Judges, picturesTensor } from './judges.ts';
 import { kid } from './kid.ts';
-import { nearestNeighbours, precisionRecall } from './neighbours.ts';
+import { nearestNeighbours, precisionRecall } from './precisionRecall.ts';
 import { wilsonInterval } from './proportions.ts';
-import type { RealPictures } from './realPictures.ts';
+import type { RealPictures } from './realImages.ts';
 import { slicedWasserstein } from './slicedWasserstein.ts';
 
 /** What is measured of the pictures that one pipeline draws. */

@@ -1,8 +1,8 @@
 import type { Tensor } from '../../tensor/index.ts';
 import { TensorError } from '../../tensor/index.ts';
 import { counted } from '../counted.ts';
-import type { Picture } from '../data/picture.ts';
-import { pictureOf } from '../data/pictureOf.ts';
+import type { Picture } from '../data/image.ts';
+import { pictureOf } from '../data/imageOf.ts';
 import { bootstrapMean } from './bootstrap.ts';
 import type { Figure } from './figure.ts';
 import { meanShare } from './proportions.ts';

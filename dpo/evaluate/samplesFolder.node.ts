@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { attempt, makeFolder, replaceFile, replaceText } from '../../tensor/index.node.ts';
 import { encodePng } from '../data/encodePng.ts';
-import { pictureOf } from '../data/pictureOf.ts';
+import { pictureOf } from '../data/imageOf.ts';
 
 /** The pipelines that samples are drawn from. */
 type Pipeline = 'base' | 'tuned';

@@ -23,21 +23,21 @@ import {
 } from '../../tensor/index.ts';
 import type { PretrainSettings } from '../config/pretrainKeys.ts';
 import { openCaptioned } from '../data/openSources.node.ts';
-import { gridPng } from '../data/pictureGrid.ts';
+import { gridPng } from '../data/imageGrid.ts';
 import { centred, preparePicture } from '../data/preprocess.ts';
 import { mapReadable } from '../data/readable.ts';
 import type { CaptionedSource } from '../data/sources.ts';
 import { keyFor, keyVersion, otherKeys } from '../keys.ts';
 import { latestCheckpoint, loadState, saveCheckpoint, settingsOfRecord } from './checkpoint.node.ts';
-import { lockRun } from './lockRun.node.ts';
+import { lockRun } from './run/lockRun.node.ts';
 import { notFinite, notFiniteError } from './notFinite.ts';
 import { type PretrainState, pretraining } from './pretrain.ts';
 import { realizeWhile } from './realizeWhile.ts';
-import { removeRemains } from './removeRemains.node.ts';
-import { openRowLog } from './rowLog.node.ts';
+import { removeRemains } from './run/removeRemains.node.ts';
+import { openRowLog } from './run/rowLog.node.ts';
 import { pictureSizeOf } from './runPlan.ts';
-import { samplePictures } from './samplePictures.ts';
-import { settingsChanges } from './settingsChanges.node.ts';
+import { samplePictures } from './sampleImages.ts';
+import { settingsChanges } from './run/settingsChanges.node.ts';
 
 /** One row of `log.jsonl`. */
 export interface PretrainRow {

@@ -18,9 +18,9 @@ import type { DataPosition } from '../data/order.ts';
 import type { PairSource } from '../data/sources.ts';
 import { keyFor, keyVersion, otherKeys } from '../keys.ts';
 import { type Checkpoint, latestCheckpoint, loadState, saveCheckpoint, settingsOfRecord } from './checkpoint.node.ts';
-import { fingerprint } from './fingerprint.node.ts';
+import { fingerprint } from './run/fingerprint.node.ts';
 import { type RankingDraws, type RankPairsOptions, rankingErrors, rankPairs } from './implicitAccuracy.ts';
-import { lockRun } from './lockRun.node.ts';
+import { lockRun } from './run/lockRun.node.ts';
 import { emptyWindow, type MetricsRow, type MetricsWindow, pairRows, summarize, withBatch } from './metrics.ts';
 import { notFinite, notFiniteError } from './notFinite.ts';
 import { optimiserOf } from './optimiserOf.ts';
@@ -35,10 +35,10 @@ import {
   resultOf,
 } from './preferenceStep.ts';
 import { realizeWhile } from './realizeWhile.ts';
-import { removeRemains } from './removeRemains.node.ts';
-import { openRunLog } from './runFolder.node.ts';
+import { removeRemains } from './run/removeRemains.node.ts';
+import { openRunLog } from './run/runFolder.node.ts';
 import { describeRun, type RunPlan, type UNetParams } from './runPlan.ts';
-import { settingsChanges, settingsIdentity } from './settingsChanges.node.ts';
+import { settingsChanges, settingsIdentity } from './run/settingsChanges.node.ts';
 import type { ErrorsOf } from './storedErrors.ts';
 import { warningsOf } from './warnings.ts';
 

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { pictureOf } from 'diffusion-dpo/dpo';
 import { writeCaptioned, writePickAPic } from 'diffusion-dpo/dpo/node';
 import { key, random, read } from 'diffusion-dpo/tensor';
-import { type EmojiPictures, emojiPictures } from './pictures.ts';
+import { type EmojiPictures, emojiPictures } from './images.ts';
 
 const categories = ['Smileys & Emotion', 'Animals & Nature', 'Food & Drink'];
 /** Hearts and signs of emotion have the same shapes in both styles. */

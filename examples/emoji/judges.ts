@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util';
 import { type RealPictures, realPictures, trainJudges } from 'diffusion-dpo/dpo';
 import { openPairs, saveJudges } from 'diffusion-dpo/dpo/node';
 import { key } from 'diffusion-dpo/tensor';
-import { emojiPictures } from './pictures.ts';
+import { emojiPictures } from './images.ts';
 
 const { values: options } = parseArgs({
   options: { epochs: { type: 'string', default: '50' }, out: { type: 'string' } },

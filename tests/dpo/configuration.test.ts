@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { configurationPage, evaluateKeys, pretrainKeys, readSettings, sampleKeys, trainKeys } from 'diffusion-dpo/dpo';
 import { describe, expect, test } from 'vitest';
-import { describeKey, expectedOf, idleKeys } from '../../dpo/config/key.ts';
+import { describeKey, expectedOf, idleKeys } from '../../dpo/config/configKey.ts';
 
 const page = new URL('../../docs/configuration.md', import.meta.url);
 const needed = { model: 'base', pairs: 'pairs.parquet', output: 'out' };

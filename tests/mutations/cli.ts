@@ -124,7 +124,7 @@ export const cliMutations: readonly Mutation[] = [
   },
   {
     name: 'the lock stays when the run is over',
-    file: 'dpo/train/lockRun.node.ts',
+    file: 'dpo/train/run/lockRun.node.ts',
     find: 'await rm(path, { force: true });\n      isDone();',
     replace: 'isDone();',
     tests: lock,
@@ -192,14 +192,14 @@ export const cliMutations: readonly Mutation[] = [
     file: 'dpo/train/loadTuned.node.ts',
     find: 'await refuseNotFinite(folder, pipeline.params);',
     replace: '',
-    tests: ['tests/dpo/train/samplePictures.test.ts'],
+    tests: ['tests/dpo/train/sampleImages.test.ts'],
   },
   {
     name: 'adapters that are not finite are sampled with',
     file: 'dpo/train/loadTuned.node.ts',
     find: 'await refuseNotFinite(lora, { unet });',
     replace: '',
-    tests: ['tests/dpo/train/samplePictures.test.ts'],
+    tests: ['tests/dpo/train/sampleImages.test.ts'],
   },
   {
     name: 'inspect ends well where everything is broken',

@@ -73,14 +73,14 @@ export const dataMutations: readonly Mutation[] = [
   },
   {
     name: 'Exif of WebP is not found',
-    file: 'dpo/data/pictureFormat.ts',
+    file: 'dpo/data/imageFormat.ts',
     find: 'at = end + (end % 2)',
     replace: 'at = end + 2',
     tests: ['tests/dpo/data/orientation.test.ts'],
   },
   {
     name: 'Exif behind other application segments is not found',
-    file: 'dpo/data/pictureFormat.ts',
+    file: 'dpo/data/imageFormat.ts',
     find: '(name === app1 && isMarked)',
     replace: '(name === app1 && start === 6 && isMarked)',
     tests: ['tests/dpo/data/orientation.test.ts'],

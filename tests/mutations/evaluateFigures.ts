@@ -112,7 +112,7 @@ export const evaluateFiguresMutations: readonly Mutation[] = [
     ],
   ),
   ...changesOf(
-    'dpo/evaluate/neighbours.ts',
+    'dpo/evaluate/precisionRecall.ts',
     ['tests/dpo/evaluate/distances.test.ts', 'tests/dpo/evaluate/confidence.test.ts'],
     [
       [

@@ -264,8 +264,8 @@ export const evaluateRunMutations: readonly Mutation[] = [
     ],
   ),
   ...changesOf(
-    'dpo/evaluate/realPictures.ts',
-    ['tests/dpo/evaluate/realPictures.test.ts'],
+    'dpo/evaluate/realImages.ts',
+    ['tests/dpo/evaluate/realImages.test.ts'],
     [
       ['by labels, losers are the preferred kind', "side === 'winner' : pair", "side === 'loser' : pair"],
       ['all models but the preferred one are of its kind', '=== preferred,', '!== preferred,'],

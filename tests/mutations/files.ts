@@ -161,7 +161,7 @@ export const filesMutations: readonly Mutation[] = [
   },
   {
     name: 'a page in place of an image is not named',
-    file: 'dpo/data/pictureFormat.ts',
+    file: 'dpo/data/imageFormat.ts',
     find: 'const substitute = substituteIn(bytes);',
     replace: 'const substitute = undefined as string | undefined;',
     tests: ['tests/dpo/data/userFiles.test.ts'],
@@ -224,7 +224,7 @@ export const filesMutations: readonly Mutation[] = [
   },
   {
     name: 'a last line of a log that is cut within a character ends the run',
-    file: 'dpo/train/rowLog.node.ts',
+    file: 'dpo/train/run/rowLog.node.ts',
     find: 'bytes.subarray(0, bytes.lastIndexOf(0x0a) + 1)',
     replace: 'bytes',
     tests: ['tests/dpo/data/userFiles.test.ts'],

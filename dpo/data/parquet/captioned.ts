@@ -1,6 +1,6 @@
 import { FormatError } from '../../../tensor/index.ts';
 import { lastAtMost } from '../order.ts';
-import type { PictureDecoder } from '../picture.ts';
+import type { PictureDecoder } from '../image.ts';
 import { type CaptionedSource, checkIndex } from '../sources.ts';
 import { groupCache } from './groupCache.ts';
 import { checkColumns, type ParquetFile } from './parquetFile.ts';

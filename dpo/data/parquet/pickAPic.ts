@@ -1,6 +1,6 @@
 import { FormatError } from '../../../tensor/index.ts';
 import { lastAtMost } from '../order.ts';
-import type { PictureDecoder } from '../picture.ts';
+import type { PictureDecoder } from '../image.ts';
 import { checkIndex, type PairSource, type RowGroup } from '../sources.ts';
 import { groupCache, type Row } from './groupCache.ts';
 import { checkColumns, type ParquetFile } from './parquetFile.ts';

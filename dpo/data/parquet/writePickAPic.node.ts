@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { TensorError } from '../../../tensor/index.ts';
 import { hostKey, uniform } from '../draws.ts';
 import { encodePng } from '../encodePng.ts';
-import type { Picture } from '../picture.ts';
+import type { Picture } from '../image.ts';
 import { writeParquet } from './writeParquet.node.ts';
 
 /** A pair to be written. */

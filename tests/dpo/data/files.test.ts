@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { openCaptioned, openPairs, readPicture } from 'diffusion-dpo/dpo/node';
 import { describe, expect, test } from 'vitest';
-import { readRows } from '../../../dpo/train/rowLog.node.ts';
+import { readRows } from '../../../dpo/train/run/rowLog.node.ts';
 import { plain, temporaryFolder, writeFiles } from './samples.ts';
 
 const folder = await temporaryFolder();

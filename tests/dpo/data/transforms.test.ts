@@ -7,7 +7,7 @@ import {
 } from 'diffusion-dpo/dpo';
 import { describe, expect, test } from 'vitest';
 import { foldKey, hostKey } from '../../../dpo/data/draws.ts';
-import { gridPng } from '../../../dpo/data/pictureGrid.ts';
+import { gridPng } from '../../../dpo/data/imageGrid.ts';
 import { pairsInMemory, pattern, take } from './samples.ts';
 
 describe('what is drawn for a pair', () => {

@@ -4,8 +4,8 @@ import { encodePng } from 'diffusion-dpo/dpo';
 import { openCaptioned, openPairs, writePickAPic } from 'diffusion-dpo/dpo/node';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { describe, expect, test } from 'vitest';
-import { readPicture } from '../../../dpo/data/readPicture.node.ts';
-import { readRows } from '../../../dpo/train/rowLog.node.ts';
+import { readPicture } from '../../../dpo/data/readImage.node.ts';
+import { readRows } from '../../../dpo/train/run/rowLog.node.ts';
 import { numbered, plain, temporaryFolder, writeFiles } from './samples.ts';
 
 const folder = await temporaryFolder();

@@ -20,7 +20,7 @@ import { keyFor } from '../../../dpo/keys.ts';
 import { type RankPairsOptions, rankPairs } from '../../../dpo/train/implicitAccuracy.ts';
 import { loadTuned } from '../../../dpo/train/loadTuned.node.ts';
 import type { UNetParams } from '../../../dpo/train/runPlan.ts';
-import { type SampledPipeline, samplePictures } from '../../../dpo/train/samplePictures.ts';
+import { type SampledPipeline, samplePictures } from '../../../dpo/train/sampleImages.ts';
 import { flatPicture, tinyRun, writeTinyPipeline } from '../tinyPipeline.ts';
 import { knownRanking, untrainedJudges } from './untrainedJudges.ts';
 
@@ -29,7 +29,7 @@ vi.mock('../../../dpo/evaluate/judges.ts', { spy: true });
 vi.mock('../../../dpo/evaluate/klEstimate.ts', { spy: true });
 vi.mock('../../../dpo/evaluate/measureSamples.ts', { spy: true });
 vi.mock('../../../dpo/train/implicitAccuracy.ts', { spy: true });
-vi.mock('../../../dpo/train/samplePictures.ts', { spy: true });
+vi.mock('../../../dpo/train/sampleImages.ts', { spy: true });
 type SampleArguments = Parameters<typeof measureSamples>;
 
 let folder: string;

@@ -13,7 +13,7 @@ import { measureSamples } from '../../../dpo/evaluate/measureSamples.ts';
 import { type KeyPurpose, keyFor } from '../../../dpo/keys.ts';
 import { rankPairs } from '../../../dpo/train/implicitAccuracy.ts';
 import { loadTuned } from '../../../dpo/train/loadTuned.node.ts';
-import { samplePictures } from '../../../dpo/train/samplePictures.ts';
+import { samplePictures } from '../../../dpo/train/sampleImages.ts';
 import { writeTinyPairs, writeTinyPipeline } from '../tinyPipeline.ts';
 import { knownRanking, untrainedJudges } from './untrainedJudges.ts';
 
@@ -23,7 +23,7 @@ vi.mock('../../../dpo/evaluate/klEstimate.ts', { spy: true });
 vi.mock('../../../dpo/evaluate/measureSamples.ts', { spy: true });
 vi.mock('../../../dpo/train/implicitAccuracy.ts', { spy: true });
 vi.mock('../../../dpo/train/loadTuned.node.ts', { spy: true });
-vi.mock('../../../dpo/train/samplePictures.ts', { spy: true });
+vi.mock('../../../dpo/train/sampleImages.ts', { spy: true });
 
 const [count, numbers] = [16, 3 * 8 * 8];
 /** Images of which so many are bright and the others dark; the first number of each tells it from all others. */

@@ -4,7 +4,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fateOf, ownProcess } from 'diffusion-dpo/tensor/node';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { lockRun } from '../../../dpo/train/lockRun.node.ts';
+import { lockRun } from '../../../dpo/train/run/lockRun.node.ts';
 
 let folder: string;
 let lock: string;

@@ -1,4 +1,4 @@
-import type { Picture } from './picture.ts';
+import type { Picture } from './image.ts';
 
 /** Picture `i` of many [N, 3, height, width], from −1 to 1, with 8 bits a channel. */
 export function pictureOf(values: ArrayLike<number>, i: number, [height, width]: readonly [number, number]): Picture {

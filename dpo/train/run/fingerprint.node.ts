@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { flattenTree, read } from '../../tensor/index.ts';
-import type { PairSource } from '../data/sources.ts';
+import { flattenTree, read } from '../../../tensor/index.ts';
+import type { PairSource } from '../../data/sources.ts';
 
 /**
  * What tells the pairs and the weights of a run from others under the same names, without reading all of them: how many pairs

@@ -1,7 +1,7 @@
 import { appendFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { attempt, makeFolder, readWholeIfThere, replaceText } from '../../tensor/index.node.ts';
-import { decodeLines, parseJson } from '../../tensor/index.ts';
+import { attempt, makeFolder, readWholeIfThere, replaceText } from '../../../tensor/index.node.ts';
+import { decodeLines, parseJson } from '../../../tensor/index.ts';
 
 /** A file with a row of JSON for each entry, which grows. */
 export interface RowLog<Row> {

@@ -1,5 +1,5 @@
 import { substituteIn } from '../../tensor/index.ts';
-import { PictureError } from './picture.ts';
+import { PictureError } from './image.ts';
 
 export type PictureFormat = 'JPEG' | 'PNG' | 'WebP';
 

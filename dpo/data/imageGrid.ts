@@ -1,6 +1,6 @@
 import { encodePng } from './encodePng.ts';
-import { checkPictureSize } from './picture.ts';
-import { pictureOf } from './pictureOf.ts';
+import { checkPictureSize } from './image.ts';
+import { pictureOf } from './imageOf.ts';
 
 export interface GridOptions {
   /** Height and width of one picture. */

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
-import { attempt, fateOf, ownProcess, readWholeIfThere, removedAtExit } from '../../tensor/index.node.ts';
-import { TensorError } from '../../tensor/index.ts';
+import { attempt, fateOf, ownProcess, readWholeIfThere, removedAtExit } from '../../../tensor/index.node.ts';
+import { TensorError } from '../../../tensor/index.ts';
 
 const name = 'run.lock';
 

@@ -1,7 +1,7 @@
 import { JsColorType, Transformer } from '@napi-rs/image';
 import { exifOrientation, upright } from './exifOrientation.ts';
-import { checkPictureSize, type Picture, PictureError } from './picture.ts';
-import { exifOf, pictureFormat } from './pictureFormat.ts';
+import { checkPictureSize, type Picture, PictureError } from './image.ts';
+import { exifOf, pictureFormat } from './imageFormat.ts';
 
 /** How the decoder lays out a pixel. */
 const layouts: ReadonlyMap<JsColorType, { readonly channels: number; readonly bytes: number }> = new Map([
