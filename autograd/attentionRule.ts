@@ -7,7 +7,7 @@ import {
   split,
   type Tensor,
 } from '../tensor/index.ts';
-import type { Rule } from './rules.ts';
+import type { Rule } from './rule.ts';
 
 /** The gradients by q, k and v, which one primitive computes in one row. */
 function gradientsOf(inputs: readonly Tensor[], g: Tensor, attributes: AttentionAttributes): readonly Tensor[] {

@@ -12,7 +12,8 @@ import {
   typeOf,
   zerosLike,
 } from '../tensor/index.ts';
-import { type Gradient, type Rule, type RuleContext, type Rules, rules } from './rules.ts';
+import type { Gradient, Rule, RuleContext } from './rule.ts';
+import { type Rules, rules } from './rules.ts';
 
 /** A vertex of the graph as gradients see it: a call with a rule of its own stands between its outputs and its inputs. */
 type Vertex = Tensor | CustomCall;

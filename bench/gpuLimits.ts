@@ -1,5 +1,5 @@
 import { findAdapter, isSoftware, openAdapter, usage } from '../tensor/webgpu/runtime/gpu.ts';
-import type { Limits } from './limits.ts';
+import type { Limits } from './limit.ts';
 
 /**
  * What plain WGSL without a framework around it reaches on the GPU: a matrix product of 4 × 4 blocks in registers, the

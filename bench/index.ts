@@ -14,7 +14,8 @@ import { setDefaultDevice } from 'diffusion-dpo/tensor';
 import { Bench } from 'tinybench';
 import { openNamed } from './devices.ts';
 import { type Item, items } from './items.ts';
-import { type Limit, type Limits, limitsFor, rateOf } from './limits.ts';
+import type { Limit, Limits } from './limit.ts';
+import { limitsFor, rateOf } from './limits.ts';
 
 const { values: options } = parseArgs({
   options: {

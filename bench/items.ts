@@ -18,7 +18,7 @@ import {
   zeros,
 } from 'diffusion-dpo/tensor';
 import { finish } from './devices.ts';
-import type { LimitKind } from './limits.ts';
+import type { LimitKind } from './limit.ts';
 import {
   type BlockSizes,
   blockFlop,

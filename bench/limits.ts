@@ -1,3 +1,8 @@
+/**
+ * What code without a framework around it reaches, on one thread of WebAssembly here: the register block of the matrix
+ * products over packed panels that stay in the cache, and plain passes over memory. All are measured anew beside every item,
+ * because a shared machine is not equally fast at all times.
+ */
 import type { Device } from 'diffusion-dpo/tensor';
 import { contractionModule } from '../tensor/wasm/contractions/module.ts';
 import { countUp } from '../tensor/wasm/assembler/control.ts';
@@ -5,21 +10,7 @@ import { f32, f32x4, type Local, local, memoryCopy, returnValue, v128 } from '..
 import { ModuleBuilder } from '../tensor/wasm/assembler/module.ts';
 import { hasRelaxedSimd } from '../tensor/wasm/assembler/relaxed.ts';
 import { gpuLimits } from './gpuLimits.ts';
-
-/**
- * What code without a framework around it reaches, on one thread of WebAssembly here: the register block of the matrix
- * products over packed panels that stay in the cache, and plain passes over memory. All are measured anew beside every item,
- * because a shared machine is not equally fast at all times.
- */
-export interface Limit {
-  readonly name: string;
-  /** FLOP or bytes of one call. */
-  readonly work: number;
-  readonly run: () => unknown;
-}
-
-export type LimitKind = 'block' | 'copy' | 'sum';
-export type Limits = Readonly<Record<LimitKind, Limit>>;
+import type { Limit, Limits } from './limit.ts';
 
 const pages = 1200;
 const memory = new WebAssembly.Memory({ initial: pages });

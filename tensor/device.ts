@@ -1,7 +1,4 @@
 import type { DType, StorageArray } from './dtype.ts';
-import { TensorError } from './errors.ts';
-import type { DevicePlanReport } from './explain.ts';
-import { ReferenceDevice } from './reference/device.ts';
 import type { Tensor } from './tensor.ts';
 
 /** A value on a device. Only its device can look inside. */
@@ -27,6 +24,33 @@ export interface Run {
   readonly donated: ReadonlySet<DeviceBuffer>;
 }
 
+/** One kernel of a plan. */
+export interface KernelReport {
+  /** The operators that it runs, in order. */
+  readonly description: string;
+  /** Types of what it writes, such as `f32[8, 64]`. */
+  readonly writes: readonly string[];
+  /** What it reads and writes, each buffer once. */
+  readonly bytes: number;
+  /** Arithmetic operations; a multiply-add is two, an exponential is one. */
+  readonly flops: number;
+  /** Only in a profile: how long it took. */
+  readonly milliseconds?: number;
+}
+
+/** What a device does to compute a tree. */
+export interface PlanReport {
+  readonly device: string;
+  readonly kernels: readonly KernelReport[];
+  /** Memory for intermediate values. Leaves and results come on top. */
+  readonly workingBytes: number;
+  /** The most that is held at once: leaves, results and intermediate values, if no leaf is given up. */
+  readonly peakBytes: number;
+}
+
+/** What a device tells of a run; what it starts from and ends with is counted for it. */
+export type DevicePlanReport = Omit<PlanReport, 'peakBytes'>;
+
 /** An executor with its memory. Runs on one device happen in the order in which they were asked for. */
 export interface Device {
   readonly name: string;
@@ -38,7 +62,7 @@ export interface Device {
   readonly abilities?: { readonly features: readonly string[]; readonly limits: Readonly<Record<string, number>> };
   /** Copies storage to the device. */
   upload(dtype: DType, storage: StorageArray): DeviceBuffer;
-  /** Does what of a run can be done before its leaves are there; the run itself, of the same `order`, is then shorter. */
+  /** Reads a run's graph before its leaves exist, so that the run itself, of the same `order`, starts sooner. */
   prepare?(run: Pick<Run, 'order' | 'outputs'>): void;
   /** Computes; a buffer for each output, in order. When it rejects, donated buffers may be lost, others not. */
   run(run: Run): Promise<readonly DeviceBuffer[]>;
@@ -54,46 +78,4 @@ export interface Device {
   resetPeak(): void;
   /** Gives everything back at once: threads, or a GPU's memory. Computing here is an error from then on. */
   close?(): void;
-}
-
-/** `auto` is the fastest that can be had here. */
-export type DeviceKind = 'auto' | 'wasm' | 'webgpu' | 'reference';
-
-export interface DeviceOptions {
-  /** Threads of the WebAssembly executor. Default: `DIFFUSION_DPO_THREADS`, else one for each core. */
-  readonly threads?: number;
-  /** How many compiled plans WebAssembly and WebGPU keep, those used last; default 256. */
-  readonly plans?: number;
-}
-
-/** Opens a device of the given kind. */
-export async function openDevice(kind: DeviceKind, options: DeviceOptions = {}): Promise<Device> {
-  switch (kind) {
-    case 'reference':
-      return new ReferenceDevice();
-    case 'webgpu':
-      return (await import('./webgpu/device.ts')).WebGpuDevice.open(options);
-    case 'auto':
-      return (await (await import('./webgpu/auto.ts')).openTestedGpu(options)) ?? openDevice('wasm', options);
-    case 'wasm':
-      // Loaded only where it is used: the compiler is most of the library.
-      return (await import('./wasm/device.ts')).WasmDevice.open(options);
-    default:
-      throw new TensorError(
-        `openDevice: there is no device kind '${String(kind)}'; the kinds are: auto, wasm, webgpu, reference`,
-      );
-  }
-}
-
-let current: Promise<Device> | undefined;
-
-/** The device for graphs whose leaves are on none: what `auto` opens, unless `setDefaultDevice` chose another. */
-export function defaultDevice(): Promise<Device> {
-  current ??= openDevice('auto');
-  return current;
-}
-
-/** Chooses the device for graphs whose leaves are on none. Tensors that are on a device stay there. */
-export function setDefaultDevice(device: Device): void {
-  current = Promise.resolve(device);
 }

@@ -1,6 +1,7 @@
-import { type Device, type DeviceBuffer, defaultDevice, type Run } from './device.ts';
+import type { Device, DeviceBuffer, Run } from './device.ts';
 import { type StorageArray, toValues, type ValueArray } from './dtype.ts';
 import { TensorError } from './errors.ts';
+import { defaultDevice } from './openDevice.ts';
 import { computedOn, giveUp, leaf, place, whileComputing } from './placement.ts';
 import { rest } from './rest.ts';
 import { checkUsable, describe, inputsOf, isNewTo, type Source, sourceOf, type Tensor, typeOf } from './tensor.ts';
@@ -208,10 +209,7 @@ export async function realize<T>(tree: T, options: RealizeOptions = {}): Promise
       place(tensor, device, results[i] as DeviceBuffer);
     });
     for (const [tensor, path] of donated) {
-      // A leaf that was on the host until this run has a buffer of its own now.
-      const source = sourceOf(tensor);
       giveUp(tensor, `${nameOf(path)} was donated to realize()`);
-      if (source.kind === 'placed') device.free(source.buffer);
     }
     return tree;
   });
@@ -275,10 +273,7 @@ export function dispose(tree: unknown): void {
 }
 
 function disposeOf(path: string, tensor: Tensor): void {
-  const source = sourceOf(tensor);
-  if (source.kind === 'gone') return;
-  giveUp(tensor, `${nameOf(path)} was disposed of`);
-  if (source.kind === 'placed') source.device.free(source.buffer);
+  if (sourceOf(tensor).kind !== 'gone') giveUp(tensor, `${nameOf(path)} was disposed of`);
 }
 
 /** Independent leaves with the same values, on the given device or where they are: donating one tree leaves the other alone. */

@@ -1,36 +1,9 @@
-import type { Device, Run } from './device.ts';
+import type { Device, KernelReport, PlanReport, Run } from './device.ts';
 import { byteSize } from './dtype.ts';
 import { TensorError } from './errors.ts';
 import { withRun } from './evaluate.ts';
 import { inputsOf, type Tensor } from './tensor.ts';
 import { NumbersByTensor } from './tensorIds.ts';
-
-/** One kernel of a plan. */
-export interface KernelReport {
-  /** The operators that it runs, in order. */
-  readonly description: string;
-  /** Types of what it writes, such as `f32[8, 64]`. */
-  readonly writes: readonly string[];
-  /** What it reads and writes, each buffer once. */
-  readonly bytes: number;
-  /** Arithmetic operations; a multiply-add is two, an exponential is one. */
-  readonly flops: number;
-  /** Only in a profile: how long it took. */
-  readonly milliseconds?: number;
-}
-
-/** What a device does to compute a tree. */
-export interface PlanReport {
-  readonly device: string;
-  readonly kernels: readonly KernelReport[];
-  /** Memory for intermediate values. Leaves and results come on top. */
-  readonly workingBytes: number;
-  /** The most that is held at once: leaves, results and intermediate values, if no leaf is given up. */
-  readonly peakBytes: number;
-}
-
-/** What a device tells of a run; what it starts from and ends with is counted for it. */
-export type DevicePlanReport = Omit<PlanReport, 'peakBytes'>;
 
 const engineering = (value: number, unit: string): string => {
   const scales = [

@@ -22,17 +22,7 @@ export {
   tensor,
   zeros,
 } from './creation.ts';
-export {
-  type Device,
-  type DeviceBuffer,
-  type DeviceKind,
-  type DeviceOptions,
-  defaultDevice,
-  type MemoryUse,
-  openDevice,
-  type Run,
-  setDefaultDevice,
-} from './device.ts';
+export type { Device, DeviceBuffer, KernelReport, MemoryUse, PlanReport, Run } from './device.ts';
 export {
   byteSize,
   type DType,
@@ -58,9 +48,10 @@ export {
   realize,
   toNested,
 } from './evaluate.ts';
-export { chromeTrace, explain, formatPlan, type KernelReport, type PlanReport, profile } from './explain.ts';
+export { chromeTrace, explain, formatPlan, profile } from './explain.ts';
 export { topologicalOrder } from './graph.ts';
 export { inspect } from './inspect.ts';
+export { type DeviceKind, type DeviceOptions, defaultDevice, openDevice, setDefaultDevice } from './openDevice.ts';
 export * from './ops/activations.ts';
 export * from './ops/attention.ts';
 export { composedAttention, composedAttentionGradient } from './ops/composedAttention.ts';

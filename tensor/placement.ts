@@ -1,7 +1,7 @@
 import type { Device, DeviceBuffer } from './device.ts';
 import type { DType, StorageArray } from './dtype.ts';
 import type { Shape } from './shape.ts';
-import { settle, Tensor } from './tensor.ts';
+import { settle, sourceOf, Tensor } from './tensor.ts';
 
 /** Frees the buffers of leaves that nobody holds any more. Only a safety net: it does not run while a loop is busy. */
 const abandoned = new FinalizationRegistry<{ device: Device; buffer: DeviceBuffer }>(({ device, buffer }) => {
@@ -33,10 +33,12 @@ export async function whileComputing<T>(tensors: readonly Tensor[], device: Devi
 export const computedOn = (tensor: Tensor): Device | undefined =>
   computing.size === 0 ? undefined : computing.get(tensor);
 
-/** Makes a tensor unusable. Its buffer, if it has one, is the caller's to free. */
+/** Makes a tensor unusable and frees its buffer, if it has one. */
 export function giveUp(tensor: Tensor, why: string): void {
+  const source = sourceOf(tensor);
   abandoned.unregister(tensor);
   settle(tensor, { kind: 'gone', why });
+  if (source.kind === 'placed') source.device.free(source.buffer);
 }
 
 /** A leaf with the given elements (not copied): on a device, or on the host until a graph that uses it runs. */

@@ -18,7 +18,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
 /** Folders that share nothing: each executor computes by itself, so that one can tell what is wrong with another. */
 const executors = ['tensor/reference/', 'tensor/wasm/', 'tensor/webgpu/'];
 /** Who opens them, and shows what of them is for all. */
-const openers = ['tensor/device.ts', 'tensor/index.ts'];
+const openers = ['tensor/openDevice.ts', 'tensor/index.ts'];
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const layerOf = (file: string): string => file.split('/')[0] as string;
@@ -124,7 +124,7 @@ describe('the import rule', () => {
     ['Node in a file that says so', 'tensor/file.node.ts', "import { open } from 'node:fs/promises';"],
     ['a lower layer for Node', 'diffusion/folder.node.ts', "import { fromFile } from '../tensor/index.node.ts';"],
     ['a file of the same executor', 'tensor/wasm/simd/math/exp.ts', "import { steps } from './steps.ts';"],
-    ['who opens an executor', 'tensor/device.ts', "import { WasmDevice } from './wasm/device.ts';"],
+    ['who opens an executor', 'tensor/openDevice.ts', "import { WasmDevice } from './wasm/device.ts';"],
     ['the index of a folder', 'tensor/index.node.ts', "export * from './safetensors/index.node.ts';"],
     ['fast-check in the gradient checks', 'autograd/testing/arbitraries.ts', "import fc from 'fast-check';"],
     ['gradients in their checks', 'autograd/testing/check.ts', "import { grad } from '../index.ts';"],

@@ -1,10 +1,9 @@
 import { aligned } from '../compiler/memoryPlanner.ts';
 import type { Program, Value } from '../compiler/program.ts';
 import { ProgramReader } from '../compiler/reader.ts';
-import type { Device, DeviceBuffer, MemoryUse, Run } from '../device.ts';
+import type { Device, DeviceBuffer, MemoryUse, Run, DevicePlanReport } from '../device.ts';
 import { allocate, byteSize, type DType, dtypes, roundTo, type StorageArray } from '../dtype.ts';
 import { TensorError } from '../errors.ts';
-import type { DevicePlanReport } from '../explain.ts';
 import type { Attributes } from '../primitives.ts';
 import { formatShape } from '../shape.ts';
 import { describe, sourceOf, type Tensor } from '../tensor.ts';

@@ -3,7 +3,7 @@ import { outputIndices, type Program, type Value } from '../compiler/program.ts'
 import { findReuse, findShadows, type Reuse } from '../compiler/bufferAliasing.ts';
 import { schedule } from '../compiler/schedule.ts';
 import { byteSize } from '../dtype.ts';
-import type { KernelReport } from '../explain.ts';
+import type { KernelReport } from '../device.ts';
 import { formatShape, sizeOf } from '../shape.ts';
 import type { Word } from './contractions/parameters.ts';
 import { type I32, i32, type Local, local, type Statement, when } from './assembler/instructions.ts';

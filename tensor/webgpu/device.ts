@@ -1,9 +1,8 @@
 import type { Value } from '../compiler/program.ts';
 import { ProgramReader } from '../compiler/reader.ts';
-import type { Device, DeviceBuffer, MemoryUse, Run } from '../device.ts';
+import type { Device, DeviceBuffer, MemoryUse, Run, DevicePlanReport } from '../device.ts';
 import type { DType, StorageArray } from '../dtype.ts';
 import { TensorError } from '../errors.ts';
-import type { DevicePlanReport } from '../explain.ts';
 import type { Attributes } from '../primitives.ts';
 import { formatShape } from '../shape.ts';
 import type { Tensor } from '../tensor.ts';

@@ -1,8 +1,11 @@
 import { tensor } from '../creation.ts';
-import { dispose, read, realize } from '../evaluate.ts';
+import type { StorageArray } from '../dtype.ts';
+import { topologicalOrder } from '../graph.ts';
 import { softmax } from '../ops/activations.ts';
 import { matmul } from '../ops/matmul.ts';
 import { sum } from '../ops/reductions.ts';
+import { giveUp } from '../placement.ts';
+import { inputsOf, sourceOf, type Tensor } from '../tensor.ts';
 import type { WebGpuDevice } from './device.ts';
 
 /** Sizes that reach the kernels of large products and of long rows, and that these do not divide. */
@@ -28,17 +31,25 @@ function expected(a: Float32Array, b: Float32Array): { readonly shares: Float64A
   return { shares, total };
 }
 
+/** Runs a graph on a device, below what chooses devices and queues runs, and downloads its results. */
+async function compute(device: WebGpuDevice, outputs: readonly Tensor[]): Promise<StorageArray[]> {
+  const order = topologicalOrder(outputs, inputsOf).filter((tensor) => sourceOf(tensor).kind === 'pending');
+  const buffers = await device.run({ order, outputs, donated: new Set() });
+  const results = await Promise.all(buffers.map((buffer) => device.download(buffer)));
+  for (const buffer of buffers) device.free(buffer);
+  return results;
+}
+
 /** Computes something small whose result is known; says what is wrong with it, if something is. */
 export async function selfTest(device: WebGpuDevice): Promise<string | undefined> {
   const numbers = (count: number, seed: number) =>
     Float32Array.from({ length: count }, (_, i) => Math.sin((i + seed) * 0.7) / 4);
   const [a, b] = [numbers(rows * depth, 1), numbers(depth * columns, 2)];
   try {
-    const [left, right] = [tensor(a, { shape: [rows, depth] }), tensor(b, { shape: [depth, columns] })];
+    const [left, right] = [tensor(a, { shape: [rows, depth], device }), tensor(b, { shape: [depth, columns], device })];
     const product = matmul(left, right);
-    const results = await realize({ shares: softmax(product), total: sum(product) }, { device });
-    const [shares, [total = Number.NaN]] = [await read(results.shares), await read(results.total)];
-    dispose([left, right, results]);
+    const [shares = [], [total = Number.NaN] = []] = await compute(device, [softmax(product), sum(product)]);
+    for (const operand of [left, right]) giveUp(operand, 'the test of the device is over');
     const truth = expected(a, b);
     // A logit is a sum of 131 products of at most 1/16, each rounded by 2^-24 of at most 131/16; the total is one of 4,620.
     const bound = 131 * (131 / 16) * 2 ** -24;

@@ -5,7 +5,7 @@ import type { Program, Value } from '../compiler/program.ts';
 import { memoryOf } from '../compiler/bufferAliasing.ts';
 import { schedule } from '../compiler/schedule.ts';
 import { TensorError } from '../errors.ts';
-import type { KernelReport } from '../explain.ts';
+import type { KernelReport } from '../device.ts';
 import { formatShape } from '../shape.ts';
 import { contractionKernels, contractionReads } from './contractions/index.ts';
 import { stepKernels } from './steps/index.ts';

@@ -1,7 +1,7 @@
 import type { Value } from '../../compiler/program.ts';
 import type { Attributes } from '../../primitives.ts';
 import { type Kernel, Shader } from '../wgsl/shader.ts';
-import type { StepOptions } from './index.ts';
+import type { StepOptions } from './rows.ts';
 import { eachOf, groupSize, orderCode, rowsAlong } from './rows.ts';
 
 /** One invocation looks through one row; the first of equals wins. */

@@ -2,7 +2,7 @@ import type { Value } from '../../compiler/program.ts';
 import type { Attributes } from '../../primitives.ts';
 import type { BufferCode } from '../wgsl/bufferCode.ts';
 import { type Kernel, type Scratch, Shader, typeOf } from '../wgsl/shader.ts';
-import type { StepOptions } from './index.ts';
+import type { StepOptions } from './rows.ts';
 import { eachOf, groupSize, rowsAlong } from './rows.ts';
 
 /** Rows up to twice this length are added up by one invocation; longer ones in chunks of this length. */

@@ -1,14 +1,10 @@
 import type { Value } from '../../compiler/program.ts';
-import type { Kernel, ShaderTraits } from '../wgsl/shader.ts';
+import type { Kernel } from '../wgsl/shader.ts';
 import { argMax } from './argMax.ts';
 import { argSort } from './argSort.ts';
 import { cumsum } from './cumsum.ts';
+import type { StepOptions } from './rows.ts';
 import { scatterAdd } from './scatterAdd.ts';
-
-export interface StepOptions {
-  readonly traits: ShaderTraits;
-  reportNumber(value: Value): number;
-}
 
 /** The kernels of one of the steps that are neither loops nor contractions. */
 export function stepKernels(value: Value, options: StepOptions): Kernel[] {

@@ -1,6 +1,11 @@
 import type { Value } from '../../compiler/program.ts';
 import { sizeOf } from '../../shape.ts';
-import { type Shader, typeOf } from '../wgsl/shader.ts';
+import { type Shader, type ShaderTraits, typeOf } from '../wgsl/shader.ts';
+
+export interface StepOptions {
+  readonly traits: ShaderTraits;
+  reportNumber(value: Value): number;
+}
 
 /** A row-major array as [before, length, after] around one axis. */
 export function rowsAlong({ shape }: Value, axis: number) {

@@ -4,7 +4,7 @@ import { sizeOf, stridesOf } from '../../shape.ts';
 import { checkIndex } from '../loops/scalarCode.ts';
 import { type Kernel, type Scratch, Shader, typeOf } from '../wgsl/shader.ts';
 import { sortKernels } from './argSort.ts';
-import type { StepOptions } from './index.ts';
+import type { StepOptions } from './rows.ts';
 import { eachOf, groupSize } from './rows.ts';
 
 /** So few indices are looked through one by one rather than sorted. */

@@ -3,18 +3,16 @@ import { grad } from '../../../autograd/index.ts';
 import { noiseSchedule } from '../../../diffusion/index.ts';
 import {
   dpo,
-  type PairOutput,
-  pairMetrics,
   pairOutput,
-  referenceError,
   sft,
   timestepMaps,
 } from '../../../dpo/index.ts';
-import { dispose, read, stack, type Tensor, tensor } from '../../../tensor/index.ts';
+import { dispose, read, type Tensor, tensor } from '../../../tensor/index.ts';
 import { ofCase, readArchive } from '../archive.ts';
 import { bounds } from '../bounds.ts';
 import { isObject, type JsonObject } from '../params.ts';
-import { type BoundOptions, compareResults, inDtype } from '../results.ts';
+import { compareResults, inDtype } from '../results.ts';
+import { quantities, quantityBound, type Tensors } from './dpoQuantities.ts';
 import { checkSteps } from './dpoSteps.ts';
 import { checkTrajectories } from './dpoTrajectories.ts';
 import {
@@ -26,8 +24,6 @@ import {
   type Unit,
   type UnitReport,
 } from './family.ts';
-
-export type Tensors = ReadonlyMap<string, Tensor>;
 
 /** The objective alone; whole steps on small UNets; runs of optimisers. */
 export const dpoFamily: Family = {
@@ -60,44 +56,6 @@ export const dpoFamily: Family = {
 };
 
 const isTrajectory = (path: string): boolean => basename(path).startsWith('trajectory');
-
-/** What the authors' code computes of a batch of pairs, by its names. */
-export function quantities(pairs: PairOutput, beta: number): Map<string, Tensor> {
-  const { winnerError, loserError, margin } = pairMetrics(pairs, beta);
-  const [w, l] = [referenceError(pairs.winner), referenceError(pairs.loser)];
-  const both = (a: Tensor, b: Tensor) => stack([a, b], 0).reshape([2 * a.size]);
-  return new Map([
-    ['loss', dpo({ beta }).loss(pairs)],
-    ['model_losses', both(winnerError, loserError)],
-    ['model_losses_w', winnerError],
-    ['model_losses_l', loserError],
-    ['ref_losses', both(w, l)],
-    ['ref_losses_w', w],
-    ['ref_losses_l', l],
-    ['model_diff', winnerError.sub(loserError)],
-    ['ref_diff', w.sub(l)],
-    ['inside_term', margin],
-    // There, ties count as wrong.
-    ['implicit_acc', margin.greater(0).cast(margin.dtype).mean()],
-    ['raw_model_loss', winnerError.mean().add(loserError.mean()).mul(0.5)],
-    ['raw_ref_loss', w.mean().add(l.mean()).mul(0.5)],
-  ]);
-}
-
-/**
- * The data's table: what β amplifies is bounded absolutely, in multiples of β. Predictions come from f32 numbers, so in
- * f64 their rounding is what is left: half a unit of 2⁻²⁴ of errors near 1, times β/2.
- */
-export function quantityBound(name: string, beta: number, { dtype }: Settings): BoundOptions {
-  const absolute = (bound: number) => ({ bound, absolute: true });
-  const perBeta = dtype === 'f64' ? 2 ** -24 : bounds.dpo.insidePerBeta;
-  if (name === 'inside_term') return absolute(perBeta * beta);
-  if (name === 'loss') return absolute(Math.max(bounds.dpo.equalLoss, 0.5 * perBeta * beta));
-  if (name === 'model_diff' || name === 'ref_diff') return absolute(2 * perBeta);
-  if (name === 'implicit_acc') return absolute(2 ** -24);
-  if (name.startsWith('grad')) return { bound: bounds.dpo.gradient };
-  return { bound: bounds.unet.output };
-}
 
 const isGiven = (name: string): boolean => /\.in\.[^.]+$/.test(name);
 

@@ -10,7 +10,7 @@ import { bounds } from '../bounds.ts';
 import { fillParameters } from '../parameters.ts';
 import { isObject, type JsonObject } from '../params.ts';
 import { type BoundOptions, compareResults, inDtype } from '../results.ts';
-import { quantities, quantityBound, type Tensors } from './dpo.ts';
+import { quantities, quantityBound, type Tensors } from './dpoQuantities.ts';
 import { type CaseReport, type GoldenFile, messageOf, type Settings, type UnitReport } from './family.ts';
 
 /** A small UNet that is tuned, and its reference. */

@@ -15,7 +15,7 @@ import { absentFiles, readArchive, readOptionalArchive, withPrefix } from '../ar
 import { bounds } from '../bounds.ts';
 import type { JsonObject } from '../params.ts';
 import { compareResults, normOf } from '../results.ts';
-import type { Tensors } from './dpo.ts';
+import type { Tensors } from './dpoQuantities.ts';
 import { loadPair, type Model, type Params, type Setup, setupOf, stepInputs } from './dpoSteps.ts';
 import { type CaseReport, type GoldenFile, messageOf, type Settings, type UnitReport } from './family.ts';
 
