@@ -1,5 +1,4 @@
 import {
-  type Attributes,
   add,
   broadcastTo,
   cast,
@@ -45,7 +44,7 @@ import {
 import { attentionRule } from './attentionRule.ts';
 import { convInputGradient, convKernelGradient } from './convRules.ts';
 import { padGradient, sliceGradient } from './movementRules.ts';
-import type { Gradient, Rule } from './rule.ts';
+import type { Rule } from './rule.ts';
 
 export type Rules = { readonly [P in Primitive]: Rule<P> };
 

@@ -1,9 +1,9 @@
 import { stridesOf } from '../tensor/shape.ts';
+import { planConv } from '../tensor/wasm/contractions/conv/plan.ts';
+import { planMatmul } from '../tensor/wasm/contractions/matmul/plan.ts';
 import { contractionModule } from '../tensor/wasm/contractions/module.ts';
 import { bindWords } from '../tensor/wasm/contractions/parameters.ts';
 import type { ContractionDType, ContractionPlan, View } from '../tensor/wasm/contractions/plan.ts';
-import { planConv } from '../tensor/wasm/contractions/conv/plan.ts';
-import { planMatmul } from '../tensor/wasm/contractions/matmul/plan.ts';
 
 /**
  * GFLOP/s of contractions on one thread, and their ratio to the bare register block over packed panels that stay in the

@@ -4,11 +4,11 @@
  * because a shared machine is not equally fast at all times.
  */
 import type { Device } from 'diffusion-dpo/tensor';
-import { contractionModule } from '../tensor/wasm/contractions/module.ts';
 import { countUp } from '../tensor/wasm/assembler/control.ts';
 import { f32, f32x4, type Local, local, memoryCopy, returnValue, v128 } from '../tensor/wasm/assembler/instructions.ts';
 import { ModuleBuilder } from '../tensor/wasm/assembler/module.ts';
 import { hasRelaxedSimd } from '../tensor/wasm/assembler/relaxed.ts';
+import { contractionModule } from '../tensor/wasm/contractions/module.ts';
 import { gpuLimits } from './gpuLimits.ts';
 import type { Limit, Limits } from './limit.ts';
 

@@ -25,7 +25,7 @@ export interface PipelineSteps {
   readonly first: () => Promise<Step>;
 }
 
-/** Training a text-to-image model of 3.6 million parameters from nothing, on random pictures. */
+/** Training a text-to-image model of 3.6 million parameters from nothing, on random images. */
 export async function pretrainingSteps(batchSize: number): Promise<PipelineSteps> {
   const [size, width, tokens, vocabulary] = [16, 64, 16, 600];
   const model = textToImage({
@@ -60,7 +60,7 @@ export async function pretrainingSteps(batchSize: number): Promise<PipelineSteps
       eos_token_id: 2,
     },
   });
-  const [pictures, ids, emptyIds] = (await realize([
+  const [images, ids, emptyIds] = (await realize([
     random.normal(key(1), [256, 3, size, size]),
     random.randint(key(2), [256, tokens], 0, vocabulary),
     zeros([1, tokens], { dtype: 'i32' }),
@@ -69,7 +69,7 @@ export async function pretrainingSteps(batchSize: number): Promise<PipelineSteps
     model,
     schedule: noiseSchedule({ betaSchedule: 'squaredcos_cap_v2' }),
     prediction: 'epsilon',
-    data: { pictures, ids, emptyIds },
+    data: { images, ids, emptyIds },
     batchSize,
     learningRate: 1e-3,
     learningRateSchedule: () => 1,
@@ -86,7 +86,7 @@ export async function pretrainingSteps(batchSize: number): Promise<PipelineSteps
     return { results, donate: state, next: () => stepFrom(after) };
   };
   return {
-    about: `${countParameters(initial.optimiser.params)} parameters, ${batchSize} pictures of ${size} × ${size} a step`,
+    about: `${countParameters(initial.optimiser.params)} parameters, ${batchSize} images of ${size} × ${size} a step`,
     first: () => stepFrom(initial),
   };
 }

@@ -40,8 +40,8 @@ function step(trained = layers): Tensor[] {
       .reduce((h, w) => h.add(silu(layerNorm(matmul(h, w)))), x as Tensor)
       .square()
       .mean();
-  const slopes = grad(loss)(weights);
-  return weights.slice(0, trained).map((w, i) => w.sub((slopes[i] as Tensor).mul(1e-3)));
+  const grads = grad(loss)(weights);
+  return weights.slice(0, trained).map((w, i) => w.sub((grads[i] as Tensor).mul(1e-3)));
 }
 
 const nodes = topologicalOrder(

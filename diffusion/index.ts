@@ -2,8 +2,8 @@
  * Noise schedules, samplers and the models of diffusion.
  *
  *   config        reading configuration files: every field has an effect, is known to have none, or is refused by name
- *   noise/        how pictures become noise: schedules and flows, noising, what networks predict
- *   samplers/     from noise to pictures: DDPM, DDIM, Euler, DPM-Solver++, PNDM, and Euler on flows; guidance
+ *   noise/        how images become noise: schedules and flows, noising, what networks predict
+ *   samplers/     from noise to images: DDPM, DDIM, Euler, DPM-Solver++, PNDM, and Euler on flows; guidance
  *   checkpoint/   parameters from and to files and folders, as diffusers has them
  *   text/         CLIP's tokenizer and text encoder
  *   unet/         UNet2DModel and UNet2DConditionModel, from their config.json
@@ -32,13 +32,13 @@ export { configNotes } from './configNotes.ts';
 export {
   addNoise,
   type BatchTimesteps,
+  modelTimesteps,
   noiseFactors,
   predictionTarget,
-  toldTimesteps,
   velocity,
 } from './noise/addNoise.ts';
 export { type FlowScheduleOptions, flowSchedule } from './noise/flow.ts';
-export { type Mixture, toNoise, toOriginal } from './noise/prediction.ts';
+export { type NoiseScales, toNoise, toOriginal } from './noise/prediction.ts';
 export {
   type BetaScheduleName,
   betaSchedules,
@@ -67,7 +67,7 @@ export { flowMatchEuler } from './samplers/flowMatchEuler.ts';
 export { noisingFromConfig, type SamplerOptions, samplerFromConfig, samplers } from './samplers/fromConfig.ts';
 export { guide } from './samplers/guidance.ts';
 export { pndm } from './samplers/pndm.ts';
-export { pictureKeys, type SampleOptions, sample } from './samplers/sample.ts';
+export { imageKeys, type SampleOptions, sample } from './samplers/sample.ts';
 export type { SettingsOptions } from './samplers/settings.ts';
 export type { Sampler, SamplerState, Trajectory } from './samplers/trajectory.ts';
 export {

@@ -1,28 +1,28 @@
 /** Diffusion-DPO: fine-tuning a diffusion model on pairs of which people preferred one. */
 
+export { type Key, type Keys, readSettings, type SettingsOf } from './config/configKey.ts';
 export { commandKeys, configurationPage, keysTable } from './config/describeKeys.ts';
 export { type EvaluateSettings, evaluateKeys } from './config/evaluateKeys.ts';
-export { type Key, type Keys, readSettings, type SettingsOf } from './config/configKey.ts';
 export { type PretrainSettings, pretrainKeys } from './config/pretrainKeys.ts';
 export { type SampleSettings, sampleKeys } from './config/sampleKeys.ts';
 export { type TrainSettings, trainKeys } from './config/trainKeys.ts';
 export { type ContactSheetOptions, contactSheet } from './data/contactSheet.ts';
 export { encodePng } from './data/encodePng.ts';
+export { type Image, type ImageDecoder, ImageError } from './data/image.ts';
+export { type GridOptions, gridPng } from './data/imageGrid.ts';
+export { imageOf } from './data/imageOf.ts';
 export { describePairs, type InspectOptions, inspectPairs, type PairSummary } from './data/inspectPairs.ts';
 export type { DataPosition } from './data/order.ts';
 export { type PairBatch, type PairBatchOptions, pairBatches } from './data/pairBatches.ts';
-export { type Picture, type PictureDecoder, PictureError } from './data/image.ts';
-export { type GridOptions, gridPng } from './data/imageGrid.ts';
-export { pictureOf } from './data/imageOf.ts';
 export {
   drawTransforms,
-  type PreparedPicture,
+  type PreparedImage,
   type PreprocessOptions,
-  preparePicture,
+  prepareImage,
   type TimeIds,
   type Transform,
 } from './data/preprocess.ts';
-export type { CaptionedPicture, CaptionedSource, PairSource, PreferencePair, RowGroup } from './data/sources.ts';
+export type { CaptionedImage, CaptionedSource, PairSource, PreferencePair, RowGroup } from './data/sources.ts';
 export * from './evaluate/index.ts';
 export * from './objectives/index.ts';
 export {
@@ -31,7 +31,6 @@ export {
   timestepWeightNames,
   timestepWeights,
 } from './objectives/timestepWeights.ts';
-export { crc32c, eventFileHead, scalarsRecord } from './train/run/eventFile.ts';
 export {
   bucketOf,
   emptyWindow,
@@ -54,7 +53,8 @@ export {
   referenceErrors,
   reportRows,
 } from './train/preferenceStep.ts';
-export { type CaptionedPictures, type PretrainOptions, type PretrainState, pretraining } from './train/pretrain.ts';
-export { type SamplePicturesOptions, samplePictures } from './train/sampleImages.ts';
+export { type CaptionedImages, type PretrainOptions, type PretrainState, pretraining } from './train/pretrain.ts';
+export { crc32c, eventFileHead, scalarsRecord } from './train/run/eventFile.ts';
+export { type SampleImagesOptions, sampleImages } from './train/sampleImages.ts';
 export { drawnTimesteps, type TimestepMapName, timestepMaps } from './train/timestepMaps.ts';
 export { type MetricsWarning, warningsOf } from './train/warnings.ts';

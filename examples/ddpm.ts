@@ -1,7 +1,7 @@
 /**
  * An unconditional DDPM (Ho et al. 2020) learns to draw emoji, 16 × 16 pixels large, from noise.
  *
- *   npm run ddpm                              600 steps, a few minutes on two cores; pictures go to out/ddpm
+ *   npm run ddpm                              600 steps, a few minutes on two cores; images go to out/ddpm
  *   npm run ddpm -- --steps 6000 --every 500 --out out/longer
  *
  * Ctrl-C ends it after the step that is under way; the same command goes on from there.
@@ -12,15 +12,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
 import { valueAndGrad } from 'diffusion-dpo/autograd';
-import {
-  addNoise,
-  ddim,
-  loadParameters,
-  noiseSchedule,
-  pictureKeys,
-  sample,
-  unet2dModel,
-} from 'diffusion-dpo/diffusion';
+import { addNoise, ddim, imageKeys, loadParameters, noiseSchedule, sample, unet2dModel } from 'diffusion-dpo/diffusion';
 import { saveModelFolder } from 'diffusion-dpo/diffusion/node';
 import { gridPng } from 'diffusion-dpo/dpo';
 import { adamW, clipByGlobalNorm, countParameters, emaStep, learningRateSchedule } from 'diffusion-dpo/nn';
@@ -38,17 +30,17 @@ import {
   tensor,
 } from 'diffusion-dpo/tensor';
 import { openSafetensorsFile, replaceFile, replaceText, saveSafetensors } from 'diffusion-dpo/tensor/node';
-import { emojiPictures, type Style } from './emoji/images.ts';
+import { emojiImages, type Style } from './emoji/images.ts';
 import { lossCurveSvg } from './lossCurve.ts';
 
 const { values: options } = parseArgs({
   options: {
     steps: { type: 'string', default: '600' },
-    /** Pictures in a step. */
+    /** Images in a step. */
     batch: { type: 'string', default: '32' },
     /** Steps between two checkpoints, each with a grid of samples. */
     every: { type: 'string', default: '200' },
-    /** Pictures in a grid, and the steps from noise to them. */
+    /** Images in a grid, and the steps from noise to them. */
     samples: { type: 'string', default: '32' },
     sampling: { type: 'string', default: '50' },
     rate: { type: 'string', default: '1e-3' },
@@ -76,15 +68,15 @@ const unet = unet2dModel(config);
 const schedule = noiseSchedule({ betaSchedule: noising.beta_schedule });
 type Params = ReturnType<typeof unet.init>;
 
-const { values, items, size } = await emojiPictures(options.style as Style, {
+const { values, items, size } = await emojiImages(options.style as Style, {
   keep: ({ category }) => category !== 'Flags',
 });
-const pictures = await realize(tensor(values).reshape([items.length, 3, size, size]));
+const images = await realize(tensor(values).reshape([items.length, 3, size, size]));
 
-/** The mean squared error of the predicted noise, for pictures, time steps and noise drawn with a key: equation 14. */
+/** The mean squared error of the predicted noise, for images, time steps and noise drawn with a key: equation 14. */
 function loss(params: Params, stepKey: Tensor): Tensor {
-  const [pictureKey, timeKey, noiseKey] = random.split(stepKey, 3) as [Tensor, Tensor, Tensor];
-  const original = take(pictures, random.randint(pictureKey, [batch], 0, items.length));
+  const [imageKey, timeKey, noiseKey] = random.split(stepKey, 3) as [Tensor, Tensor, Tensor];
+  const original = take(images, random.randint(imageKey, [batch], 0, items.length));
   const timesteps = random.randint(timeKey, [batch], 0, schedule.numTrainTimesteps);
   const noise = random.normal(noiseKey, original.shape);
   const noisy = addNoise(schedule, original, noise, timesteps);
@@ -102,8 +94,8 @@ interface Training {
 }
 
 function next({ optimiser: state, average }: Training): Training {
-  const [value, slopes] = valueAndGrad(loss)(state.params, random.foldIn(key(seed), state.steps));
-  const { gradients } = clipByGlobalNorm(slopes, 1);
+  const [value, raw] = valueAndGrad(loss)(state.params, random.foldIn(key(seed), state.steps));
+  const { gradients } = clipByGlobalNorm(raw, 1);
   const updated = optimiser.step(state, gradients, { learningRate: rate * warmup(state.steps) });
   return {
     optimiser: updated,
@@ -144,14 +136,14 @@ async function loadCheckpoint(fresh: Training): Promise<{ readonly state: Traini
 async function drawSamples(average: Params, name: string): Promise<void> {
   const count = Number(options.samples);
   const drawn = await sample({
-    // At the noisiest steps a small error of the noise is a large one of the picture. That is clipped; the noise has to
+    // At the noisiest steps a small error of the noise is a large one of the image. That is clipped; the noise has to
     // follow, or it carries the error on.
     trajectory: ddim(
       { ...noising, timestep_spacing: 'trailing' },
       { useClippedModelOutput: true },
     )(Number(options.sampling)),
     model: (x, timestep) => unet.apply(average, x, timestep),
-    keys: pictureKeys(key(seed), count),
+    keys: imageKeys(key(seed), count),
     shape: [3, size, size],
   });
   const grid = gridPng(await read(drawn), { size: [size, size] });
@@ -169,7 +161,7 @@ const begun = existsSync(checkpointPath) ? await loadCheckpoint(fresh) : { state
 let { state } = begun;
 const { losses } = begun;
 console.log(
-  `${items.length} pictures, ${countParameters(params)} parameters, ${(await defaultDevice()).description}` +
+  `${items.length} images, ${countParameters(params)} parameters, ${(await defaultDevice()).description}` +
     (losses.length > 0 ? `; going on after step ${losses.length}` : ''),
 );
 

@@ -2,12 +2,12 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadPipelineFolder } from 'diffusion-dpo/diffusion/node';
-import { type PreferencePair, pictureOf } from 'diffusion-dpo/dpo';
+import { imageOf, type PreferencePair } from 'diffusion-dpo/dpo';
 import { loadJudges, openCaptioned, openPairs } from 'diffusion-dpo/dpo/node';
 import { countParameters } from 'diffusion-dpo/nn';
 import { openSafetensorsFile } from 'diffusion-dpo/tensor/node';
 import { expect, test } from 'vitest';
-import { emojiPictures } from '../examples/emoji/images.ts';
+import { emojiImages } from '../examples/emoji/images.ts';
 
 const folder = fileURLToPath(new URL('../examples/emoji', import.meta.url));
 
@@ -34,20 +34,20 @@ test('no caption is on both sides, and none names a style', () => {
     expect(caption).not.toMatch(/noto|twemoji|twitter|google/i);
 });
 
-test('the pictures of a pair are those of its caption in the two styles', async () => {
-  const styles = { noto: await emojiPictures('noto'), twemoji: await emojiPictures('twemoji') };
+test('the images of a pair are those of its caption in the two styles', async () => {
+  const styles = { noto: await emojiImages('noto'), twemoji: await emojiImages('twemoji') };
   const places = new Map(styles.noto.items.map(({ caption }, i) => [caption, i]));
   for (const { caption, models, winner, loser } of [...(train ?? []), ...(heldOut ?? [])]) {
     const place = places.get(caption) as number;
-    const drawn = (style: string | undefined) => pictureOf(styles[style as 'noto'].values, place, [16, 16]);
+    const drawn = (style: string | undefined) => imageOf(styles[style as 'noto'].values, place, [16, 16]);
     expect(winner, caption).toEqual(drawn(models?.winner));
     expect(loser, caption).toEqual(drawn(models?.loser));
   }
 });
 
-test('the base was trained on both pictures of every caption', async () => {
-  await using pictures = await openCaptioned(join(folder, 'pictures.parquet'));
-  const all = await Promise.all(Array.from({ length: pictures.count }, (_, i) => pictures.read(i)));
+test('the base was trained on both images of every caption', async () => {
+  await using images = await openCaptioned(join(folder, 'pictures.parquet'));
+  const all = await Promise.all(Array.from({ length: images.count }, (_, i) => images.read(i)));
   const counts = new Map<string, number>();
   for (const { caption } of all) counts.set(caption, (counts.get(caption) ?? 0) + 1);
   expect(counts.size).toBe(420);

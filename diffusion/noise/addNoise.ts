@@ -1,13 +1,13 @@
 import { ShapeError, Tensor, TensorError, take, tensor, typeOf } from '../../tensor/index.ts';
 import { type NoiseSchedule, type PredictionType, valueAt } from './schedule.ts';
 
-/** One time step for each picture: numbers, or i32[N] on a device. */
+/** One time step for each image: numbers, or i32[N] on a device. */
 export type BatchTimesteps = readonly number[] | Tensor;
 
 /** What a schedule's table holds at time steps: [N], in f64 or f32. */
 const valuesAt = (
   schedule: NoiseSchedule,
-  table: 'signal' | 'noise' | 'told',
+  table: 'signal' | 'noise' | 'modelTimesteps',
   timesteps: BatchTimesteps,
   dtype: 'f32' | 'f64',
 ): Tensor =>
@@ -18,7 +18,7 @@ const valuesAt = (
         { dtype },
       );
 
-/** The factors of signal and noise, √ᾱ_t and √(1 − ᾱ_t) or a flow's 1 − σ_t and σ_t, shaped to be multiplied with pictures like x. */
+/** The factors of signal and noise, √ᾱ_t and √(1 − ᾱ_t) or a flow's 1 − σ_t and σ_t, shaped to be multiplied with images like x. */
 export function noiseFactors(
   schedule: NoiseSchedule,
   timesteps: BatchTimesteps,
@@ -35,7 +35,7 @@ export function noiseFactors(
   return { signal: factors('signal'), noise: factors('noise') };
 }
 
-/** x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε for pictures [N, …] and as much noise (Ho et al. 2020, equation 4); of a flow (1 − σ_t)·x_0 + σ_t·ε. */
+/** x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε for images [N, …] and as much noise (Ho et al. 2020, equation 4); of a flow (1 − σ_t)·x_0 + σ_t·ε. */
 export function addNoise(schedule: NoiseSchedule, original: Tensor, noise: Tensor, timesteps: BatchTimesteps): Tensor {
   const factors = noiseFactors(schedule, timesteps, original);
   return original.mul(factors.signal).add(noise.mul(factors.noise));
@@ -72,5 +72,5 @@ export function predictionTarget(
 }
 
 /** What a network is told of time steps: themselves, or of a flow T·σ_t. */
-export const toldTimesteps = (schedule: NoiseSchedule, timesteps: BatchTimesteps): BatchTimesteps =>
-  schedule.told === undefined ? timesteps : valuesAt(schedule, 'told', timesteps, 'f32');
+export const modelTimesteps = (schedule: NoiseSchedule, timesteps: BatchTimesteps): BatchTimesteps =>
+  schedule.modelTimesteps === undefined ? timesteps : valuesAt(schedule, 'modelTimesteps', timesteps, 'f32');

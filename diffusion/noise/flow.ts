@@ -12,7 +12,7 @@ export interface FlowScheduleOptions {
 export const shifted = (sigma: number, shift: number): number => (shift * sigma) / (1 + (shift - 1) * sigma);
 
 /**
- * Straight lines from pictures to noise, x_t = (1 − σ_t)·x_0 + σ_t·ε (Liu et al. 2022, "Flow straight and fast"), with
+ * Straight lines from images to noise, x_t = (1 − σ_t)·x_0 + σ_t·ε (Liu et al. 2022, "Flow straight and fast"), with
  * σ_t = (t + 1)/T, shifted, for t = 0 … T − 1. Networks are told T·σ_t, and predict the velocity ε − x_0.
  */
 export function flowSchedule({ numTrainTimesteps = 1000, shift = 1 }: FlowScheduleOptions = {}): NoiseSchedule {
@@ -31,7 +31,7 @@ export function flowSchedule({ numTrainTimesteps = 1000, shift = 1 }: FlowSchedu
     alphasCumprod,
     signal,
     noise,
-    told: noise.map((sigma) => sigma * numTrainTimesteps),
+    modelTimesteps: noise.map((sigma) => sigma * numTrainTimesteps),
     shift,
   };
 }

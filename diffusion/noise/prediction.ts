@@ -1,23 +1,28 @@
 import { type Tensor, TensorError } from '../../tensor/index.ts';
 import type { PredictionType } from './schedule.ts';
 
-/** The factors of a noisy picture x = signal·x_0 + noise·ε; of a flow they add up to 1. */
-export interface Mixture {
+/** The factors of a noisy image x = signal·x_0 + noise·ε; of a flow they add up to 1. */
+export interface NoiseScales {
   readonly signal: number;
   readonly noise: number;
 }
 
 /** √ᾱ and √(1 − ᾱ). */
-export const mixtureOf = (alphaBar: number): Mixture => ({
+export const noiseScalesOf = (alphaBar: number): NoiseScales => ({
   signal: Math.sqrt(alphaBar),
   noise: Math.sqrt(1 - alphaBar),
 });
 
 /**
- * The picture that a prediction means: x_0.
- * @throws TensorError where nothing of the picture is left and the prediction is of the noise, which then says nothing.
+ * The image that a prediction means: x_0.
+ * @throws TensorError where nothing of the image is left and the prediction is of the noise, which then says nothing.
  */
-export function toOriginal(prediction: PredictionType, x: Tensor, output: Tensor, { signal, noise }: Mixture): Tensor {
+export function toOriginal(
+  prediction: PredictionType,
+  x: Tensor,
+  output: Tensor,
+  { signal, noise }: NoiseScales,
+): Tensor {
   switch (prediction) {
     case 'sample':
       return output;
@@ -28,7 +33,7 @@ export function toOriginal(prediction: PredictionType, x: Tensor, output: Tensor
     case 'epsilon':
       if (signal === 0)
         throw new TensorError(
-          'at this time step nothing is left of the picture (rescale_betas_zero_snr), so a prediction of the noise says ' +
+          'at this time step nothing is left of the image (rescale_betas_zero_snr), so a prediction of the noise says ' +
             'nothing about it: prediction_type must be v_prediction or sample',
         );
       return x.sub(output.mul(noise)).div(signal);
@@ -36,7 +41,7 @@ export function toOriginal(prediction: PredictionType, x: Tensor, output: Tensor
 }
 
 /** The noise that a prediction means: ε. */
-export function toNoise(prediction: PredictionType, x: Tensor, output: Tensor, { signal, noise }: Mixture): Tensor {
+export function toNoise(prediction: PredictionType, x: Tensor, output: Tensor, { signal, noise }: NoiseScales): Tensor {
   switch (prediction) {
     case 'epsilon':
       return output;

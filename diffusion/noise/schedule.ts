@@ -14,7 +14,7 @@ export interface NoiseScheduleOptions {
   readonly betaEnd?: number;
   /** The betas themselves, instead of a schedule with a name. */
   readonly trainedBetas?: readonly number[] | null;
-  /** Whether betas are changed so that nothing of the picture is left at the last step (Lin et al. 2023). */
+  /** Whether betas are changed so that nothing of the image is left at the last step (Lin et al. 2023). */
   readonly rescaleBetasZeroSnr?: boolean;
 }
 
@@ -32,7 +32,7 @@ export interface NoiseSchedule {
   /** √(1 − ᾱ_t); of a flow σ_t. */
   readonly noise: Float64Array;
   /** Of a flow: what networks are told at each time step, T·σ_t. */
-  readonly told?: Float64Array;
+  readonly modelTimesteps?: Float64Array;
   /** Of a flow: how much of the way is spent at the noisy end. */
   readonly shift?: number;
 }
@@ -78,7 +78,7 @@ const cumulativeProduct = (betas: ArrayLike<number>): Float64Array => {
   });
 };
 
-/** The betas of cumulative products. Where nothing is left of the picture, nothing more can go: β is 0 there. */
+/** The betas of cumulative products. Where nothing is left of the image, nothing more can go: β is 0 there. */
 export const betasOf = (alphasCumprod: Float64Array): Float64Array =>
   alphasCumprod.map((bar, t) => {
     const before = t === 0 ? 1 : (alphasCumprod[t - 1] as number);
@@ -145,7 +145,7 @@ export const signalToNoise = ({ alphasCumprod }: NoiseSchedule): Float64Array =>
 /** What a schedule has at a time step, as ᾱ; throws for a time step that is none. */
 export function valueAt(
   schedule: NoiseSchedule,
-  table: 'alphasCumprod' | 'signal' | 'noise' | 'told',
+  table: 'alphasCumprod' | 'signal' | 'noise' | 'modelTimesteps',
   t: number,
 ): number {
   const value = schedule[table]?.[t];

@@ -30,7 +30,7 @@ export function textToImage(
 
   return {
     ...module(layers, () => undefined),
-    /** What captions, as token ids i32[N, tokens], mean for pictures of a size; as SDXL's training code has it, without crops. */
+    /** What captions, as token ids i32[N, tokens], mean for images of a size; as SDXL's training code has it, without crops. */
     condition(params: Params, ids: Tensor, [height, width]: readonly [number, number]): Conditioning {
       const encoded = encoder.apply(params.text_encoder, ids);
       if (!takesSizes) return { context: encoded.lastHiddenState };
@@ -41,7 +41,7 @@ export function textToImage(
       const timeIds = Array.from({ length: ids.shape[0] as number }, () => sizes);
       return { context: encoded.hiddenStates.at(-2), added: { textEmbeds, timeIds } };
     },
-    /** What the UNet predicts for noisy pictures. */
+    /** What the UNet predicts for noisy images. */
     predict: (params: Params, x: Tensor, timesteps: Timesteps, conditioning: Conditioning, key?: Tensor): Tensor =>
       model.apply(params.unet, x, timesteps, { ...conditioning, key }),
   };

@@ -5,7 +5,7 @@ import type { clippingFields } from './settings.ts';
 type Clipping = ConfigOf<typeof clippingFields>;
 
 /**
- * Keeps a predicted picture within bounds: by clipping, or by dynamic thresholding, which divides a picture by a high
+ * Keeps a predicted image within bounds: by clipping, or by dynamic thresholding, which divides an image by a high
  * quantile of its absolute values where that is above 1 (Saharia et al. 2022).
  */
 export function clipOriginal(

@@ -1,6 +1,6 @@
 import { TensorError } from '../../tensor/index.ts';
 import { boolean } from '../config.ts';
-import { mixtureOf, toNoise, toOriginal } from '../noise/prediction.ts';
+import { noiseScalesOf, toNoise, toOriginal } from '../noise/prediction.ts';
 import { alphaBarAt } from '../noise/schedule.ts';
 import { clipOriginal, clippingOf } from './clipping.ts';
 import { clippingFields, commonFields, type SettingsOptions, samplerSettings, spacing } from './settings.ts';
@@ -18,7 +18,7 @@ export const ddimFields = {
 export interface DdimOptions extends SettingsOptions {
   /** From 0 (the default), which adds no noise, to 1, which adds as much as ancestral sampling. */
   readonly eta?: number;
-  /** Whether the noise that is predicted follows from the picture after clipping; default false. */
+  /** Whether the noise that is predicted follows from the image after clipping; default false. */
   readonly useClippedModelOutput?: boolean;
 }
 
@@ -51,7 +51,7 @@ export function ddim(
       timesteps,
       clipping: clippingOf(settings),
       initNoiseSigma: 1,
-      mixtureAt: (index) => mixtureOf(bars[index] as number),
+      noiseScalesAt: (index) => noiseScalesOf(bars[index] as number),
       drawsNoise: () => eta > 0,
       start: (noise) => ({ sample: noise, index: 0, history: [] }),
       modelInput: ({ sample }) => sample,
@@ -59,11 +59,11 @@ export function ddim(
         const t = timesteps[index] as number;
         const bar = bars[index] as number;
         const before = t - stride >= 0 ? alphaBarAt(schedule, t - stride) : last;
-        const mixture = mixtureOf(bar);
-        const original = clipOriginal(toOriginal(prediction, sample, output, mixture), settings);
+        const scales = noiseScalesOf(bar);
+        const original = clipOriginal(toOriginal(prediction, sample, output, scales), settings);
         const epsilon = useClippedModelOutput
-          ? toNoise('sample', sample, original, mixture)
-          : toNoise(prediction, sample, output, mixture);
+          ? toNoise('sample', sample, original, scales)
+          : toNoise(prediction, sample, output, scales);
         // Of the signal that is left before the step, the share that goes on is bar/before: none where none is left.
         const share = bar === 0 ? 0 : bar / before;
         const deviation = eta * Math.sqrt(((1 - before) / (1 - bar)) * (1 - share));

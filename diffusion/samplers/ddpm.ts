@@ -1,6 +1,6 @@
 import { split, type Tensor, TensorError } from '../../tensor/index.ts';
 import { oneOf } from '../config.ts';
-import { mixtureOf, toOriginal } from '../noise/prediction.ts';
+import { noiseScalesOf, toOriginal } from '../noise/prediction.ts';
 import { alphaBarAt } from '../noise/schedule.ts';
 import { clipOriginal, clippingOf } from './clipping.ts';
 import { clippingFields, commonFields, type SettingsOptions, samplerSettings, spacing } from './settings.ts';
@@ -88,15 +88,15 @@ export function ddpm(source: unknown = {}, { stepTo = 'next', settings: own }: D
       timesteps,
       clipping: clippingOf(settings),
       initNoiseSigma: 1,
-      mixtureAt: (index) => mixtureOf(bars[index] as number),
+      noiseScalesAt: (index) => noiseScalesOf(bars[index] as number),
       drawsNoise: (index) => at(index).t > 0,
       start: (noise) => ({ sample: noise, index: 0, history: [] }),
       modelInput: ({ sample }) => sample,
       step: ({ sample, index, history }, modelOutput, noise) => {
         const [output, said] = learned ? splitVariance(modelOutput, sample) : [modelOutput, undefined];
         const { t, bar, before, share, beta } = at(index);
-        const mixture = mixtureOf(bar);
-        const original = clipOriginal(toOriginal(prediction, sample, output, mixture), settings);
+        const scales = noiseScalesOf(bar);
+        const original = clipOriginal(toOriginal(prediction, sample, output, scales), settings);
         // Equation 7 of the paper.
         const mean = original
           .mul((Math.sqrt(before) * beta) / (1 - bar))

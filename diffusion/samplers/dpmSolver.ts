@@ -1,6 +1,6 @@
 import { split, type Tensor, TensorError } from '../../tensor/index.ts';
 import { boolean, type Field, number, numberOrNull, oneOf } from '../config.ts';
-import { type Mixture, toNoise, toOriginal } from '../noise/prediction.ts';
+import { type NoiseScales, toNoise, toOriginal } from '../noise/prediction.ts';
 import { clipOriginal, clippingOf } from './clipping.ts';
 import { commonFields, type SettingsOptions, samplerSettings, spacing, thresholdingFields } from './settings.ts';
 import { finiteSigmasOf } from './sigmas.ts';
@@ -57,8 +57,8 @@ export const dpmSolverFields = {
   ),
 } as const;
 
-/** A place on the way from noise to picture: x = signal·x_0 + noise·ε, and λ = log(signal/noise). */
-interface Place extends Mixture {
+/** A place on the way from noise to image: x = signal·x_0 + noise·ε, and λ = log(signal/noise). */
+interface Place extends NoiseScales {
   readonly lambda: number;
 }
 
@@ -78,7 +78,7 @@ interface Factors {
 
 /**
  * Multistep solvers of the diffusion ODE or SDE in λ (Lu et al. 2022, DPM-Solver and DPM-Solver++; diffusers'
- * DPMSolverMultistepScheduler), from its configuration or a noise schedule. "++" variants predict the picture, the others the
+ * DPMSolverMultistepScheduler), from its configuration or a noise schedule. "++" variants predict the image, the others the
  * noise. Time steps that would be taken twice are left out, and so are those that `lambda_min_clipped` leaves below 0: then
  * there are fewer than were asked for.
  */
@@ -86,9 +86,9 @@ export function dpmSolverMultistep(source: unknown = {}, { settings: own }: Sett
   const name = 'DPMSolverMultistepScheduler';
   const { settings, schedule } = samplerSettings(name, source, dpmSolverFields, own);
   const { prediction_type: prediction, solver_order: order, algorithm_type: algorithm } = settings;
-  const predictsPicture = algorithm.endsWith('++');
+  const predictsImage = algorithm.endsWith('++');
   const isStochastic = algorithm.startsWith('sde');
-  if (!predictsPicture && settings.final_sigmas_type === 'zero')
+  if (!predictsImage && settings.final_sigmas_type === 'zero')
     throw new TensorError(
       `${name}: algorithm_type "${algorithm}" cannot end at noise 0; set final_sigmas_type to "sigma_min"`,
     );
@@ -102,7 +102,7 @@ export function dpmSolverMultistep(source: unknown = {}, { settings: own }: Sett
   const factorsOf = (from: Place, to: Place, third: boolean): Factors => {
     const h = to.lambda - from.lambda;
     const heun = settings.solver_type === 'heun' || third;
-    if (predictsPicture) {
+    if (predictsImage) {
       const stretch = isStochastic ? 2 : 1;
       const e = Math.expm1(-stretch * h);
       const sample = (to.noise / from.noise) * (isStochastic ? Math.exp(-h) : 1);
@@ -145,7 +145,7 @@ export function dpmSolverMultistep(source: unknown = {}, { settings: own }: Sett
       sigmas,
       clipping: clippingOf(settings),
       initNoiseSigma: 1,
-      mixtureAt: (index) => placeAt(sigmas[index] as number),
+      noiseScalesAt: (index) => placeAt(sigmas[index] as number),
       drawsNoise: () => isStochastic,
       start: (noise) => ({ sample: noise, index: 0, history: [] }),
       modelInput: ({ sample }) => sample,
@@ -156,7 +156,7 @@ export function dpmSolverMultistep(source: unknown = {}, { settings: own }: Sett
         // The noise that belongs to the image after thresholding, where there is any.
         const epsilon = () =>
           settings.thresholding ? toNoise('sample', sample, original, from) : toNoise(prediction, sample, output, from);
-        const latest = predictsPicture ? original : epsilon();
+        const latest = predictsImage ? original : epsilon();
         const outputs = [...history, latest].slice(-order);
         // From the smallest noise to itself ("sigma_min" after the first time step) there is nothing to do.
         if (!(from.lambda < to.lambda)) return { sample, index: index + 1, history: outputs, original };

@@ -47,19 +47,19 @@ function originalAt(prediction: NoisePredictionType, x: Tensor, output: Tensor, 
   }
 }
 
-/** What Euler samplers have in common: pictures x_0 + σ·ε, given to the network as x/√(σ² + 1). */
+/** What Euler samplers have in common: images x_0 + σ·ε, given to the network as x/√(σ² + 1). */
 function sigmaTrajectory(
   timesteps: readonly number[],
   sigmas: readonly number[],
   scaledStart: boolean,
-): Pick<Trajectory, 'timesteps' | 'sigmas' | 'initNoiseSigma' | 'mixtureAt' | 'start' | 'modelInput'> {
+): Pick<Trajectory, 'timesteps' | 'sigmas' | 'initNoiseSigma' | 'noiseScalesAt' | 'start' | 'modelInput'> {
   const largest = Math.max(...sigmas);
   const initNoiseSigma = scaledStart ? Math.sqrt(largest ** 2 + 1) : largest;
   return {
     timesteps,
     sigmas,
     initNoiseSigma,
-    mixtureAt: (index) => ({ signal: 1, noise: sigmas[index] as number }),
+    noiseScalesAt: (index) => ({ signal: 1, noise: sigmas[index] as number }),
     start: (noise) => ({ sample: noise.mul(initNoiseSigma), index: 0, history: [] }),
     modelInput: ({ sample, index }) => sample.div(Math.sqrt((sigmas[index] as number) ** 2 + 1)),
   };

@@ -13,7 +13,7 @@ export const flowMatchEulerFields = {
   num_train_timesteps: integer(1000),
   shift: number(1),
   stochastic_sampling: boolean(false),
-  // Shifts by the size of pictures need to be told that at every call.
+  // Shifts by the size of images need to be told that at every call.
   use_dynamic_shifting: oneOf(false),
   base_shift: ignored,
   max_shift: ignored,
@@ -35,7 +35,7 @@ function flowSettings(source: unknown, own: Readonly<Record<string, unknown>> = 
     const { num_train_timesteps: numTrainTimesteps, shift } = settings;
     return { settings, schedule: flowSchedule({ numTrainTimesteps, shift }) };
   }
-  if (source.told === undefined)
+  if (source.modelTimesteps === undefined)
     throw new TensorError(`${flowMatchEulerClass}: needs the schedule of a flow (flowSchedule), and this is none`);
   const given = ['num_train_timesteps', 'shift'].filter((name) => Object.hasOwn(own, name));
   if (given.length > 0)
@@ -67,7 +67,7 @@ export function flowMatchEuler(source: unknown = {}, { settings: own }: Settings
       timesteps: sigmas.slice(0, -1).map((sigma) => sigma * numTrainTimesteps),
       sigmas,
       initNoiseSigma: 1,
-      mixtureAt: (index) => ({ signal: 1 - (sigmas[index] as number), noise: sigmas[index] as number }),
+      noiseScalesAt: (index) => ({ signal: 1 - (sigmas[index] as number), noise: sigmas[index] as number }),
       drawsNoise: () => isStochastic,
       start: (noise) => ({ sample: noise, index: 0, history: [] }),
       modelInput: ({ sample }) => sample,

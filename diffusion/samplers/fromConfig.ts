@@ -39,7 +39,7 @@ const fieldsOf: Readonly<Record<string, Readonly<Record<string, Field<unknown>>>
 
 const classNameOf = (json: unknown): unknown => (json as { readonly _class_name?: unknown } | null)?._class_name;
 
-/** How any scheduler's configuration has pictures noised, and what it has networks predict. */
+/** How any scheduler's configuration has images noised, and what it has networks predict. */
 export function noisingFromConfig(json: unknown): {
   readonly schedule: NoiseSchedule;
   readonly prediction: PredictionType;

@@ -3,7 +3,7 @@ import { type Tensor, where } from '../../tensor/index.ts';
 /**
  * Classifier-free guidance (Ho & Salimans 2022): unconditional + scale·(conditional − unconditional). With a rescale above
  * 0, that share of the result is brought to the standard deviation of the conditional prediction (Lin et al. 2023,
- * section 3.4), against overexposed pictures. Predictions are [N, …].
+ * section 3.4), against overexposed images. Predictions are [N, …].
  */
 export function guide(
   conditional: Tensor,

@@ -1,6 +1,6 @@
 import { type Tensor, TensorError } from '../../tensor/index.ts';
 import { boolean, oneOf } from '../config.ts';
-import { mixtureOf, toNoise } from '../noise/prediction.ts';
+import { noiseScalesOf, toNoise } from '../noise/prediction.ts';
 import { alphaBarAt } from '../noise/schedule.ts';
 import { commonFields, type SettingsOptions, samplerSettings, spacing } from './settings.ts';
 import { sigmaOf } from './sigmas.ts';
@@ -47,7 +47,7 @@ export function pndm(source: unknown = {}, { settings: own }: SettingsOptions = 
   /** Equation 9 of the paper: from time step t to another, along a prediction. */
   const transfer = (sample: Tensor, t: number, to: number, output: Tensor): Tensor => {
     const [bar, before] = [barAt(t), barAt(to)];
-    const epsilon = toNoise(settings.prediction_type, sample, output, mixtureOf(bar));
+    const epsilon = toNoise(settings.prediction_type, sample, output, noiseScalesOf(bar));
     const divisor = bar * Math.sqrt(1 - before) + Math.sqrt(bar * (1 - bar) * before);
     return sample.mul(Math.sqrt(before / bar)).sub(epsilon.mul((before - bar) / divisor));
   };
@@ -114,7 +114,7 @@ export function pndm(source: unknown = {}, { settings: own }: SettingsOptions = 
     return {
       timesteps,
       initNoiseSigma: 1,
-      mixtureAt: (index) => mixtureOf(barAt(timesteps[index] as number)),
+      noiseScalesAt: (index) => noiseScalesOf(barAt(timesteps[index] as number)),
       drawsNoise: () => false,
       start: (noise) => ({ sample: noise, index: 0, history: [] }),
       modelInput: ({ sample }) => sample,

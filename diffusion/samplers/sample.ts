@@ -14,22 +14,22 @@ import type { SamplerState, Trajectory } from './trajectory.ts';
 
 export interface SampleOptions {
   readonly trajectory: Trajectory;
-  /** What the network says of noisy pictures [N, …] at a time step; classifier-free guidance is its business. */
+  /** What the network says of noisy images [N, …] at a time step; classifier-free guidance is its business. */
   readonly model: (x: Tensor, timestep: number, index: number) => Tensor;
-  /** One key for each picture: what becomes of it depends on its key alone, never on the others. */
+  /** One key for each image: what becomes of it depends on its key alone, never on the others. */
   readonly keys: readonly Tensor[];
-  /** The shape of one picture. */
+  /** The shape of one image. */
   readonly shape: readonly number[];
   /** Told after each step; the state is realized. */
   readonly onStep?: (state: SamplerState) => void | Promise<void>;
   readonly signal?: AbortSignal;
 }
 
-/** Keys of pictures `from` to `from + count − 1` of a seed's. */
-export const pictureKeys = (seedKey: Tensor, count: number, from = 0): Tensor[] =>
+/** Keys of images `from` to `from + count − 1` of a seed's. */
+export const imageKeys = (seedKey: Tensor, count: number, from = 0): Tensor[] =>
   Array.from({ length: count }, (_, i) => random.foldIn(seedKey, from + i));
 
-/** Unit noise for each picture: draw 0 is what it begins with, draw i + 1 is for step i. */
+/** Unit noise for each image: draw 0 is what it begins with, draw i + 1 is for step i. */
 const unitNoise = (keys: readonly Tensor[], draw: number, shape: readonly number[]): Tensor =>
   stack(
     keys.map((key) => random.normal(random.foldIn(key, draw), shape)),

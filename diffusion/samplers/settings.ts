@@ -32,14 +32,14 @@ export const commonFields = {
   steps_offset: integer(0),
 } as const;
 
-/** Fields of samplers that keep predicted pictures within bounds by a quantile. */
+/** Fields of samplers that keep predicted images within bounds by a quantile. */
 export const thresholdingFields = {
   thresholding: boolean(false),
   dynamic_thresholding_ratio: numberFrom(0, 1, 0.995),
   sample_max_value: number(1),
 } as const;
 
-/** Fields of samplers that keep predicted pictures within bounds. */
+/** Fields of samplers that keep predicted images within bounds. */
 export const clippingFields = {
   clip_sample: boolean(true),
   clip_sample_range: numberFrom(0, Number.POSITIVE_INFINITY, 1),
@@ -100,7 +100,7 @@ export function samplerSettings<const F extends typeof commonFields & Fields>(
     const settings = readSettings(className, Array.isArray(source) ? source : json, fields);
     return { settings, schedule: scheduleOf(settings) };
   }
-  if (source.told !== undefined)
+  if (source.modelTimesteps !== undefined)
     throw new TensorError(
       `${className}: this is the schedule of a flow, which FlowMatchEulerDiscreteScheduler samples from`,
     );

@@ -1,19 +1,19 @@
 import { type Tensor, TensorError } from '../../tensor/index.ts';
-import type { Mixture } from '../noise/prediction.ts';
+import type { NoiseScales } from '../noise/prediction.ts';
 
 /** Where sampling is: pure data, which `step` makes anew. */
 export interface SamplerState {
-  /** The picture so far, [N, …]. */
+  /** The image so far, [N, …]. */
   readonly sample: Tensor;
   /** How many steps have been made. */
   readonly index: number;
   /** What the sampler remembers of former steps, the latest last. */
   readonly history: readonly Tensor[];
-  /** The picture that the last step took for x_0, where the sampler has one. */
+  /** The image that the last step took for x_0, where the sampler has one. */
   readonly original?: Tensor | undefined;
 }
 
-/** A way from noise to a picture in a given number of steps; pure functions. */
+/** A way from noise to an image in a given number of steps; pure functions. */
 export interface Trajectory {
   /** What the network is told at each step. */
   readonly timesteps: readonly number[];
@@ -23,8 +23,8 @@ export interface Trajectory {
   readonly clipping?: string | undefined;
   /** What unit noise is multiplied by at first. */
   readonly initNoiseSigma: number;
-  /** How the sample of step `index` is mixed of picture and noise: with it, sampling can begin from a given picture. */
-  mixtureAt(index: number): Mixture;
+  /** How the sample of step `index` is mixed of image and noise: with it, sampling can begin from a given image. */
+  noiseScalesAt(index: number): NoiseScales;
   /** Whether step `index` adds fresh noise. */
   drawsNoise(index: number): boolean;
   /** The first state, from unit noise [N, …]. */

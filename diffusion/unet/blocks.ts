@@ -1,9 +1,9 @@
 import { downsample2d, type Layer, module, type ResnetBlockOptions, resnetBlock, upsample2d } from '../../nn/index.ts';
 import { concat, random, type Tensor, TensorError } from '../../tensor/index.ts';
 
-/** What every block of a UNet is given beside the picture. */
+/** What every block of a UNet is given beside the image. */
 export interface Conditions {
-  /** [N, embeddingDim], of the time step and whatever else applies to the whole picture. */
+  /** [N, embeddingDim], of the time step and whatever else applies to the whole image. */
   readonly embedding: Tensor;
   /** [N, tokens, contextDim], what cross-attention looks at. */
   readonly context?: Tensor | undefined;
@@ -38,7 +38,7 @@ const range = (count: number): number[] => Array.from({ length: count }, (_, i) 
 /** The key of one residual block among those that share a key. */
 const keyOf = ({ key }: Conditions, layer: number): Tensor | undefined => key && random.foldIn(key, layer);
 
-/** Residual blocks, each with its attention, and halving; gives the picture and everything that the way up will need. */
+/** Residual blocks, each with its attention, and halving; gives the image and everything that the way up will need. */
 export function downBlock({
   inputs,
   outputs,
@@ -105,7 +105,7 @@ export interface UpBlockOptions extends BlockOptions {
   readonly upsample: boolean;
 }
 
-/** Residual blocks that each take up one picture from the way down, with their attention, and doubling. */
+/** Residual blocks that each take up one image from the way down, with their attention, and doubling. */
 export function upBlock({ inputs, outputs, skips, resnet, attention, upsample }: UpBlockOptions) {
   return module(
     {
@@ -119,7 +119,7 @@ export function upBlock({ inputs, outputs, skips, resnet, attention, upsample }:
       /** From the way down, the one that is taken first last. */
       taken: readonly Tensor[],
       conditions: Conditions,
-      /** Of the pictures that the next block takes up: pictures of odd sizes do not double exactly. */
+      /** Of the images that the next block takes up: images of odd sizes do not double exactly. */
       size?: readonly [height: number, width: number],
     ): Tensor => {
       const { embedding, context, contextMask } = conditions;

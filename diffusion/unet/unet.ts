@@ -11,7 +11,7 @@ import {
 import { concat, random, Tensor, TensorError } from '../../tensor/index.ts';
 import { type BlockAttention, type Conditions, downBlock, midBlock, type ResnetSettings, upBlock } from './blocks.ts';
 
-/** One size of pictures in a UNet: a block on the way down, or one on the way up. */
+/** One size of images in a UNet: a block on the way down, or one on the way up. */
 export interface Level {
   readonly channels: number;
   /** Residual blocks; on the way up there is one more. */
@@ -24,9 +24,9 @@ export interface Level {
 export interface UNetStructure {
   readonly inChannels: number;
   readonly outChannels: number;
-  /** The way down, from the largest pictures to the smallest. */
+  /** The way down, from the largest images to the smallest. */
   readonly down: readonly Level[];
-  /** The way up, from the smallest pictures to the largest; channels and layers as on the way down. */
+  /** The way up, from the smallest images to the largest; channels and layers as on the way down. */
   readonly up: readonly Pick<Level, 'attention'>[];
   /** The block in the middle, if there is one: with attention, or one residual block alone. */
   readonly mid?:
@@ -47,7 +47,7 @@ export interface UNetStructure {
   readonly centerInput: boolean;
 }
 
-/** What a UNet may be told beside the noisy picture and its time step. */
+/** What a UNet may be told beside the noisy image and its time step. */
 export interface UNetInputs {
   /** [N, tokens, width]: the text, for cross-attention (`encoder_hidden_states`). */
   readonly context?: Tensor | undefined;
@@ -146,12 +146,12 @@ export function unet(structure: UNetStructure, { checkpointing = false }: UNetOp
       let embedding = layers.time_embedding(timestepEmbedding(forBatch(timesteps, batch), first, waves).cast(dtype));
       if (layers.add_embedding !== undefined && added !== undefined) {
         if (inputs.added === undefined)
-          throw new TensorError('unet: this model needs `added`: the pooled text and the sizes of the pictures');
+          throw new TensorError('unet: this model needs `added`: the pooled text and the sizes of the images');
         const { textEmbeds, timeIds } = inputs.added;
         const numbers = timeIds instanceof Tensor ? timeIds.reshape([timeIds.size]) : timeIds.flat();
         const sizes = timestepEmbedding(numbers, added.timeWidth, waves).cast(dtype);
-        const perPicture = sizes.reshape([batch, sizes.size / batch]);
-        embedding = embedding.add(layers.add_embedding(concat([textEmbeds.cast(dtype), perPicture], 1)));
+        const perImage = sizes.reshape([batch, sizes.size / batch]);
+        embedding = embedding.add(layers.add_embedding(concat([textEmbeds.cast(dtype), perImage], 1)));
       }
       const conditions = (block: number): Conditions => ({
         embedding,
@@ -179,10 +179,10 @@ export function unet(structure: UNetStructure, { checkpointing = false }: UNetOp
   );
 }
 
-/** A time step for each picture. */
+/** A time step for each image. */
 function forBatch(timesteps: Timesteps, batch: number): readonly number[] | Tensor {
   if (typeof timesteps === 'number') return new Array<number>(batch).fill(timesteps);
   const count = timesteps instanceof Tensor ? timesteps.size : timesteps.length;
   if (count === batch) return timesteps;
-  throw new TensorError(`unet: there are ${batch} pictures and ${count} time steps; give one for each, or one number`);
+  throw new TensorError(`unet: there are ${batch} images and ${count} time steps; give one for each, or one number`);
 }

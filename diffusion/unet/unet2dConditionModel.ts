@@ -151,7 +151,7 @@ export function unet2dConditionModel(json: unknown, options?: UNetOptions) {
       ? [...lists.transformers].reverse()
       : forEachBlock<number | readonly number[]>('reverse_transformer_layers_per_block', reversed, count);
 
-  /** The attention behind residual block `layer` of the block at `level`, counted from the largest pictures. */
+  /** The attention behind residual block `layer` of the block at `level`, counted from the largest images. */
   const attention = (
     level: number,
     counts: number | readonly number[],

@@ -16,13 +16,13 @@ interface InspectFlags {
   readonly json?: boolean;
 }
 
-/** Pairs of a contact sheet: their pictures are all held in memory. */
+/** Pairs of a contact sheet: their images are all held in memory. */
 const mostDrawn = 1000;
 
 export function dataCommand(): Command {
   const inspect = new Command('inspect')
     .description(
-      'Summarise preference pairs, and draw some of them: preferred pictures on the left, the others on the right.',
+      'Summarise preference pairs, and draw some of them: preferred images on the left, the others on the right.',
     )
     .argument(
       '<paths...>',

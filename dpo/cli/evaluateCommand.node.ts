@@ -36,7 +36,7 @@ export function evaluateCommand(): Command {
       const lines = [
         ['preferred share', both(summary.preferredShare)],
         ['caption match', both(summary.captionMatch)],
-        ['KID to preferred pictures', both(summary.kid)],
+        ['KID to preferred images', both(summary.kid)],
         ['implicit accuracy, held out', show(summary.implicitAccuracy)],
         [`reward: ${summary.rewardName}`, both(summary.reward)],
         ['win rate', show(summary.winRate)],

@@ -7,7 +7,7 @@ import { interruptible, stoppedStatus } from './stopping.node.ts';
 import { say, tell } from './terminal.node.ts';
 
 export function pretrainCommand(): Command {
-  return commandOf('pretrain', 'Train a small text-to-image pipeline from nothing on captioned pictures.', pretrainKeys)
+  return commandOf('pretrain', 'Train a small text-to-image pipeline from nothing on captioned images.', pretrainKeys)
     .option('--json', 'print the result as JSON')
     .action(async ({ json, ...options }: Record<string, unknown>) => {
       const settings = await settingsOf('pretrain', options, pretrainKeys);

@@ -7,15 +7,15 @@ import { sampleKeys } from '../config/sampleKeys.ts';
 import { counted } from '../counted.ts';
 import { gridLayout, gridPng } from '../data/imageGrid.ts';
 import { loadTuned } from '../train/loadTuned.node.ts';
-import { pictureSizeOf } from '../train/runPlan.ts';
-import { samplePictures } from '../train/sampleImages.ts';
+import { imageSizeOf } from '../train/runPlan.ts';
+import { sampleImages } from '../train/sampleImages.ts';
 import { progress } from './progress.node.ts';
 import { commandOf, settingsOf } from './settings.node.ts';
 import { interruptible } from './stopping.node.ts';
 import { say } from './terminal.node.ts';
 
 export function sampleCommand(): Command {
-  return commandOf('sample', 'Draw pictures of captions.', sampleKeys).action(
+  return commandOf('sample', 'Draw images of captions.', sampleKeys).action(
     async (options: Record<string, unknown>) => {
       const settings = await settingsOf('sample', options, sampleKeys);
       const signal = interruptible();
@@ -30,18 +30,18 @@ export function sampleCommand(): Command {
       setDefaultDevice(device);
       const pipeline = await loadTuned(settings.model, settings.lora, { device });
       const captions = settings.captions.flatMap((caption) => new Array<string>(settings.count).fill(caption));
-      const size = pictureSizeOf(settings.size, pipeline.config.unet);
+      const size = imageSizeOf(settings.size, pipeline.config.unet);
       const { columns, zoom } = settings;
       gridLayout(captions.length, { size, columns, zoom });
       const batches = Math.ceil(captions.length / settings.sampleBatchSize);
       const bar = progress('sampling', batches * settings.samplingSteps);
-      const drawn = await samplePictures(pipeline, {
+      const drawn = await sampleImages(pipeline, {
         ...{ captions, size, seed: settings.seed, guidance: settings.guidance, rescale: settings.guidanceRescale },
         ...{ steps: settings.samplingSteps, batchSize: settings.sampleBatchSize, signal },
         onStep: (done) => bar.update(done),
       }).finally(() => bar.stop());
       await replaceFile(settings.output, (write) => write(gridPng(drawn, { size, columns, zoom })));
-      say(`${counted(captions.length, 'picture')} in ${settings.output}`);
+      say(`${counted(captions.length, 'image')} in ${settings.output}`);
     },
   );
 }

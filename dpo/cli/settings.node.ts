@@ -10,6 +10,7 @@ import {
   type Keys,
   readSettings,
   type SettingsOf,
+  withPresentNames,
 } from '../config/configKey.ts';
 import { say } from './terminal.node.ts';
 
@@ -50,6 +51,10 @@ export function commandOf(name: string, about: string, keys: Keys): Command {
     const shown = `${expectedOf(key)}; ${fallback === undefined ? 'must be given' : `default ${fallback}`}`;
     const value = takesList(key) ? '[values...]' : '[value]';
     command.addOption(new Option(`--${flagOf(name)} ${value}`, `${describeKey(key)} (${shown})`));
+    if (key.formerName !== undefined)
+      command.addOption(
+        new Option(`--${flagOf(key.formerName)} ${value}`, `Earlier name of --${flagOf(name)}.`).hideHelp(),
+      );
   }
   return command;
 }
@@ -66,7 +71,7 @@ export async function settingsOf<const K extends Keys>(
   const { config, ...flags } = options;
   const fromFile = typeof config === 'string' ? await readConfigFile(config, keys) : {};
   const given = Object.fromEntries(
-    Object.entries(flags).flatMap(([name, text]) => {
+    Object.entries(withPresentNames(flags, keys)).flatMap(([name, text]) => {
       const key = Object.hasOwn(keys, name) ? keys[name] : undefined;
       return key === undefined ? [] : [[name, valueOf(text as string | readonly string[] | true, key)]];
     }),
@@ -78,7 +83,7 @@ export async function settingsOf<const K extends Keys>(
 }
 
 async function readConfigFile(path: string, keys: Keys): Promise<Record<string, unknown>> {
-  const json = await readObject(path);
+  const json = withPresentNames(await readObject(path), keys);
   const from = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(from);
     return typeof value === 'string' ? resolve(dirname(path), value) : value;

@@ -10,6 +10,8 @@ export interface Key<T> {
   readonly isPath?: boolean;
   /** Other keys, and values of theirs without which this one means nothing. */
   readonly onlyWith?: Readonly<Record<string, readonly unknown[]>>;
+  /** An earlier name, which files and flags may still use. */
+  readonly formerName?: string;
 }
 
 export type Keys = Readonly<Record<string, Key<unknown>>>;
@@ -17,12 +19,26 @@ export type Keys = Readonly<Record<string, Key<unknown>>>;
 /** The values that keys give. */
 export type SettingsOf<K extends Keys> = ConfigOf<{ readonly [Name in keyof K]: K[Name]['field'] }>;
 
-export const key = <T>(field: Field<T>, about: string, onlyWith: Key<T>['onlyWith'] = {}): Key<T> => ({
+export const configKey = <T>(field: Field<T>, about: string, onlyWith: Key<T>['onlyWith'] = {}): Key<T> => ({
   field,
   about,
   onlyWith,
 });
-export const pathKey = <T>(field: Field<T>, about: string): Key<T> => ({ field, about, isPath: true });
+export const pathKey = <T>(field: Field<T>, about: string, formerName?: string): Key<T> => ({
+  ...{ field, about, isPath: true },
+  ...(formerName !== undefined && { formerName }),
+});
+
+/** Settings under the present names of their keys. A setting that is given under both names keeps both, and is refused later. */
+export function withPresentNames(settings: Readonly<Record<string, unknown>>, keys: Keys): Record<string, unknown> {
+  const present = new Map(Object.entries(keys).map(([name, { formerName }]) => [formerName, name]));
+  return Object.fromEntries(
+    Object.entries(settings).map(([name, value]) => {
+      const renamed = present.get(name);
+      return [renamed === undefined || Object.hasOwn(settings, renamed) ? name : renamed, value];
+    }),
+  );
+}
 
 /**
  * Reads settings strictly.
@@ -30,8 +46,11 @@ export const pathKey = <T>(field: Field<T>, about: string): Key<T> => ({ field, 
  */
 export function readSettings<const K extends Keys>(command: string, json: unknown, keys: K): SettingsOf<K> {
   const fields = Object.fromEntries(Object.entries(keys).map(([name, { field }]) => [name, field]));
-  return readConfig(command, json, fields) as SettingsOf<K>;
+  return readConfig(command, isRecord(json) ? withPresentNames(json, keys) : json, fields) as SettingsOf<K>;
 }
+
+const isRecord = (json: unknown): json is Readonly<Record<string, unknown>> =>
+  typeof json === 'object' && json !== null && !Array.isArray(json);
 
 const listed = (values: readonly unknown[]): string => values.map((value) => JSON.stringify(value)).join(' or ');
 

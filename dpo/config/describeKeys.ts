@@ -1,5 +1,5 @@
-import { evaluateKeys } from './evaluateKeys.ts';
 import { defaultOf, describeKey, expectedOf, type Keys } from './configKey.ts';
+import { evaluateKeys } from './evaluateKeys.ts';
 import { pretrainKeys } from './pretrainKeys.ts';
 import { sampleKeys } from './sampleKeys.ts';
 import { trainKeys } from './trainKeys.ts';

@@ -1,7 +1,7 @@
 import { text } from '../../diffusion/index.ts';
-import { deviceKeys, pictureKeys } from './commonKeys.ts';
+import { deviceKeys, imageKeys } from './commonKeys.ts';
+import { configKey, pathKey, type SettingsOf } from './configKey.ts';
 import { most, neededText, neededTexts, optional, positive, wholeFrom } from './fields.ts';
-import { key, pathKey, type SettingsOf } from './configKey.ts';
 import { samplingKeys } from './sampleKeys.ts';
 
 /** Everything that `evaluate` can be told. */
@@ -15,33 +15,33 @@ export const evaluateKeys = {
   ),
   trainPairs: pathKey(
     neededTexts,
-    'The pairs that were trained on: samples are drawn of their captions, and the classifier learns from their pictures.',
+    'The pairs that were trained on: samples are drawn of their captions, and the classifier learns from their images.',
   ),
   run: pathKey(optional(neededText), 'The output folder of the training, for its curves and settings in the report.'),
-  output: pathKey(neededText, 'The folder that report.html, summary.json and pictures are written to.'),
-  preferred: key(
+  output: pathKey(neededText, 'The folder that report.html, summary.json and images are written to.'),
+  preferred: configKey(
     optional(text('')),
-    'Which of the models named in the pairs made the preferred pictures; null: the classifier learns from the labels.',
+    'Which of the models named in the pairs made the preferred images; null: the classifier learns from the labels.',
   ),
   judges: pathKey(
     optional(neededText),
-    'A folder of networks that were trained before, with `saveJudges`; null: they are trained on the pictures of the pairs.',
+    'A folder of networks that were trained before, with `saveJudges`; null: they are trained on the images of the pairs.',
   ),
   reward: pathKey(
     optional(neededText),
-    'A module that exports `score(pictures, captions)`, a number for each picture, which win rate and frontier go by; null: the probability of the preferred kind.',
+    'A module that exports `score(images, captions)`, a number for each image, which win rate and frontier go by; null: the probability of the preferred kind.',
   ),
-  mostPairs: key(
+  mostPairs: configKey(
     wholeFrom(1000, 1, most.count),
-    'Pairs of each set that real pictures are taken from at most, for judges, distances and captions; implicit accuracy is of all.',
+    'Pairs of each set that real images are taken from at most, for judges, distances and captions; implicit accuracy is of all.',
   ),
-  beta: key(optional(positive(1)), "β of the margin; null: that of the run's settings, else 5000."),
-  samples: key(wholeFrom(256, 8, most.count), 'Pictures that are drawn from each of the two pipelines.'),
-  draws: key(wholeFrom(10, 1, most.draws), 'Draws of noise and time step for each held-out pair.'),
-  candidates: key(wholeFrom(10, 2, most.draws), "Captions among which a sample's own is to be found."),
-  batchSize: key(wholeFrom(16, 1, most.batch), 'Pairs that are computed together.'),
-  size: pictureKeys.size,
-  maxSkipped: pictureKeys.maxSkipped,
+  beta: configKey(optional(positive(1)), "β of the margin; null: that of the run's settings, else 5000."),
+  samples: configKey(wholeFrom(256, 8, most.count), 'Images that are drawn from each of the two pipelines.'),
+  draws: configKey(wholeFrom(10, 1, most.draws), 'Draws of noise and time step for each held-out pair.'),
+  candidates: configKey(wholeFrom(10, 2, most.draws), "Captions among which a sample's own is to be found."),
+  batchSize: configKey(wholeFrom(16, 1, most.batch), 'Pairs that are computed together.'),
+  size: imageKeys.size,
+  maxSkipped: imageKeys.maxSkipped,
   ...deviceKeys,
   ...samplingKeys,
 } as const;

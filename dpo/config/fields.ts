@@ -66,8 +66,8 @@ export const neededTexts: Field<readonly string[]> = (value) => {
 /** Longer sides than any diffusion model draws. */
 const longestSide = 8192;
 
-/** The side of square pictures, or [height, width]. */
-export const pictureSize: Field<number | readonly [number, number] | null> = (value) => {
+/** The side of square images, or [height, width]. */
+export const imageSize: Field<number | readonly [number, number] | null> = (value) => {
   if (value === undefined || value === null) return { value: null };
   const isSide = (one: unknown): boolean =>
     Number.isInteger(one) && (one as number) > 0 && (one as number) <= longestSide;

@@ -12,13 +12,13 @@ export interface EncodingOptions {
   readonly encoder: string;
   /** [channels, height, width] of an encoding. */
   readonly encodedShape: readonly [number, number, number];
-  /** Encodes pictures [n, 3, height, width] from −1 to 1 to [n, …encodedShape]. */
-  readonly encode: (pictures: Float32Array, shape: readonly [number, number, number, number]) => Promise<Float32Array>;
+  /** Encodes images [n, 3, height, width] from −1 to 1 to [n, …encodedShape]. */
+  readonly encode: (images: Float32Array, shape: readonly [number, number, number, number]) => Promise<Float32Array>;
 }
 
 /**
- * The same batches with encodings in the place of pictures, such as latents of a VAE. Each picture is encoded once: what it
- * gave is kept on disk, found by the picture's content after crop and flip.
+ * The same batches with encodings in the place of images, such as latents of a VAE. Each image is encoded once: what it
+ * gave is kept on disk, found by the image's content after crop and flip.
  */
 export async function* cachedEncodings(
   batches: AsyncIterable<PairBatch>,
@@ -28,14 +28,14 @@ export async function* cachedEncodings(
 }
 
 async function encodeBatch(batch: PairBatch, options: EncodingOptions): Promise<PairBatch> {
-  const [count, ...pictureShape] = batch.shape;
-  const area = pictureShape.reduce((a, b) => a * b, 1);
-  const pictures = [batch.winner, batch.loser].flatMap((side) =>
+  const [count, ...imageShape] = batch.shape;
+  const area = imageShape.reduce((a, b) => a * b, 1);
+  const images = [batch.winner, batch.loser].flatMap((side) =>
     Array.from({ length: count }, (_, i) => side.subarray(i * area, (i + 1) * area)),
   );
-  const hashes = pictures.map((picture) => hashOf(picture, pictureShape, options));
+  const hashes = images.map((image) => hashOf(image, imageShape, options));
   const encodings = new Map<string, Float32Array>();
-  const unique = [...new Map(hashes.map((hash, i) => [hash, pictures[i] as Float32Array]))];
+  const unique = [...new Map(hashes.map((hash, i) => [hash, images[i] as Float32Array]))];
   await mapConcurrently(unique, 8, async ([hash]) => {
     const stored = await readEncoding(pathOf(hash, options), options);
     if (stored !== undefined) encodings.set(hash, stored);
@@ -44,8 +44,8 @@ async function encodeBatch(batch: PairBatch, options: EncodingOptions): Promise<
   const missing = unique.filter(([hash]) => !encodings.has(hash));
   if (missing.length > 0) {
     const fresh = await encodeAll(
-      missing.map(([, picture]) => picture),
-      pictureShape,
+      missing.map(([, image]) => image),
+      imageShape,
       options,
     );
     await mapConcurrently(missing, 8, async ([hash], i) => {
@@ -66,31 +66,31 @@ async function encodeBatch(batch: PairBatch, options: EncodingOptions): Promise<
 const lengthOf = ({ encodedShape }: EncodingOptions): number => encodedShape.reduce((a, b) => a * b, 1);
 
 async function encodeAll(
-  pictures: readonly Float32Array[],
+  images: readonly Float32Array[],
   shape: readonly number[],
   options: EncodingOptions,
 ): Promise<readonly Float32Array[]> {
-  const area = (pictures[0] as Float32Array).length;
-  const all = new Float32Array(pictures.length * area);
-  pictures.forEach((picture, i) => {
-    all.set(picture, i * area);
+  const area = (images[0] as Float32Array).length;
+  const all = new Float32Array(images.length * area);
+  images.forEach((image, i) => {
+    all.set(image, i * area);
   });
   const [, height, width] = shape as [number, number, number];
-  const encoded = await options.encode(all, [pictures.length, 3, height, width]);
+  const encoded = await options.encode(all, [images.length, 3, height, width]);
   const size = lengthOf(options);
-  if (encoded.length !== pictures.length * size) {
+  if (encoded.length !== images.length * size) {
     throw new TensorError(
-      `cachedEncodings: ${options.encoder} was to give ${formatShape([pictures.length, ...options.encodedShape])}, ` +
-        `which is ${pictures.length * size} numbers, but gave ${encoded.length}`,
+      `cachedEncodings: ${options.encoder} was to give ${formatShape([images.length, ...options.encodedShape])}, ` +
+        `which is ${images.length * size} numbers, but gave ${encoded.length}`,
     );
   }
-  return pictures.map((_, i) => encoded.slice(i * size, (i + 1) * size));
+  return images.map((_, i) => encoded.slice(i * size, (i + 1) * size));
 }
 
 /** Everything that an encoding follows from. */
-function hashOf(picture: Float32Array, shape: readonly number[], { encoder, encodedShape }: EncodingOptions): string {
+function hashOf(image: Float32Array, shape: readonly number[], { encoder, encodedShape }: EncodingOptions): string {
   const hash = createHash('sha256').update(JSON.stringify([encoder, encodedShape, shape]));
-  return hash.update(new Uint8Array(picture.buffer, picture.byteOffset, picture.byteLength)).digest('hex');
+  return hash.update(new Uint8Array(image.buffer, image.byteOffset, image.byteLength)).digest('hex');
 }
 
 const pathOf = (hash: string, { folder }: EncodingOptions): string =>

@@ -1,12 +1,12 @@
 import { TensorError } from '../../tensor/index.ts';
 import { encodePng } from './encodePng.ts';
-import { checkPictureSize, type Picture } from './image.ts';
+import { checkImageSize, type Image } from './image.ts';
 import { resizeWindow } from './resize.ts';
 
 export interface ContactSheetOptions {
   /** Pairs side by side. Default 4. */
   readonly columns?: number;
-  /** Pixels of the square that a picture is fitted into. Default 128. */
+  /** Pixels of the square that an image is fitted into. Default 128. */
   readonly cell?: number;
 }
 
@@ -19,11 +19,11 @@ const [paper, winnerFrame, loserFrame]: readonly Colour[] = [
 const [frame, gap] = [3, 10];
 
 /**
- * The PNG of a sheet of pairs: the preferred picture on the left in a blue frame, the other on its right in an orange one.
- * Pictures keep their proportions; small ones are shown a whole number of times as large, with their pixels visible.
+ * The PNG of a sheet of pairs: the preferred image on the left in a blue frame, the other on its right in an orange one.
+ * Images keep their proportions; small ones are shown a whole number of times as large, with their pixels visible.
  */
 export function contactSheet(
-  pairs: readonly { readonly winner: Picture; readonly loser: Picture }[],
+  pairs: readonly { readonly winner: Image; readonly loser: Image }[],
   { columns = 4, cell = 128 }: ContactSheetOptions = {},
 ): Uint8Array {
   if (pairs.length === 0) throw new TensorError('contactSheet: there are no pairs to show');
@@ -37,44 +37,44 @@ export function contactSheet(
   pairs.forEach(({ winner, loser }, i) => {
     const left = gap + (i % across) * (2 * framed + gap);
     const top = gap + Math.floor(i / across) * (framed + gap);
-    for (const [side, picture, colour] of [
+    for (const [side, image, colour] of [
       [0, winner, winnerFrame],
       [1, loser, loserFrame],
     ] as const) {
       const at = left + side * framed;
       paste(sheet, filled(framed, framed, colour as Colour), at, top);
       paste(sheet, filled(cell, cell, paper as Colour), at + frame, top + frame);
-      const shown = fitted(picture, cell);
+      const shown = fitted(image, cell);
       paste(sheet, shown, at + frame + ((cell - shown.width) >> 1), top + frame + ((cell - shown.height) >> 1));
     }
   });
   return encodePng(sheet);
 }
 
-function filled(width: number, height: number, colour: Colour): Picture {
-  checkPictureSize(width, height, 'contactSheet');
+function filled(width: number, height: number, colour: Colour): Image {
+  checkImageSize(width, height, 'contactSheet');
   const data = new Uint8Array(width * height * 3);
   for (let i = 0; i < data.length; i++) data[i] = colour[i % 3] as number;
   return { width, height, data };
 }
 
-function paste(onto: Picture, picture: Picture, left: number, top: number): void {
-  for (let y = 0; y < picture.height; y++) {
-    const row = picture.data.subarray(y * picture.width * 3, (y + 1) * picture.width * 3);
+function paste(onto: Image, image: Image, left: number, top: number): void {
+  for (let y = 0; y < image.height; y++) {
+    const row = image.data.subarray(y * image.width * 3, (y + 1) * image.width * 3);
     onto.data.set(row, ((top + y) * onto.width + left) * 3);
   }
 }
 
-/** A picture as large as fits into a square. */
-function fitted(picture: Picture, cell: number): Picture {
-  const zoom = Math.floor(cell / Math.max(picture.width, picture.height));
-  if (zoom >= 1) return zoomed(picture, zoom);
-  const scale = cell / Math.max(picture.width, picture.height);
-  const [rows, columns] = [picture.height, picture.width].map((side) => Math.max(1, Math.round(side * scale))) as [
+/** An image as large as fits into a square. */
+function fitted(image: Image, cell: number): Image {
+  const zoom = Math.floor(cell / Math.max(image.width, image.height));
+  if (zoom >= 1) return zoomed(image, zoom);
+  const scale = cell / Math.max(image.width, image.height);
+  const [rows, columns] = [image.height, image.width].map((side) => Math.max(1, Math.round(side * scale))) as [
     number,
     number,
   ];
-  const planes = resizeWindow(picture, { height: rows, width: columns, top: 0, left: 0, rows, columns });
+  const planes = resizeWindow(image, { height: rows, width: columns, top: 0, left: 0, rows, columns });
   const area = rows * columns;
   const data = Uint8Array.from({ length: area * 3 }, (_, i) =>
     Math.round(planes[(i % 3) * area + Math.floor(i / 3)] as number),
@@ -82,7 +82,7 @@ function fitted(picture: Picture, cell: number): Picture {
   return { width: columns, height: rows, data };
 }
 
-function zoomed({ width, height, data }: Picture, zoom: number): Picture {
+function zoomed({ width, height, data }: Image, zoom: number): Image {
   const large = new Uint8Array(width * height * zoom * zoom * 3);
   for (let y = 0; y < height * zoom; y++) {
     for (let x = 0; x < width * zoom; x++) {

@@ -1,7 +1,7 @@
 import { JsColorType, Transformer } from '@napi-rs/image';
 import { exifOrientation, upright } from './exifOrientation.ts';
-import { checkPictureSize, type Picture, PictureError } from './image.ts';
-import { exifOf, pictureFormat } from './imageFormat.ts';
+import { checkImageSize, type Image, ImageError } from './image.ts';
+import { exifOf, imageFormat } from './imageFormat.ts';
 
 /** How the decoder lays out a pixel. */
 const layouts: ReadonlyMap<JsColorType, { readonly channels: number; readonly bytes: number }> = new Map([
@@ -18,25 +18,25 @@ const layouts: ReadonlyMap<JsColorType, { readonly channels: number; readonly by
 /**
  * Pixels of a JPEG, PNG or WebP, decoded on another thread. Photographs are turned as their Exif data says, what is
  * transparent is laid on white, 16 bits are rounded to 8.
- * @throws PictureError that names the place
+ * @throws ImageError that names the place
  */
-export async function decodePicture(bytes: Uint8Array, place: string): Promise<Picture> {
-  const format = pictureFormat(bytes, place);
-  const picture = new Transformer(bytes);
+export async function decodeImage(bytes: Uint8Array, place: string): Promise<Image> {
+  const format = imageFormat(bytes, place);
+  const image = new Transformer(bytes);
   try {
-    const { width, height, colorType } = await picture.metadata();
-    checkPictureSize(width, height, place);
+    const { width, height, colorType } = await image.metadata();
+    checkImageSize(width, height, place);
     const layout = layouts.get(colorType);
     if (layout === undefined)
-      throw new PictureError(`${place}: pixels of this ${format} are of an unknown kind (${colorType})`);
-    const raw = await picture.rawPixels();
+      throw new ImageError(`${place}: pixels of this ${format} are of an unknown kind (${colorType})`);
+    const raw = await image.rawPixels();
     const pixels = new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength);
     const stored = { width, height, data: toRgb(pixels, width * height, layout) };
     // The decoder's own way of turning prints what it does not like in Exif data.
     return upright(stored, await exifOrientation(exifOf(bytes, format)));
   } catch (cause) {
-    if (cause instanceof PictureError) throw cause;
-    throw new PictureError(`${place}: the ${format} is broken: ${(cause as Error).message}`, { cause });
+    if (cause instanceof ImageError) throw cause;
+    throw new ImageError(`${place}: the ${format} is broken: ${(cause as Error).message}`, { cause });
   }
 }
 

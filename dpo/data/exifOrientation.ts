@@ -1,5 +1,5 @@
 import exifr from 'exifr';
-import type { Picture } from './image.ts';
+import type { Image } from './image.ts';
 
 /**
  * How an image lies, from 1, upright, to 8, as Exif data say (CIPA DC-008, tag 274). Data that are broken or say something
@@ -16,7 +16,7 @@ export async function exifOrientation(exif: Uint8Array | undefined): Promise<num
 }
 
 /** An image as it is to be seen: mirrored and turned from how it is stored. From 5 on, rows and columns are exchanged. */
-export function upright(stored: Picture, orientation: number): Picture {
+export function upright(stored: Image, orientation: number): Image {
   if (orientation === 1) return stored;
   const isTransposed = orientation >= 5;
   const [fromRight, fromBottom] = [

@@ -1,38 +1,38 @@
 import { substituteIn } from '../../tensor/index.ts';
-import { PictureError } from './image.ts';
+import { ImageError } from './image.ts';
 
-export type PictureFormat = 'JPEG' | 'PNG' | 'WebP';
+export type ImageFormat = 'JPEG' | 'PNG' | 'WebP';
 
 const startsWith = (bytes: Uint8Array, at: number, ...expected: readonly number[]): boolean =>
   expected.every((byte, i) => bytes[at + i] === byte);
 
 const ascii = (text: string): number[] => [...text].map((letter) => letter.charCodeAt(0));
 
-const isFormat: Readonly<Record<PictureFormat, (bytes: Uint8Array) => boolean>> = {
+const isFormat: Readonly<Record<ImageFormat, (bytes: Uint8Array) => boolean>> = {
   JPEG: (bytes) => startsWith(bytes, 0, 0xff, 0xd8, 0xff),
   PNG: (bytes) => startsWith(bytes, 0, 0x89, ...ascii('PNG'), 0x0d, 0x0a, 0x1a, 0x0a),
   WebP: (bytes) => startsWith(bytes, 0, ...ascii('RIFF')) && startsWith(bytes, 8, ...ascii('WEBP')),
 };
 
-/** Whether the end of the picture is there. Decoders fill in what is missing and say nothing, those of JPEG most of all. */
-const isComplete: Readonly<Record<PictureFormat, (bytes: Uint8Array) => boolean>> = {
+/** Whether the end of the image is there. Decoders fill in what is missing and say nothing, those of JPEG most of all. */
+const isComplete: Readonly<Record<ImageFormat, (bytes: Uint8Array) => boolean>> = {
   JPEG: (bytes) => has(jpegSegments(bytes), endOfImage),
   PNG: (bytes) => has(pngChunks(bytes), 'IEND'),
   // The size of what follows the first eight bytes is in the header.
   WebP: (bytes) => bytes.length >= 8 + viewOf(bytes).getUint32(4, true),
 };
 
-/** The format of a picture, by its first bytes. Throws where it is none of the three, or where its end is missing. */
-export function pictureFormat(bytes: Uint8Array, place: string): PictureFormat {
-  if (bytes.length === 0) throw new PictureError(`${place}: there are no bytes where a picture should be`);
+/** The format of an image, by its first bytes. Throws where it is none of the three, or where its end is missing. */
+export function imageFormat(bytes: Uint8Array, place: string): ImageFormat {
+  if (bytes.length === 0) throw new ImageError(`${place}: there are no bytes where an image should be`);
   const format = (['JPEG', 'PNG', 'WebP'] as const).find((one) => isFormat[one](bytes));
   if (format === undefined) {
     const substitute = substituteIn(bytes);
     const shown = substitute === undefined ? '' : `: this is ${substitute}`;
-    throw new PictureError(`${place}: this is no JPEG, PNG or WebP; it begins with ${begin(bytes)}${shown}`);
+    throw new ImageError(`${place}: this is no JPEG, PNG or WebP; it begins with ${begin(bytes)}${shown}`);
   }
   if (!isComplete[format](bytes))
-    throw new PictureError(`${place}: the ${format} is cut short: its end is missing after ${bytes.length} bytes`);
+    throw new ImageError(`${place}: the ${format} is cut short: its end is missing after ${bytes.length} bytes`);
   return format;
 }
 
@@ -106,14 +106,14 @@ function has(parts: Iterable<Part>, wanted: string | number): boolean {
 /** How Exif data begin in a JPEG, and at times elsewhere. */
 const exifMark = [...ascii('Exif'), 0, 0];
 
-const exifParts: Readonly<Record<PictureFormat, (bytes: Uint8Array) => Iterable<Part>>> = {
+const exifParts: Readonly<Record<ImageFormat, (bytes: Uint8Array) => Iterable<Part>>> = {
   JPEG: (bytes) => jpegSegments(bytes),
   PNG: (bytes) => pngChunks(bytes),
   WebP: (bytes) => webpChunks(bytes),
 };
 
 /** The Exif data of an image, from their TIFF header on: behind any segments of a JPEG, in PNG's `eXIf`, in WebP's `EXIF`. */
-export function exifOf(bytes: Uint8Array, format: PictureFormat): Uint8Array | undefined {
+export function exifOf(bytes: Uint8Array, format: ImageFormat): Uint8Array | undefined {
   for (const { name, start, end } of exifParts[format](bytes)) {
     const isMarked = startsWith(bytes, start, ...exifMark);
     if (name === 'eXIf' || name === 'EXIF' || (name === app1 && isMarked))

@@ -1,32 +1,32 @@
 import { encodePng } from './encodePng.ts';
-import { checkPictureSize } from './image.ts';
-import { pictureOf } from './imageOf.ts';
+import { checkImageSize } from './image.ts';
+import { imageOf } from './imageOf.ts';
 
 export interface GridOptions {
-  /** Height and width of one picture. */
+  /** Height and width of one image. */
   readonly size: readonly [number, number];
   /** Default 8. */
   readonly columns?: number;
   /** Each pixel is drawn `zoom` × `zoom` large; default 4. */
   readonly zoom?: number;
-  /** White pixels between pictures; default 4. */
+  /** White pixels between images; default 4. */
   readonly gap?: number;
 }
 
 /**
- * How a grid of `count` pictures is laid out, in pixels.
- * @throws PictureError where it is larger than a picture may be
+ * How a grid of `count` images is laid out, in pixels.
+ * @throws ImageError where it is larger than an image may be
  */
 export function gridLayout(count: number, { size, columns = 8, zoom = 4, gap = 4 }: GridOptions) {
   const [rows, cols] = size;
   const across = Math.min(columns, count);
   const [cellHeight, cellWidth] = [rows * zoom + gap, cols * zoom + gap];
   const [width, height] = [across * cellWidth + gap, Math.ceil(count / across) * cellHeight + gap];
-  checkPictureSize(width, height, `a grid of ${count} pictures, ${zoom} times as large`);
+  checkImageSize(width, height, `a grid of ${count} images, ${zoom} times as large`);
   return { width, height, across, cellWidth, cellHeight };
 }
 
-/** A PNG of pictures [N, 3, height, width], from −1 to 1, side by side. */
+/** A PNG of images [N, 3, height, width], from −1 to 1, side by side. */
 export function gridPng(values: ArrayLike<number>, options: GridOptions): Uint8Array {
   const { size, zoom = 4, gap = 4 } = options;
   const [rows, cols] = size;
@@ -34,12 +34,12 @@ export function gridPng(values: ArrayLike<number>, options: GridOptions): Uint8A
   const { width, height, across, cellWidth, cellHeight } = gridLayout(count, options);
   const data = new Uint8Array(width * height * 3).fill(255);
   for (let i = 0; i < count; i++) {
-    const picture = pictureOf(values, i, size);
+    const image = imageOf(values, i, size);
     const [left, top] = [gap + (i % across) * cellWidth, gap + Math.floor(i / across) * cellHeight];
     for (let y = 0; y < rows * zoom; y++) {
       for (let x = 0; x < cols * zoom; x++) {
         const from = 3 * (Math.floor(y / zoom) * cols + Math.floor(x / zoom));
-        data.set(picture.data.subarray(from, from + 3), ((top + y) * width + left + x) * 3);
+        data.set(image.data.subarray(from, from + 3), ((top + y) * width + left + x) * 3);
       }
     }
   }

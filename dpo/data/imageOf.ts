@@ -1,7 +1,7 @@
-import type { Picture } from './image.ts';
+import type { Image } from './image.ts';
 
-/** Picture `i` of many [N, 3, height, width], from −1 to 1, with 8 bits a channel. */
-export function pictureOf(values: ArrayLike<number>, i: number, [height, width]: readonly [number, number]): Picture {
+/** Image `i` of many [N, 3, height, width], from −1 to 1, with 8 bits a channel. */
+export function imageOf(values: ArrayLike<number>, i: number, [height, width]: readonly [number, number]): Image {
   const area = height * width;
   const data = new Uint8Array(3 * area);
   for (let pixel = 0; pixel < area; pixel++) {

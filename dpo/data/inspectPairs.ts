@@ -8,7 +8,7 @@ export interface PairSummary {
   readonly name: string;
   /** Pairs with a preference. */
   readonly pairs: number;
-  /** Left out: neither picture was preferred. */
+  /** Left out: neither image was preferred. */
   readonly ties: number;
   /** Left out: nobody has judged the pair. */
   readonly unlabelled: number;
@@ -22,11 +22,11 @@ export interface PairSummary {
     readonly mean: number;
     readonly longest: number;
   };
-  /** Pictures by size, the most frequent first. */
+  /** Images by size, the most frequent first. */
   readonly sizes: readonly { readonly width: number; readonly height: number; readonly count: number }[];
-  /** Pairs whose two pictures have the same pixels: they teach nothing. */
+  /** Pairs whose two images have the same pixels: they teach nothing. */
   readonly identical: number;
-  /** Where the data say what made the pictures: how often each was preferred. Flipped labels show here. */
+  /** Where the data say what made the images: how often each was preferred. Flipped labels show here. */
   readonly models: readonly { readonly model: string; readonly wins: number; readonly losses: number }[];
   /** What is wrong with pairs that cannot be read. */
   readonly broken: readonly string[];
@@ -39,7 +39,7 @@ export interface InspectOptions {
   readonly onPair?: (done: number, of: number) => void;
 }
 
-/** Reads the pairs of a data set, decodes their pictures and counts what is there. */
+/** Reads the pairs of a data set, decodes their images and counts what is there. */
 export async function inspectPairs(
   source: PairSource,
   { limit = source.count, onPair }: InspectOptions = {},
@@ -109,10 +109,10 @@ export function describePairs(summary: PairSummary): string {
   const facts = [
     summary.name,
     `pairs: ${summary.pairs} with a preference; left out: ${summary.ties} ties, ${summary.unlabelled} without a label`,
-    `read: ${summary.read}; ${broken.length} broken; ${summary.identical} of two equal pictures`,
+    `read: ${summary.read}; ${broken.length} broken; ${summary.identical} of two equal images`,
     `captions: ${captions.distinct} distinct, ${captions.empty} empty, ${captions.shortest} to ${captions.longest} characters, ${captions.mean.toFixed(1)} on average`,
-    ...sizes.slice(0, 10).map(({ width, height, count }) => `pictures: ${count} of ${width} × ${height}`),
-    ...(sizes.length > 10 ? [`pictures: ${sizes.length - 10} more sizes`] : []),
+    ...sizes.slice(0, 10).map(({ width, height, count }) => `images: ${count} of ${width} × ${height}`),
+    ...(sizes.length > 10 ? [`images: ${sizes.length - 10} more sizes`] : []),
     ...models
       .slice(0, 20)
       .map(

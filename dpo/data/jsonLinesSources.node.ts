@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path';
 import { readWhole } from '../../tensor/index.node.ts';
 import { FormatError } from '../../tensor/index.ts';
 import { type JsonLine, parseJsonLines, valuesOf } from './jsonLines.ts';
-import { readPicture } from './readImage.node.ts';
+import { readImage } from './readImage.node.ts';
 import { type CaptionedSource, checkIndex, oneGroup, type PairSource } from './sources.ts';
 
 async function readLines<Name extends string>(
@@ -31,7 +31,7 @@ function linesSource<Name extends string>(path: string, lines: readonly JsonLine
   };
 }
 
-/** Pairs of a JSONL file whose lines are {caption, winner, loser}; paths of pictures count from the file's folder. */
+/** Pairs of a JSONL file whose lines are {caption, winner, loser}; paths of images count from the file's folder. */
 export async function openJsonLinesPairs(path: string): Promise<PairSource> {
   const lines = await readLines(path, ['caption', 'winner', 'loser']);
   const { source, lineAt } = linesSource(path, lines);
@@ -42,13 +42,13 @@ export async function openJsonLinesPairs(path: string): Promise<PairSource> {
     async read(index) {
       const line = lineAt(index);
       const { caption, winner, loser } = valuesOf(line);
-      const picture = (file: string) => readPicture(resolve(dirname(path), file), line.place);
-      return { caption, winner: await picture(winner), loser: await picture(loser), place: line.place };
+      const image = (file: string) => readImage(resolve(dirname(path), file), line.place);
+      return { caption, winner: await image(winner), loser: await image(loser), place: line.place };
     },
   };
 }
 
-/** Captioned pictures of a JSONL file whose lines are {caption, image}; paths count from the file's folder. */
+/** Captioned images of a JSONL file whose lines are {caption, image}; paths count from the file's folder. */
 export async function openJsonLinesCaptioned(path: string): Promise<CaptionedSource> {
   const lines = await readLines(path, ['caption', 'image']);
   const { source, lineAt } = linesSource(path, lines);
@@ -57,7 +57,7 @@ export async function openJsonLinesCaptioned(path: string): Promise<CaptionedSou
     async read(index) {
       const line = lineAt(index);
       const { caption, image } = valuesOf(line);
-      return { caption, picture: await readPicture(resolve(dirname(path), image), line.place), place: line.place };
+      return { caption, image: await readImage(resolve(dirname(path), image), line.place), place: line.place };
     },
   };
 }

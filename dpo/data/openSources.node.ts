@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { attempt, type FileAccess, fromFile } from '../../tensor/index.node.ts';
 import { FormatError, TensorError } from '../../tensor/index.ts';
-import { decodePicture } from './decodeImage.node.ts';
+import { decodeImage } from './decodeImage.node.ts';
 import { joinedRows } from './joinedSource.ts';
 import { openJsonLinesCaptioned, openJsonLinesPairs } from './jsonLinesSources.node.ts';
 import { openPairFolder } from './pairFolder.node.ts';
@@ -12,10 +12,10 @@ import { pickAPicPairs } from './parquet/pickAPic.ts';
 import type { CaptionedSource, PairSource } from './sources.ts';
 
 /**
- * Opens pairs of which one picture was preferred. Of each path, what there is decides how it is read:
+ * Opens pairs of which one image was preferred. Of each path, what there is decides how it is read:
  * - a Parquet file with the columns of Pick-a-Pic, or a folder of them;
- * - a file *.jsonl, whose lines are {caption, winner, loser} with paths of pictures;
- * - a folder with the folders w and l, which hold the preferred pictures and the others under the same names.
+ * - a file *.jsonl, whose lines are {caption, winner, loser} with paths of images;
+ * - a folder with the folders w and l, which hold the preferred images and the others under the same names.
  * @throws FormatError or TensorError saying what is wrong with the files
  */
 export async function openPairs(paths: string | readonly string[]): Promise<PairSource> {
@@ -31,7 +31,7 @@ export async function openPairs(paths: string | readonly string[]): Promise<Pair
 }
 
 /**
- * Opens captioned pictures, to train a model from nothing: files *.jsonl whose lines are {caption, image}, or Parquet files
+ * Opens captioned images, to train a model from nothing: files *.jsonl whose lines are {caption, image}, or Parquet files
  * with the columns caption, and jpg or image, or folders of them.
  * @throws FormatError or TensorError saying what is wrong with the files
  */
@@ -73,7 +73,7 @@ async function parquetPaths(path: string): Promise<readonly string[]> {
 
 async function openParquetFiles<S>(
   path: string,
-  open: (name: string, files: readonly ParquetFile[], decode: typeof decodePicture) => S | Promise<S>,
+  open: (name: string, files: readonly ParquetFile[], decode: typeof decodeImage) => S | Promise<S>,
 ): Promise<S & AsyncDisposable> {
   const opened: FileAccess[] = [];
   const close = async () => {
@@ -86,7 +86,7 @@ async function openParquetFiles<S>(
       opened.push(access);
       files.push(await openParquet(access));
     }
-    const source = await open(path, files, decodePicture);
+    const source = await open(path, files, decodeImage);
     return { ...source, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();

@@ -4,9 +4,9 @@ import { mapConcurrently } from './mapConcurrently.ts';
 import { advance, type DataPosition, epochKey, shuffledOrder } from './order.ts';
 import {
   drawTransforms,
-  type PreparedPicture,
+  type PreparedImage,
   type PreprocessOptions,
-  preparePicture,
+  prepareImage,
   type TimeIds,
   targetSize,
 } from './preprocess.ts';
@@ -53,8 +53,8 @@ const mostValues = 2 ** 30;
 
 interface PreparedPair {
   readonly caption: string;
-  readonly winner: PreparedPicture;
-  readonly loser: PreparedPicture;
+  readonly winner: PreparedImage;
+  readonly loser: PreparedImage;
 }
 
 /**
@@ -95,8 +95,8 @@ export async function* pairBatches(source: PairSource, options: PairBatchOptions
       const drawn = drawTransforms(foldKey(epochKey(seed, 'transforms', position.epoch), row), options);
       return {
         caption: drawn.dropCaption ? '' : pair.caption,
-        winner: preparePicture(pair.winner, [shape[2], shape[3]], drawn.winner),
-        loser: preparePicture(pair.loser, [shape[2], shape[3]], drawn.loser),
+        winner: prepareImage(pair.winner, [shape[2], shape[3]], drawn.winner),
+        loser: prepareImage(pair.loser, [shape[2], shape[3]], drawn.loser),
       };
     } catch (error) {
       if (!(error instanceof TensorError)) throw error;

@@ -3,17 +3,17 @@ import { extname, join } from 'node:path';
 import { attempt, readWhole } from '../../tensor/index.node.ts';
 import { decodeLines, FormatError } from '../../tensor/index.ts';
 import { parseJsonLines, valuesOf } from './jsonLines.ts';
-import { readPicture } from './readImage.node.ts';
+import { readImage } from './readImage.node.ts';
 import { checkIndex, oneGroup, type PairSource } from './sources.ts';
 
-const isPicture = (file: string): boolean => /\.(jpe?g|png|webp)$/i.test(file) && !file.startsWith('.');
+const isImage = (file: string): boolean => /\.(jpe?g|png|webp)$/i.test(file) && !file.startsWith('.');
 /** The name without its ending, in one form of Unicode: systems write the same name differently. */
 const stemOf = (file: string): string => file.slice(0, -extname(file).length).normalize('NFC');
 
-/** The pictures of a folder by their names without endings. */
-async function picturesOf(folder: string): Promise<ReadonlyMap<string, string>> {
-  const files = (await attempt('read', folder, readdir(folder))).filter(isPicture).sort();
-  if (files.length === 0) throw new FormatError(`${folder}: there are no pictures (.jpg, .jpeg, .png or .webp)`);
+/** The images of a folder by their names without endings. */
+async function imagesOf(folder: string): Promise<ReadonlyMap<string, string>> {
+  const files = (await attempt('read', folder, readdir(folder))).filter(isImage).sort();
+  if (files.length === 0) throw new FormatError(`${folder}: there are no images (.jpg, .jpeg, .png or .webp)`);
   const byName = new Map<string, string>();
   for (const file of files) {
     const other = byName.get(stemOf(file));
@@ -23,7 +23,7 @@ async function picturesOf(folder: string): Promise<ReadonlyMap<string, string>> 
   return byName;
 }
 
-/** Captions by the names of pictures: lines {name, caption} of captions.jsonl, or `name`, a tab, `caption` of captions.txt. */
+/** Captions by the names of images: lines {name, caption} of captions.jsonl, or `name`, a tab, `caption` of captions.txt. */
 async function captionsOf(folder: string): Promise<ReadonlyMap<string, string> | undefined> {
   const files = (await attempt('read', folder, readdir(folder))).filter((file) => /^captions\.(jsonl|txt)$/.test(file));
   const [file] = files;
@@ -32,9 +32,7 @@ async function captionsOf(folder: string): Promise<ReadonlyMap<string, string> |
   const path = join(folder, file);
   const bytes = await readWhole(path);
   const captions = file.endsWith('.jsonl') ? captionLines(bytes, path) : tabbedLines(bytes, path);
-  return new Map(
-    captions.map(({ name, caption }) => [isPicture(name) ? stemOf(name) : name.normalize('NFC'), caption]),
-  );
+  return new Map(captions.map(({ name, caption }) => [isImage(name) ? stemOf(name) : name.normalize('NFC'), caption]));
 }
 
 const captionLines = (bytes: Uint8Array, path: string) =>
@@ -45,7 +43,7 @@ function tabbedLines(bytes: Uint8Array, path: string) {
     if (line.trim() === '') return [];
     const tab = line.indexOf('\t');
     if (tab < 1)
-      throw new FormatError(`${path}, line ${i + 1}: a line is the name of a picture, a tab, and its caption`);
+      throw new FormatError(`${path}, line ${i + 1}: a line is the name of an image, a tab, and its caption`);
     return [{ name: line.slice(0, tab), caption: line.slice(tab + 1) }];
   });
 }
@@ -54,11 +52,11 @@ const list = (names: readonly string[]): string =>
   names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '');
 
 /**
- * Pairs of a folder: the preferred pictures in `w`, the others under the same names in `l`. Captions come from
- * captions.jsonl or captions.txt beside, or are the names of the pictures, with spaces for underscores.
+ * Pairs of a folder: the preferred images in `w`, the others under the same names in `l`. Captions come from
+ * captions.jsonl or captions.txt beside, or are the names of the images, with spaces for underscores.
  */
 export async function openPairFolder(folder: string): Promise<PairSource> {
-  const [winners, losers] = [await picturesOf(join(folder, 'w')), await picturesOf(join(folder, 'l'))];
+  const [winners, losers] = [await imagesOf(join(folder, 'w')), await imagesOf(join(folder, 'l'))];
   const captions = await captionsOf(folder);
   const problems = [
     { names: [...winners.keys()].filter((name) => !losers.has(name)), what: 'only in w' },
@@ -79,8 +77,8 @@ export async function openPairFolder(folder: string): Promise<PairSource> {
       const name = names[index] as string;
       return {
         caption: captions?.get(name) ?? name.replaceAll('_', ' '),
-        winner: await readPicture(join(folder, 'w', winners.get(name) as string)),
-        loser: await readPicture(join(folder, 'l', losers.get(name) as string)),
+        winner: await readImage(join(folder, 'w', winners.get(name) as string)),
+        loser: await readImage(join(folder, 'l', losers.get(name) as string)),
         place: join(folder, 'w', winners.get(name) as string),
       };
     },

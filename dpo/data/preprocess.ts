@@ -1,15 +1,15 @@
 import { TensorError } from '../../tensor/index.ts';
 import { foldKey, type HostKey, uniform } from './draws.ts';
-import type { Picture } from './image.ts';
+import type { Image } from './image.ts';
 import { resizeWindow } from './resize.ts';
 
 /**
- * What happens to pictures and captions before training. What is random is drawn once a pair, so that its two sides get
+ * What happens to images and captions before training. What is random is drawn once a pair, so that its two sides get
  * the same crop, flip and dropout; with `independentTransforms` crop and flip are drawn for each side, as the authors of
  * Diffusion-DPO do it. Captions are dropped for both sides or for none, always.
  */
 export interface PreprocessOptions {
-  /** Pixels of a side, or [height, width]. The picture is resized until it covers this, keeping its proportions. */
+  /** Pixels of a side, or [height, width]. The image is resized until it covers this, keeping its proportions. */
   readonly size: number | readonly [number, number];
   /** Which part is kept where the proportions differ. */
   readonly crop: 'center' | 'random';
@@ -20,7 +20,7 @@ export interface PreprocessOptions {
   readonly independentTransforms?: boolean;
 }
 
-/** What was drawn for a picture. */
+/** What was drawn for an image. */
 export interface Transform {
   /** Where the crop lies between its extremes, from 0 up to but without 1. */
   readonly across: number;
@@ -34,8 +34,8 @@ export const centred: Transform = { across: 0.5, down: 0.5, flip: false };
 /** [original height, original width, crop top, crop left, height, width]: the micro-conditioning of SDXL. */
 export type TimeIds = readonly [number, number, number, number, number, number];
 
-/** A picture as networks take it. */
-export interface PreparedPicture {
+/** An image as networks take it. */
+export interface PreparedImage {
   /** [3, height, width], from −1 to 1. */
   readonly values: Float32Array;
   readonly timeIds: TimeIds;
@@ -45,7 +45,7 @@ export interface PreparedPicture {
 export function targetSize({ size }: Pick<PreprocessOptions, 'size'>): readonly [number, number] {
   const [height, width] = typeof size === 'number' ? [size, size] : size;
   if (![height, width].every((side) => Number.isInteger(side) && side > 0))
-    throw new TensorError(`size: the sides of a picture are whole numbers above 0, got ${height} × ${width}`);
+    throw new TensorError(`size: the sides of an image are whole numbers above 0, got ${height} × ${width}`);
   return [height, width];
 }
 
@@ -79,28 +79,28 @@ function cropStart(size: number, length: number, at: number): number {
 }
 
 /**
- * The size at which a picture covers a target with one side equal to it, as torchvision's Resize of the shorter side: the
- * other side is cut to a whole number after it is multiplied and divided. A picture that fits already keeps its size.
+ * The size at which an image covers a target with one side equal to it, as torchvision's Resize of the shorter side: the
+ * other side is cut to a whole number after it is multiplied and divided. An image that fits already keeps its size.
  */
-function coveringSize(picture: Picture, [height, width]: readonly [number, number]) {
-  return picture.height * width <= picture.width * height
-    ? { height, width: Math.floor((height * picture.width) / picture.height) }
-    : { height: Math.floor((width * picture.height) / picture.width), width };
+function coveringSize(image: Image, [height, width]: readonly [number, number]) {
+  return image.height * width <= image.width * height
+    ? { height, width: Math.floor((height * image.width) / image.height) }
+    : { height: Math.floor((width * image.height) / image.width), width };
 }
 
-/** Mirrors, resizes and crops a picture, and scales it to −1 … 1. */
-export function preparePicture(
-  picture: Picture,
+/** Mirrors, resizes and crops an image, and scales it to −1 … 1. */
+export function prepareImage(
+  image: Image,
   [height, width]: readonly [number, number],
   { across, down, flip }: Transform,
-): PreparedPicture {
-  const resized = coveringSize(picture, [height, width]);
+): PreparedImage {
+  const resized = coveringSize(image, [height, width]);
   const top = cropStart(resized.height, height, down);
   const left = cropStart(resized.width, width, across);
-  // The picture is mirrored first, so `left` counts from the left of what the network sees.
+  // The image is mirrored first, so `left` counts from the left of what the network sees.
   const fromLeft = flip ? resized.width - width - left : left;
-  const values = resizeWindow(picture, { ...resized, top, left: fromLeft, rows: height, columns: width });
+  const values = resizeWindow(image, { ...resized, top, left: fromLeft, rows: height, columns: width });
   if (flip) for (let row = 0; row < 3 * height; row++) values.subarray(row * width, (row + 1) * width).reverse();
   for (let i = 0; i < values.length; i++) values[i] = (values[i] as number) / 127.5 - 1;
-  return { values, timeIds: [picture.height, picture.width, top, left, height, width] };
+  return { values, timeIds: [image.height, image.width, top, left, height, width] };
 }

@@ -2,7 +2,7 @@ import { TensorError } from '../../tensor/index.ts';
 import { counted } from '../counted.ts';
 import { mapConcurrently } from './mapConcurrently.ts';
 
-/** Pictures that are decoded at a time: enough to keep the threads of the decoder busy, few enough for memory. */
+/** Images that are decoded at a time: enough to keep the threads of the decoder busy, few enough for memory. */
 export const concurrency = 8;
 
 export interface SkipOptions {

@@ -1,4 +1,4 @@
-import type { Picture } from './image.ts';
+import type { Image } from './image.ts';
 
 /** Weights are whole numbers of 2⁻²², as in Pillow, so that sums are exact and bytes agree with it. */
 const one = 2 ** 22;
@@ -11,7 +11,7 @@ interface Taps {
 
 /**
  * Weights of an antialiased bilinear filter, as Pillow and torchvision have it: a triangle as wide as two input pixels
- * where a picture grows, and as two output pixels where it shrinks. Outputs [from, to) of `size`, made of `length` inputs.
+ * where an image grows, and as two output pixels where it shrinks. Outputs [from, to) of `size`, made of `length` inputs.
  */
 function tapsOf(length: number, size: number, from: number, to: number): Taps[] {
   const scale = length / size;
@@ -31,7 +31,7 @@ function tapsOf(length: number, size: number, from: number, to: number): Taps[] 
 /** A weighted sum of bytes as a byte. Weights are rounded, so it may be a little above 255. */
 const byteOf = (sum: number): number => Math.min(255, Math.floor((sum + one / 2) / one));
 
-/** A rectangle of a picture that has been made `height` × `width` large. */
+/** A rectangle of an image that has been made `height` × `width` large. */
 export interface Window {
   readonly height: number;
   readonly width: number;
@@ -42,13 +42,13 @@ export interface Window {
 }
 
 /**
- * Resizes a picture, antialiased, and gives the window of it as 3 planes [3, rows, columns] of whole numbers from 0 to 255:
+ * Resizes an image, antialiased, and gives the window of it as 3 planes [3, rows, columns] of whole numbers from 0 to 255:
  * the bytes that Pillow's `Image.resize` gives, first across, then down, rounded after each. Only what the window shows is
  * computed.
  */
-export function resizeWindow(picture: Picture, { height, width, top, left, rows, columns }: Window): Float32Array {
-  const across = tapsOf(picture.width, width, left, left + columns);
-  const down = tapsOf(picture.height, height, top, top + rows);
+export function resizeWindow(image: Image, { height, width, top, left, rows, columns }: Window): Float32Array {
+  const across = tapsOf(image.width, width, left, left + columns);
+  const down = tapsOf(image.height, height, top, top + rows);
   const firstRow = down[0]?.first ?? 0;
   const lastRow = down.reduce((last, { first, weights }) => Math.max(last, first + weights.length), firstRow);
   const narrow = new Uint8Array((lastRow - firstRow) * columns * 3);
@@ -56,11 +56,11 @@ export function resizeWindow(picture: Picture, { height, width, top, left, rows,
     for (let x = 0; x < columns; x++) {
       const { first, weights } = across[x] as Taps;
       let [r, g, b] = [0, 0, 0];
-      let from = (y * picture.width + first) * 3;
+      let from = (y * image.width + first) * 3;
       for (const weight of weights) {
-        r += weight * (picture.data[from] as number);
-        g += weight * (picture.data[from + 1] as number);
-        b += weight * (picture.data[from + 2] as number);
+        r += weight * (image.data[from] as number);
+        g += weight * (image.data[from + 1] as number);
+        b += weight * (image.data[from + 2] as number);
         from += 3;
       }
       narrow.set([byteOf(r), byteOf(g), byteOf(b)], ((y - firstRow) * columns + x) * 3);

@@ -1,15 +1,15 @@
 import { TensorError } from '../../tensor/index.ts';
-import type { Picture } from './image.ts';
+import type { Image } from './image.ts';
 
-/** A caption with two pictures of which people preferred one. */
+/** A caption with two images of which people preferred one. */
 export interface PreferencePair {
   readonly caption: string;
   /** The preferred one. */
-  readonly winner: Picture;
-  readonly loser: Picture;
+  readonly winner: Image;
+  readonly loser: Image;
   /** File and row, for messages. */
   readonly place: string;
-  /** What made the pictures, where the data say so. */
+  /** What made the images, where the data say so. */
   readonly models?: { readonly winner: string; readonly loser: string };
 }
 
@@ -19,34 +19,34 @@ export interface RowGroup {
   readonly end: number;
 }
 
-/** Pairs in files, in any order. What has no preference is left out from the start; pictures are decoded by `read`. */
+/** Pairs in files, in any order. What has no preference is left out from the start; images are decoded by `read`. */
 export interface PairSource extends AsyncDisposable {
   readonly name: string;
   readonly count: number;
-  /** Pairs that were left out because neither picture was preferred. */
+  /** Pairs that were left out because neither image was preferred. */
   readonly ties: number;
   /** Pairs that were left out because nobody has judged them. */
   readonly unlabelled: number;
   readonly groups: readonly RowGroup[];
-  /** @throws FormatError or PictureError naming the place, where the row or a picture of it is broken */
+  /** @throws FormatError or ImageError naming the place, where the row or an image of it is broken */
   read(index: number): Promise<PreferencePair>;
 }
 
-/** A picture with its caption. */
-export interface CaptionedPicture {
+/** An image with its caption. */
+export interface CaptionedImage {
   readonly caption: string;
-  readonly picture: Picture;
+  readonly image: Image;
   /** File and row, for messages. */
   readonly place: string;
 }
 
-/** Captioned pictures in files. */
+/** Captioned images in files. */
 export interface CaptionedSource extends AsyncDisposable {
   readonly name: string;
   readonly count: number;
   readonly groups: readonly RowGroup[];
-  /** @throws FormatError or PictureError naming the place, where the row or its picture is broken */
-  read(index: number): Promise<CaptionedPicture>;
+  /** @throws FormatError or ImageError naming the place, where the row or its image is broken */
+  read(index: number): Promise<CaptionedImage>;
 }
 
 /** One group for rows that can be had in any order. */

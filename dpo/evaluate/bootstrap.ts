@@ -13,7 +13,7 @@ export interface BootstrapOptions {
 /**
  * A statistic with its percentile bootstrap interval (Efron 1979): the value over all `count` observations, and the ends
  * between which it lies in the middle share `confidence` of `resamples` drawn with replacement. `statistic` gets the
- * numbers of the observations that were drawn. Where observations come in groups, such as pictures of one caption, let an
+ * numbers of the observations that were drawn. Where observations come in groups, such as images of one caption, let an
  * observation be a group.
  */
 export async function bootstrap(

@@ -3,7 +3,7 @@ import { checkComparable, type Features, rowOf, squaredDistance } from './featur
 import type { Figure } from './figure.ts';
 import { meanShare } from './proportions.ts';
 
-/** Features of pictures with the caption of each. */
+/** Features of images with the caption of each. */
 export interface CaptionedFeatures {
   readonly features: Features;
   readonly captions: readonly string[];
@@ -25,8 +25,8 @@ export interface CaptionMatch extends Figure {
 
 /**
  * Whether samples show what their captions say: the share of samples to which, among their own caption and others drawn
- * at random, the real pictures of their own are nearest, in the features of a network that was fixed beforehand. The
- * distance to a caption is that to the nearest of its real pictures. With Wilson's interval. A sample's candidates depend
+ * at random, the real images of their own are nearest, in the features of a network that was fixed beforehand. The
+ * distance to a caption is that to the nearest of its real images. With Wilson's interval. A sample's candidates depend
  * on the key and its place alone.
  */
 export async function captionMatch(
@@ -36,19 +36,19 @@ export async function captionMatch(
 ): Promise<CaptionMatch> {
   checkComparable('captionMatch', samples.features, real.features);
   checkCaptions('samples', samples);
-  checkCaptions('real pictures', real);
+  checkCaptions('real images', real);
   const rows = rowsByCaption(real.captions);
   const names = [...rows.keys()];
   if (!(Number.isInteger(candidates) && candidates >= 2 && candidates <= names.length)) {
     throw new TensorError(
-      `captionMatch: needs at least 2 candidates, and at most ${names.length}, the captions that have real pictures; got ${candidates}`,
+      `captionMatch: needs at least 2 candidates, and at most ${names.length}, the captions that have real images; got ${candidates}`,
     );
   }
   const { count } = samples.features;
   const chances = await read(random.uniform(key, [count, candidates - 1]));
   const matched = samples.captions.map((own, i) => {
     if (!rows.has(own))
-      throw new TensorError(`captionMatch: there is no real picture of '${own}', caption of sample ${i}`);
+      throw new TensorError(`captionMatch: there is no real image of '${own}', caption of sample ${i}`);
     const others = chooseOthers(names, own, chances.subarray(i * (candidates - 1), (i + 1) * (candidates - 1)));
     const distance = (caption: string): number =>
       Math.min(

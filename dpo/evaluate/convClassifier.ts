@@ -4,13 +4,13 @@ import { relu, type Tensor } from '../../tensor/index.ts';
 export interface ConvClassifierOptions {
   /** How many classes there are. */
   readonly classes: number;
-  /** Channels of the pictures; default 3. */
+  /** Channels of the images; default 3. */
   readonly channels?: number;
   /** Channels of the convolutions; each after the first halves height and width. Default 32, 64, 64. */
   readonly widths?: readonly number[];
 }
 
-/** What the network says of pictures. */
+/** What the network says of images. */
 export interface ClassifierOutput {
   /** Means of the last convolution's channels over all places: [N, last width]. */
   readonly features: Tensor;
@@ -20,7 +20,7 @@ export interface ClassifierOutput {
 }
 
 /**
- * A small network for pictures [N, channels, H, W] of any size: 3 × 3 convolutions, each with batch normalisation and
+ * A small network for images [N, channels, H, W] of any size: 3 × 3 convolutions, each with batch normalisation and
  * relu, then means over all places, and a linear layer. The mean makes it care for what is seen, not where.
  */
 export function convClassifier({ classes, channels = 3, widths = [32, 64, 64] }: ConvClassifierOptions) {

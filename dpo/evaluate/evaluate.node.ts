@@ -23,19 +23,19 @@ import { rankPairs } from '../train/implicitAccuracy.ts';
 import { loadTuned } from '../train/loadTuned.node.ts';
 import { objectiveOf } from '../train/objectiveOf.ts';
 import type { PreferenceTask } from '../train/preferenceStep.ts';
-import { pictureSizeOf, type UNetParams } from '../train/runPlan.ts';
-import { samplePictures } from '../train/sampleImages.ts';
+import { imageSizeOf, type UNetParams } from '../train/runPlan.ts';
+import { sampleImages } from '../train/sampleImages.ts';
 import { drawnTimesteps } from '../train/timestepMaps.ts';
 import { versions } from '../version.node.ts';
 import { bootstrapMean } from './bootstrap.ts';
 import { evaluationReport } from './evaluationReport.ts';
 import { largestDivergence, placeOnFrontier, rewardKlFrontier } from './frontier.ts';
-import { picturesTensor, trainJudges } from './judges.ts';
+import { imagesTensor, trainJudges } from './judges.ts';
 import { loadJudges } from './judgesFolder.node.ts';
 import { klEstimate } from './klEstimate.ts';
 import { measureSamples } from './measureSamples.ts';
 import { meanShare, winRate } from './proportions.ts';
-import { type RealPictures, realPictures } from './realImages.ts';
+import { type RealImages, realImages } from './realImages.ts';
 import { readMetrics } from './report/metrics.ts';
 import { writeReport } from './report/writeReport.node.ts';
 import { checkReward, meanReward, type Reward, rewardsOf } from './reward.ts';
@@ -56,7 +56,7 @@ export interface EvaluateHooks {
 /** Points of the frontier whose averages consist of fewer samples than this are not told. */
 const fewestEffective = 10;
 
-/** Of the captions that were trained on: as many as the judge of kinds has pictures of. */
+/** Of the captions that were trained on: as many as the judge of kinds has images of. */
 const distinct = (captions: readonly string[]): string[] => [...new Set(captions)];
 
 /**
@@ -75,7 +75,7 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
   const reward = hooks.reward ?? (settings.reward === null ? undefined : await loadReward(settings.reward));
   const base = await loadTuned(settings.base, null, { device });
   const tuned = await loadTuned(settings.tuned ?? settings.base, settings.lora, { device });
-  const size = pictureSizeOf(settings.size, base.config.unet);
+  const size = imageSizeOf(settings.size, base.config.unet);
   await using heldOutPairs = await openPairs(settings.pairs);
   await using trainPairs = await openPairs(settings.trainPairs);
   const run = await readRun(settings.run);
@@ -87,13 +87,13 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
 
   const onSkipped = (message: string): void => hooks.onWarning?.(`skipped: ${message}`);
   const { maxSkipped } = settings;
-  const picturesOf = (source: PairSource): Promise<RealPictures> => {
+  const imagesOf = (source: PairSource): Promise<RealImages> => {
     const few = spreadRows(source, settings.mostPairs);
     if (few.count < source.count)
-      hooks.onWarning?.(`${source.name}: real pictures are those of ${few.count} of ${source.count} pairs (mostPairs)`);
-    return realPictures(few, size, settings.preferred, { maxSkipped, onSkipped });
+      hooks.onWarning?.(`${source.name}: real images are those of ${few.count} of ${source.count} pairs (mostPairs)`);
+    return realImages(few, size, settings.preferred, { maxSkipped, onSkipped });
   };
-  const [train, heldOut] = [await picturesOf(trainPairs), await picturesOf(heldOutPairs)];
+  const [train, heldOut] = [await imagesOf(trainPairs), await imagesOf(heldOutPairs)];
   if (reward !== undefined) await checkReward(reward, { ...heldOut, size });
   const judges =
     settings.judges === null
@@ -137,7 +137,7 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
   const captions = Array.from({ length: settings.samples }, (_, i) => names[i % names.length] as string);
   const folder = join(settings.output, 'samples');
   const draw = async (which: 'base' | 'tuned', pipeline: typeof base): Promise<Float32Array> => {
-    const values = await samplePictures(pipeline, {
+    const values = await sampleImages(pipeline, {
       ...{ captions, size, seed: settings.seed, signal, batchSize: settings.sampleBatchSize },
       ...{ steps: settings.samplingSteps, guidance: settings.guidance, rescale: settings.guidanceRescale },
       onStep: (done, total) => onProgress?.(which === 'base' ? 'samples before' : 'samples after', done, total),
@@ -163,15 +163,15 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
 
   const klCount = Math.min(settings.samples, 64);
   const area = 3 * size[0] * size[1];
-  const [conditioning, pictures] = await realize([
+  const [conditioning, images] = await realize([
     base.model.condition(base.params, tokenIds(tokenizer, captions.slice(0, klCount)), size),
-    picturesTensor(drawn.tuned.slice(0, klCount * area), size),
+    imagesTensor(drawn.tuned.slice(0, klCount * area), size),
   ] as const);
   const kl = await klEstimate({
-    ...{ task, tuned: tuned.params.unet, reference: base.params.unet, pictures, conditioning },
+    ...{ task, tuned: tuned.params.unet, reference: base.params.unet, images, conditioning },
     ...{ draws: settings.draws, key: klKey },
   });
-  dispose([conditioning, pictures]);
+  dispose([conditioning, images]);
   const mean = (values: Float64Array): number => values.reduce((a, b) => a + b, 0) / values.length;
   const placed = { reward: mean(after), kl: mean(kl) };
   const deviation = Math.sqrt(mean(before.map((one) => (one - mean(before)) ** 2))) || 1;
@@ -232,7 +232,7 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
 
 export type EvaluationSummary = Awaited<ReturnType<typeof evaluate>>;
 
-function joined(a: RealPictures, b: RealPictures): RealPictures {
+function joined(a: RealImages, b: RealImages): RealImages {
   const values = new Float32Array(a.values.length + b.values.length);
   values.set(a.values);
   values.set(b.values, a.values.length);

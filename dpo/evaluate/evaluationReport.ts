@@ -1,11 +1,11 @@
 import { encodePng } from '../data/encodePng.ts';
-import { pictureOf } from '../data/imageOf.ts';
+import { imageOf } from '../data/imageOf.ts';
 import { metricDefinitions } from '../train/metrics.ts';
 import type { Figure } from './figure.ts';
 import { figureDefinitions } from './figureDefinitions.ts';
 import type { FrontierPlace, FrontierPoint, FrontierRun } from './frontier.ts';
 import type { WinRate } from './proportions.ts';
-import type { RealPictures } from './realImages.ts';
+import type { RealImages } from './realImages.ts';
 import { formatNumber } from './report/format.ts';
 import { type Curve, curveOf, type MetricRecord } from './report/metrics.ts';
 import type { Report, ReportFigure, ReportGrid } from './report/report.ts';
@@ -42,12 +42,12 @@ export interface EvaluationFigures {
 
 export interface EvaluationReportOptions {
   readonly summary: EvaluationFigures;
-  /** Pictures [N, 3, height, width] of both pipelines, from −1 to 1. */
+  /** Images [N, 3, height, width] of both pipelines, from −1 to 1. */
   readonly drawn: Readonly<Record<'base' | 'tuned', Float32Array>>;
-  /** One for each picture. */
+  /** One for each image. */
   readonly captions: readonly string[];
   readonly size: readonly [number, number];
-  readonly real: RealPictures;
+  readonly real: RealImages;
   /** Rows of the training's metrics. */
   readonly rows: readonly MetricRecord[];
   /** The loss where the training began, if that does not depend on the images (`lossAtReference`). */
@@ -67,7 +67,7 @@ export function evaluationReport(options: EvaluationReportOptions): Report {
   return {
     title: 'Diffusion-DPO: before and after',
     summary:
-      `Pictures of the preferred kind: ${percent(preferredShare.base.value)} before, ${percent(preferredShare.tuned.value)} after. ` +
+      `Images of the preferred kind: ${percent(preferredShare.base.value)} before, ${percent(preferredShare.tuned.value)} after. ` +
       `Held-out pairs ranked as labelled: ${percent(implicitAccuracy.value)}. ` +
       `Samples that show their caption: ${percent(captionMatch.base.value)} before, ${percent(captionMatch.tuned.value)} after.`,
     figures: figuresOf(summary),
@@ -90,15 +90,15 @@ function figuresOf(summary: EvaluationFigures): ReportFigure[] {
 }
 
 function samplesGrid({ drawn, captions, size, real }: EvaluationReportOptions): ReportGrid {
-  const bytesOf = (values: Float32Array, i: number) => ({ bytes: encodePng(pictureOf(values, i, size)) });
+  const bytesOf = (values: Float32Array, i: number) => ({ bytes: encodePng(imageOf(values, i, size)) });
   const rows = captions.slice(0, shown).map((caption, i) => {
     const own = real.captions.findIndex((one, j) => one === caption && real.preferred[j] === true);
-    const pictures = [bytesOf(drawn.base, i), bytesOf(drawn.tuned, i)];
-    return { caption, pictures: own < 0 ? pictures : [...pictures, bytesOf(real.values, own)] };
+    const images = [bytesOf(drawn.base, i), bytesOf(drawn.tuned, i)];
+    return { caption, images: own < 0 ? images : [...images, bytesOf(real.values, own)] };
   });
   return {
     title: 'Samples',
-    note: 'One caption and seed for both; on the right a real picture of the preferred kind, where there is one.',
+    note: 'One caption and seed for both; on the right a real image of the preferred kind, where there is one.',
     columns: ['before', 'after', 'real'],
     rows,
   };
@@ -126,7 +126,7 @@ function trainingCurves(rows: readonly MetricRecord[], firstLoss: number | undef
     }),
     curveOf(rows, {
       title: 'Errors against the reference',
-      note: 'Above 0, pictures are predicted worse than by the base.',
+      note: 'Above 0, images are predicted worse than by the base.',
       keys: { winnerChange: 'd_w, preferred', loserChange: 'd_l, others' },
       reference: { label: 'the reference', value: 0 },
     }),

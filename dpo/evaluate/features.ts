@@ -1,6 +1,6 @@
 import { TensorError } from '../../tensor/index.ts';
 
-/** Vectors that describe pictures, one a row. */
+/** Vectors that describe images, one a row. */
 export interface Features {
   /** How many rows. */
   readonly count: number;

@@ -2,7 +2,7 @@
 export const figureDefinitions = {
   preferredShare: [
     'higher',
-    'Share of samples that a small network calls pictures of the preferred kind. It was trained on real pictures of the preferred and the other kind, and on noise, blends and washed-out pictures, which are neither and count as not preferred.',
+    'Share of samples that a small network calls images of the preferred kind. It was trained on real images of the preferred and the other kind, and on noise, blends and washed-out images, which are neither and count as not preferred.',
   ],
   neitherShare: ['lower', 'Share of samples that this network calls neither.'],
   reward: [
@@ -11,23 +11,23 @@ export const figureDefinitions = {
   ],
   winRate: [
     'higher',
-    "How often the tuned pipeline's picture of a caption and seed has the higher reward; ties count half.",
+    "How often the tuned pipeline's image of a caption and seed has the higher reward; ties count half.",
   ],
   captionMatch: [
     'higher',
-    'Share of samples to which, among the real pictures of their own caption and of others drawn at random, those of their own are nearest, in the features of a network that was trained to tell captions of real pictures apart.',
+    'Share of samples to which, among the real images of their own caption and of others drawn at random, those of their own are nearest, in the features of a network that was trained to tell captions of real images apart.',
   ],
   kid: [
     'lower',
-    'Kernel inception distance to the real pictures of the preferred kind, in the features of the first network; without bias.',
+    'Kernel inception distance to the real images of the preferred kind, in the features of the first network; without bias.',
   ],
-  fid: ['lower', 'Fréchet distance to them; biased upwards for few pictures.'],
+  fid: ['lower', 'Fréchet distance to them; biased upwards for few images.'],
   slicedWasserstein: ['lower', 'Sliced 2-Wasserstein distance to them.'],
-  precision: ['higher', 'Share of samples within the support of these real pictures.'],
-  recall: ['higher', 'Share of these real pictures within the support of the samples.'],
+  precision: ['higher', 'Share of samples within the support of these real images.'],
+  recall: ['higher', 'Share of these real images within the support of the samples.'],
   nearest: [
     undefined,
-    'Mean distance of samples to the nearest picture of the training and held-out pairs, in the features of the first network: small where pictures were memorised, which models of few pictures do.',
+    'Mean distance of samples to the nearest image of the training and held-out pairs, in the features of the first network: small where images were memorised, which models of few images do.',
   ],
   implicitAccuracy: [
     'higher',
@@ -36,10 +36,10 @@ export const figureDefinitions = {
   implicitAccuracyEverywhere: ['higher', 'The same over all time steps.'],
   classifierAccuracy: [
     'higher',
-    'Share of held-out real pictures, and of pictures that are neither, that the first network puts into the right class.',
+    'Share of held-out real images, and of images that are neither, that the first network puts into the right class.',
   ],
   klEstimate: [
     'lower',
-    'How far the tuned model has moved from the base, in nats for each picture, both without guidance: an upper bound of the Kullback–Leibler divergence, estimated on samples.',
+    'How far the tuned model has moved from the base, in nats for each image, both without guidance: an upper bound of the Kullback–Leibler divergence, estimated on samples.',
   ],
 } as const satisfies Readonly<Record<string, readonly ['higher' | 'lower' | undefined, string]>>;

@@ -1,4 +1,4 @@
-/** What is measured of a model: samples before and after, against real pictures, and by a network trained to judge them. */
+/** What is measured of a model: samples before and after, against real images, and by a network trained to judge them. */
 export { type BootstrapOptions, bootstrap, bootstrapMean } from './bootstrap.ts';
 export { type CaptionedFeatures, type CaptionMatch, type CaptionMatchOptions, captionMatch } from './captionMatch.ts';
 export {
@@ -26,15 +26,15 @@ export { type Judges, type JudgesOptions, kinds, trainJudges } from './judges.ts
 export { kid } from './kid.ts';
 export { klEstimate } from './klEstimate.ts';
 export { measureSamples, type SampleFigures } from './measureSamples.ts';
+export { neitherImages } from './neither.ts';
 export {
   type NearestNeighbours,
   nearestNeighbours,
   type PrecisionRecallOptions,
   precisionRecall,
 } from './precisionRecall.ts';
-export { neitherPictures } from './neither.ts';
 export { meanShare, signTest, type WinRate, wilsonInterval, winRate } from './proportions.ts';
-export { type RealPictures, realPictures } from './realImages.ts';
+export { type RealImages, realImages } from './realImages.ts';
 export {
   type Curve,
   type CurveOptions,
@@ -43,7 +43,7 @@ export {
   type MetricRecord,
   readMetrics,
 } from './report/metrics.ts';
-export type { Report, ReportFigure, ReportGrid, ReportPicture } from './report/report.ts';
+export type { Report, ReportFigure, ReportGrid, ReportImage } from './report/report.ts';
 export { type PlottingLibrary, reportHtml } from './report/reportHtml.ts';
 export { checkReward, type Reward, rewardsOf } from './reward.ts';
 export { type SlicedWassersteinOptions, slicedWasserstein } from './slicedWasserstein.ts';

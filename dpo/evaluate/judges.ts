@@ -1,29 +1,29 @@
 import { concat, random, read, realize, type Tensor, TensorError, take, tensor } from '../../tensor/index.ts';
 import { type Classifier, classifierAccuracy } from './classifier.ts';
 import type { Figure } from './figure.ts';
-import { neitherPictures } from './neither.ts';
-import type { RealPictures } from './realImages.ts';
+import { neitherImages } from './neither.ts';
+import type { RealImages } from './realImages.ts';
 import { trainClassifier } from './trainClassifier.ts';
 
-/** The classes of the judge of kinds; a picture of the last one counts as not preferred. */
+/** The classes of the judge of kinds; an image of the last one counts as not preferred. */
 export const kinds = ['preferred', 'other', 'neither'] as const;
 
-/** Networks that judge pictures, made of real ones alone, so that they are fixed before anything is tuned. */
+/** Networks that judge images, made of real ones alone, so that they are fixed before anything is tuned. */
 export interface Judges {
-  /** Tells pictures of the preferred kind, of others, and of neither apart. */
+  /** Tells images of the preferred kind, of others, and of neither apart. */
   readonly kind: Classifier;
-  /** Of held-out pictures. */
+  /** Of held-out images. */
   readonly accuracy: Figure;
-  /** Tells captions apart; its features are what pictures of a caption are compared in. */
+  /** Tells captions apart; its features are what images of a caption are compared in. */
   readonly caption: Classifier;
 }
 
 export interface JudgesOptions {
-  readonly train: RealPictures;
-  /** Pictures that the networks do not learn from. */
-  readonly heldOut: RealPictures;
+  readonly train: RealImages;
+  /** Images that the networks do not learn from. */
+  readonly heldOut: RealImages;
   /** What the judge of kinds learns from, where that is more than `train`. */
-  readonly kindPictures?: RealPictures;
+  readonly kindImages?: RealImages;
   /** How often it sees each of them; default 24. */
   readonly kindEpochs?: number;
   /** [height, width] */
@@ -33,21 +33,21 @@ export interface JudgesOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Pictures as a tensor: f32[N, 3, height, width]. */
-export const picturesTensor = (values: Float32Array, [height, width]: readonly [number, number]): Tensor =>
+/** Images as a tensor: f32[N, 3, height, width]. */
+export const imagesTensor = (values: Float32Array, [height, width]: readonly [number, number]): Tensor =>
   tensor(values).reshape([values.length / (3 * height * width), 3, height, width]);
 
-/** Epochs of the network of captions, which has few pictures of each. */
+/** Epochs of the network of captions, which has few images of each. */
 const captionEpochs = 60;
 
 /** More captions than this would need a larger network than this one. */
 const mostCaptions = 2000;
 
 export async function trainJudges(options: JudgesOptions): Promise<Judges> {
-  const { train, heldOut, size, kindPictures = train, kindEpochs = 24, onStep, signal } = options;
+  const { train, heldOut, size, kindImages = train, kindEpochs = 24, onStep, signal } = options;
   const [kindKey, heldOutKey, learnKey, captionKey] = random.split(options.key, 4) as [Tensor, Tensor, Tensor, Tensor];
-  const [seen, unseen] = [await ofKinds(kindPictures, size, kindKey), await ofKinds(heldOut, size, heldOutKey)];
-  // Captions of held-out pictures are told apart too: what is compared are real pictures, and none of them is a sample.
+  const [seen, unseen] = [await ofKinds(kindImages, size, kindKey), await ofKinds(heldOut, size, heldOutKey)];
+  // Captions of held-out images are told apart too: what is compared are real images, and none of them is a sample.
   const all = [train, heldOut];
   const names = [...new Set(all.flatMap(({ captions }) => captions))];
   if (names.length > mostCaptions)
@@ -60,13 +60,13 @@ export async function trainJudges(options: JudgesOptions): Promise<Judges> {
     onStep?.(done, total);
   };
   const kind = await trainClassifier({
-    ...{ pictures: seen.pictures, labels: seen.labels, classes: kinds, key: learnKey, epochs: kindEpochs, ...shared },
+    ...{ images: seen.images, labels: seen.labels, classes: kinds, key: learnKey, epochs: kindEpochs, ...shared },
     onStep: tell(0, 0.5),
   });
   const caption = await trainClassifier({
-    pictures: await realize(
+    images: await realize(
       concat(
-        all.map(({ values }) => picturesTensor(values, size)),
+        all.map(({ values }) => imagesTensor(values, size)),
         0,
       ),
     ),
@@ -74,17 +74,17 @@ export async function trainJudges(options: JudgesOptions): Promise<Judges> {
     ...{ classes: names, key: captionKey, epochs: captionEpochs, ...shared },
     onStep: tell(0.5, 0.5),
   });
-  return { kind, accuracy: await classifierAccuracy(kind, unseen.pictures, unseen.labels), caption };
+  return { kind, accuracy: await classifierAccuracy(kind, unseen.images, unseen.labels), caption };
 }
 
-/** Real pictures with their kinds, and half as many of neither kind, made from them. */
-async function ofKinds({ values, preferred }: RealPictures, size: readonly [number, number], key: Tensor) {
+/** Real images with their kinds, and half as many of neither kind, made from them. */
+async function ofKinds({ values, preferred }: RealImages, size: readonly [number, number], key: Tensor) {
   const [chooseKey, makeKey] = random.split(key);
-  const real = picturesTensor(values, size);
+  const real = imagesTensor(values, size);
   const count = preferred.length;
   const chosen = (await read(random.permutation(chooseKey, count))).slice(0, Math.ceil(count / 2));
-  const neither = neitherPictures(take(real, tensor(Int32Array.from(chosen))), makeKey);
-  const pictures = await realize(concat([real, neither], 0));
+  const neither = neitherImages(take(real, tensor(Int32Array.from(chosen))), makeKey);
+  const images = await realize(concat([real, neither], 0));
   const labels = [...preferred.map((is) => (is ? 0 : 1)), ...new Array<number>(chosen.length).fill(2)];
-  return { pictures, labels };
+  return { images, labels };
 }

@@ -1,5 +1,5 @@
 import type { TextToImageParams } from '../../diffusion/index.ts';
-import { addNoise, type Conditioning, toldTimesteps } from '../../diffusion/index.ts';
+import { addNoise, type Conditioning, modelTimesteps } from '../../diffusion/index.ts';
 import { random, read, type Tensor, take, tensor } from '../../tensor/index.ts';
 import { timestepWeights } from '../objectives/timestepWeights.ts';
 import type { PreferenceTask } from '../train/preferenceStep.ts';
@@ -7,18 +7,18 @@ import type { PreferenceTask } from '../train/preferenceStep.ts';
 type UNetParams = TextToImageParams['unet'];
 
 /**
- * How far a tuned model is from its reference, in nats, for each of some pictures that it has drawn: an estimate of
+ * How far a tuned model is from its reference, in nats, for each of some images that it has drawn: an estimate of
  *
  *   KL(p_θ ‖ p_ref) ≤ Σ_t E ‖μ_θ − μ_ref‖² / (2β_t) = T · E_t[ β_t / (2·α_t·(1 − ᾱ_t)) · ‖ε_θ(x_t) − ε_ref(x_t)‖² ]
  *
- * between the ancestral samplers' whole paths, which bounds that between their pictures. x_t are the tuned model's pictures
+ * between the ancestral samplers' whole paths, which bounds that between their images. x_t are the tuned model's images
  * [N, …], noised; `draws` time steps are drawn for each.
  */
 export async function klEstimate({
   task,
   tuned,
   reference,
-  pictures,
+  images,
   conditioning,
   draws,
   key,
@@ -26,21 +26,21 @@ export async function klEstimate({
   readonly task: PreferenceTask<UNetParams>;
   readonly tuned: UNetParams;
   readonly reference: UNetParams;
-  readonly pictures: Tensor;
+  readonly images: Tensor;
   readonly conditioning: Conditioning;
   readonly draws: number;
   readonly key: Tensor;
 }): Promise<Float64Array> {
   const { schedule, prediction } = task;
   const weights = tensor(timestepWeights('elbo', schedule, prediction), { dtype: 'f32' });
-  const count = pictures.shape[0] as number;
+  const count = images.shape[0] as number;
   const kl = new Float64Array(count);
   for (let draw = 0; draw < draws; draw++) {
     const [timeKey, noiseKey] = random.split(random.foldIn(key, draw));
     const timesteps = random.randint(timeKey, [count], 0, schedule.numTrainTimesteps);
-    const noisy = addNoise(schedule, pictures, random.normal(noiseKey, pictures.shape), timesteps);
-    const told = toldTimesteps(schedule, timesteps);
-    const ask = (params: UNetParams): Tensor => task.predict(params, noisy, told, conditioning);
+    const noisy = addNoise(schedule, images, random.normal(noiseKey, images.shape), timesteps);
+    const seen = modelTimesteps(schedule, timesteps);
+    const ask = (params: UNetParams): Tensor => task.predict(params, noisy, seen, conditioning);
     const apart = ask(tuned).sub(ask(reference)).square();
     const squared = apart.sum(apart.shape.map((_, axis) => axis).slice(1));
     const values = await read(squared.mul(take(weights, timesteps)));

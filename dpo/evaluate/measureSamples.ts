@@ -5,32 +5,32 @@ import { classifierFeatures, predictClasses } from './classifier.ts';
 import { selectRows } from './features.ts';
 import { fid } from './fid.ts';
 import type { Figure } from './figure.ts';
-import { type Judges, picturesTensor } from './judges.ts';
+import { imagesTensor, type Judges } from './judges.ts';
 import { kid } from './kid.ts';
 import { nearestNeighbours, precisionRecall } from './precisionRecall.ts';
 import { wilsonInterval } from './proportions.ts';
-import type { RealPictures } from './realImages.ts';
+import type { RealImages } from './realImages.ts';
 import { slicedWasserstein } from './slicedWasserstein.ts';
 
-/** What is measured of the pictures that one pipeline draws. */
+/** What is measured of the images that one pipeline draws. */
 export interface SampleFigures {
   /** Share that the judge of kinds calls preferred. */
   readonly preferredShare: Figure;
   readonly neitherShare: Figure;
   readonly captionMatch: Figure;
-  /** Distances to real pictures of the preferred kind, in the features of the judge of kinds. */
+  /** Distances to real images of the preferred kind, in the features of the judge of kinds. */
   readonly kid: Figure;
   readonly fid: Figure;
   readonly slicedWasserstein: Figure;
   readonly precision: Figure;
   readonly recall: Figure;
-  /** Mean distance to the nearest real picture, in the same features. */
+  /** Mean distance to the nearest real image, in the same features. */
   readonly nearest: Figure;
   /** Probability of the preferred kind, for each sample: what comparisons score with. */
   readonly scores: Float64Array;
 }
 
-/** Measures samples, [N, 3, height, width] from −1 to 1 with a caption each, against real pictures. */
+/** Measures samples, [N, 3, height, width] from −1 to 1 with a caption each, against real images. */
 export async function measureSamples({
   values,
   captions,
@@ -42,34 +42,34 @@ export async function measureSamples({
 }: {
   readonly values: Float32Array;
   readonly captions: readonly string[];
-  readonly real: RealPictures;
+  readonly real: RealImages;
   readonly judges: Judges;
   readonly size: readonly [number, number];
   readonly candidates: number;
   readonly key: Tensor;
 }): Promise<SampleFigures> {
   const [matchKey, directionKey, nearKey] = random.split(key, 3) as [Tensor, Tensor, Tensor];
-  const pictures = picturesTensor(
+  const images = imagesTensor(
     values.map((value) => Math.min(1, Math.max(-1, value))),
     size,
   );
-  const realPictures = picturesTensor(real.values, size);
-  const { classes, probabilities } = await predictClasses(judges.kind, pictures);
+  const realImages = imagesTensor(real.values, size);
+  const { classes, probabilities } = await predictClasses(judges.kind, images);
   const count = captions.length;
   const shareOf = (kind: number): Figure =>
     wilsonInterval(
       classes.reduce((sum, one) => sum + (one === kind ? 1 : 0), 0),
       count,
     );
-  const features = await classifierFeatures(judges.kind, pictures);
-  const allReal = await classifierFeatures(judges.kind, realPictures);
+  const features = await classifierFeatures(judges.kind, images);
+  const allReal = await classifierFeatures(judges.kind, realImages);
   const preferred = selectRows(
     allReal,
     real.preferred.flatMap((is, i) => (is ? [i] : [])),
   );
   const { matched: _, ...match } = await captionMatch(
-    { features: await classifierFeatures(judges.caption, pictures), captions },
-    { features: await classifierFeatures(judges.caption, realPictures), captions: real.captions },
+    { features: await classifierFeatures(judges.caption, images), captions },
+    { features: await classifierFeatures(judges.caption, realImages), captions: real.captions },
     { key: matchKey, candidates },
   );
   return {

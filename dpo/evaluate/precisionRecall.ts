@@ -4,15 +4,15 @@ import type { Figure } from './figure.ts';
 import { wilsonInterval } from './proportions.ts';
 
 export interface NearestNeighbours {
-  /** For each sample the row of the nearest picture, the first of several, */
+  /** For each sample the row of the nearest image, the first of several, */
   readonly rows: Int32Array;
   /** and its Euclidean distance. */
   readonly distances: Float64Array;
 }
 
 /**
- * The nearest training picture to each sample. A model that has memorised is near to single training pictures; compare
- * with distances of held-out real pictures to the training pictures.
+ * The nearest training image to each sample. A model that has memorised is near to single training images; compare
+ * with distances of held-out real images to the training images.
  */
 export function nearestNeighbours(samples: Features, training: Features): NearestNeighbours {
   checkComparable('nearestNeighbours', samples, training);
@@ -36,8 +36,8 @@ export interface PrecisionRecallOptions {
 
 /**
  * Improved precision and recall (Kynkäänniemi et al. 2019). A set's support is estimated by balls around its rows, each
- * reaching to the k-th nearest other row. Precision is the share of samples in the support of the real pictures: are they
- * good? Recall is the share of real pictures in the support of the samples: is everything there? With Wilson's intervals,
+ * reaching to the k-th nearest other row. Precision is the share of samples in the support of the real images: are they
+ * good? Recall is the share of real images in the support of the samples: is everything there? With Wilson's intervals,
  * the supports taken as given. Both grow with the number of rows: compare sets of one size alone.
  */
 export function precisionRecall(

@@ -1,20 +1,20 @@
 import type { Tensor } from '../../tensor/index.ts';
 import { TensorError } from '../../tensor/index.ts';
 import { counted } from '../counted.ts';
-import type { Picture } from '../data/image.ts';
-import { pictureOf } from '../data/imageOf.ts';
+import type { Image } from '../data/image.ts';
+import { imageOf } from '../data/imageOf.ts';
 import { bootstrapMean } from './bootstrap.ts';
 import type { Figure } from './figure.ts';
 import { meanShare } from './proportions.ts';
 
-/** What pictures are compared by, instead of how probable a judge finds it that they are of the preferred kind. */
+/** What images are compared by, instead of how probable a judge finds it that they are of the preferred kind. */
 export interface Reward {
   /** What the report calls it. */
   readonly name: string;
   /** The file that it was loaded from, for errors. */
   readonly file?: string;
-  /** A number for each picture with its caption; more is better. */
-  score(pictures: readonly Picture[], captions: readonly string[]): ArrayLike<number> | Promise<ArrayLike<number>>;
+  /** A number for each image with its caption; more is better. */
+  score(images: readonly Image[], captions: readonly string[]): ArrayLike<number> | Promise<ArrayLike<number>>;
 }
 
 interface RewardedSamples {
@@ -33,26 +33,26 @@ export async function rewardsOf(reward: Reward, { values, captions, size }: Rewa
     const file = reward.file === undefined ? '' : ` (${reward.file})`;
     throw new TensorError(`reward ${reward.name}${file}: ${problem}`, { cause });
   };
-  const pictures = captions.map((_, i) => pictureOf(values, i, size));
+  const images = captions.map((_, i) => imageOf(values, i, size));
   // A copy, since what is not ours may write into it.
-  const found: unknown = await ask(reward, pictures, [...captions]).catch((error: unknown) =>
+  const found: unknown = await ask(reward, images, [...captions]).catch((error: unknown) =>
     refuse(`score failed: ${described(error)}`, error),
   );
-  if (!isList(found)) return refuse(`gave ${described(found)}, not a list of numbers, one for each picture`);
+  if (!isList(found)) return refuse(`gave ${described(found)}, not a list of numbers, one for each image`);
   if (found.length !== captions.length)
-    return refuse(`gave ${counted(found.length, 'number')} for ${counted(captions.length, 'picture')}`);
+    return refuse(`gave ${counted(found.length, 'number')} for ${counted(captions.length, 'image')}`);
   const numbers = Array.from(found);
   const bad = numbers.findIndex((one) => !Number.isFinite(one));
   if (bad >= 0)
     return refuse(
-      `picture ${bad}, ${JSON.stringify(captions[bad])}, was given ${described(numbers[bad])}, not a finite number`,
+      `image ${bad}, ${JSON.stringify(captions[bad])}, was given ${described(numbers[bad])}, not a finite number`,
     );
   return Float64Array.from(numbers as number[]);
 }
 
 /** A promise whatever the function does. */
-const ask = async (reward: Reward, pictures: readonly Picture[], captions: readonly string[]): Promise<unknown> =>
-  reward.score(pictures, captions);
+const ask = async (reward: Reward, images: readonly Image[], captions: readonly string[]): Promise<unknown> =>
+  reward.score(images, captions);
 
 /** Arrays, typed ones too, and what is like them; a text has a length as well, but is no list of numbers. */
 const isList = (value: unknown): value is ArrayLike<unknown> =>
@@ -67,7 +67,7 @@ function described(value: unknown): string {
 }
 
 /**
- * Asks a reward for the numbers of one picture, and then of two, so that what is wrong with it is known before hours of work.
+ * Asks a reward for the numbers of one image, and then of two, so that what is wrong with it is known before hours of work.
  * @throws TensorError as `rewardsOf`
  */
 export async function checkReward(reward: Reward, { values, captions, size }: RewardedSamples): Promise<void> {

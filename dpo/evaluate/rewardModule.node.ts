@@ -5,7 +5,7 @@ import { refuseSubstitute, TensorError } from '../../tensor/index.ts';
 import type { Reward } from './reward.ts';
 
 /**
- * A reward from a module that exports `score(pictures, captions)` and perhaps `name`.
+ * A reward from a module that exports `score(images, captions)` and perhaps `name`.
  * @throws TensorError where the module cannot be loaded, or exports no such function
  */
 export async function loadReward(path: string): Promise<Reward> {
@@ -18,7 +18,7 @@ export async function loadReward(path: string): Promise<Reward> {
   if (typeof score === 'function' && typeof name === 'string') return { name, file: path, score };
   const exported = Object.keys(loaded).join(', ') || 'nothing';
   throw new TensorError(
-    `${path}: a reward is a module that exports a function score(pictures, captions), which gives a number for each ` +
-      `picture, and perhaps a text name; this one exports ${exported}`,
+    `${path}: a reward is a module that exports a function score(images, captions), which gives a number for each ` +
+      `image, and perhaps a text name; this one exports ${exported}`,
   );
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { attempt, makeFolder, replaceFile, replaceText } from '../../tensor/index.node.ts';
 import { encodePng } from '../data/encodePng.ts';
-import { pictureOf } from '../data/imageOf.ts';
+import { imageOf } from '../data/imageOf.ts';
 
 /** The pipelines that samples are drawn from. */
 type Pipeline = 'base' | 'tuned';
@@ -17,7 +17,7 @@ export async function saveSamples(
   const inner = join(folder, pipeline);
   await attempt('write', inner, makeFolder(inner));
   for (const i of captions.keys())
-    await replaceFile(join(folder, fileOf(pipeline, i)), (write) => write(encodePng(pictureOf(values, i, size))));
+    await replaceFile(join(folder, fileOf(pipeline, i)), (write) => write(encodePng(imageOf(values, i, size))));
 }
 
 /** Writes which samples belong together: `samples.jsonl`, a line with a caption and the files of both pipelines each. */

@@ -15,7 +15,7 @@ import {
   tensor,
   where,
 } from '../../tensor/index.ts';
-import { type Classifier, checkLabels, checkPictures } from './classifier.ts';
+import { type Classifier, checkImages, checkLabels } from './classifier.ts';
 import { type ConvClassifierParams, convClassifier } from './convClassifier.ts';
 
 export interface ClassifierStep {
@@ -29,8 +29,8 @@ export interface ClassifierStep {
 
 export interface TrainClassifierOptions {
   /** [N, channels, H, W], from −1 to 1. */
-  readonly pictures: Tensor;
-  /** The number of each picture's class. */
+  readonly images: Tensor;
+  /** The number of each image's class. */
   readonly labels: readonly number[];
   /** Names of the classes. */
   readonly classes: readonly string[];
@@ -38,23 +38,23 @@ export interface TrainClassifierOptions {
   readonly key: Tensor;
   /** Channels of the convolutions; default 32, 64, 64. */
   readonly widths?: readonly number[];
-  /** How often each picture is seen; default 24. */
+  /** How often each image is seen; default 24. */
   readonly epochs?: number;
   /** Default 64. */
   readonly batchSize?: number;
   /** Of AdamW, at its highest: it warms up for a twentieth of the steps and falls as a cosine; default 4e-3. */
   readonly learningRate?: number;
-  /** What is done to a batch of pictures before the network sees it; default `flipAndShift`. */
-  readonly augment?: (pictures: Tensor, key: Tensor) => Tensor;
+  /** What is done to a batch of images before the network sees it; default `flipAndShift`. */
+  readonly augment?: (images: Tensor, key: Tensor) => Tensor;
   readonly onStep?: (step: ClassifierStep) => void;
   readonly signal?: AbortSignal;
 }
 
-/** Mirrors half of the pictures [N, C, H, W], and moves each by up to one pixel in both directions, repeating its edge. */
-export function flipAndShift(pictures: Tensor, key: Tensor): Tensor {
-  const [count = 0, , height = 0, width = 0] = pictures.shape;
+/** Mirrors half of the images [N, C, H, W], and moves each by up to one pixel in both directions, repeating its edge. */
+export function flipAndShift(images: Tensor, key: Tensor): Tensor {
+  const [count = 0, , height = 0, width = 0] = images.shape;
   const [flipKey, downKey, rightKey] = random.split(key, 3) as [Tensor, Tensor, Tensor];
-  const flipped = where(random.bernoulli(flipKey, 0.5, [count, 1, 1, 1]), pictures.flip(3), pictures);
+  const flipped = where(random.bernoulli(flipKey, 0.5, [count, 1, 1, 1]), images.flip(3), images);
   const along = (x: Tensor, axis: 2 | 3, from: Tensor): Tensor => {
     const size = axis === 2 ? height : width;
     const shape = [1, 1, 1, 1];
@@ -67,15 +67,15 @@ export function flipAndShift(pictures: Tensor, key: Tensor): Tensor {
 }
 
 /**
- * Trains a small convolutional network to tell classes of pictures apart (`convClassifier`), by cross-entropy and AdamW.
+ * Trains a small convolutional network to tell classes of images apart (`convClassifier`), by cross-entropy and AdamW.
  * The result depends on the options alone: batches, augmentation and the beginning follow from the key.
  */
 export async function trainClassifier(options: TrainClassifierOptions): Promise<Classifier> {
-  const { pictures, labels, classes, key, widths = [32, 64, 64], epochs = 24, batchSize = 64 } = options;
+  const { images, labels, classes, key, widths = [32, 64, 64], epochs = 24, batchSize = 64 } = options;
   const { learningRate = 4e-3, augment = flipAndShift, onStep, signal } = options;
-  const [count = 0, channels = 0] = pictures.shape;
-  checkPictures('trainClassifier', pictures, channels);
-  checkLabels('trainClassifier', classes, pictures, labels);
+  const [count = 0, channels = 0] = images.shape;
+  checkImages('trainClassifier', images, channels);
+  checkLabels('trainClassifier', classes, images, labels);
   if (classes.length < 2) throw new TensorError(`trainClassifier: needs at least two classes, got ${classes.join()}`);
 
   const network = convClassifier({ classes: classes.length, channels, widths });
@@ -85,7 +85,7 @@ export async function trainClassifier(options: TrainClassifierOptions): Promise<
   const perEpoch = Math.floor(count / size);
   const steps = epochs * perEpoch;
   const rate = learningRateSchedule('cosine', { warmupSteps: Math.ceil(steps / 20), totalSteps: steps });
-  const [data, targets] = (await realize([pictures, tensor(labels, { dtype: 'i32' })])) as [Tensor, Tensor];
+  const [data, targets] = (await realize([images, tensor(labels, { dtype: 'i32' })])) as [Tensor, Tensor];
 
   interface State {
     readonly optimiser: ReturnType<typeof optimiser.init>;

@@ -5,14 +5,14 @@ import { errorChanges } from './pairs.ts';
 import { notNegative, positive } from './ranges.ts';
 
 export interface KtoOptions extends DpoOptions {
-  /** w₊ and w₋: weights of preferred and other pictures; default 1. */
+  /** w₊ and w₋: weights of preferred and other images; default 1. */
   readonly preferredWeight?: number;
   readonly otherWeight?: number;
 }
 
 /**
- * For each picture by itself, with y = ±1 for preferred or not: w_y·(1 − σ(y·β·(g − z))), where g = −d and
- * z = max(0, mean g) over all pictures of the batch, without gradient. The mean over all pictures,
+ * For each image by itself, with y = ±1 for preferred or not: w_y·(1 − σ(y·β·(g − z))), where g = −d and
+ * z = max(0, mean g) over all images of the batch, without gradient. The mean over all images,
  * of which there need not be as many preferred as other ones.
  */
 export function kto({ beta, preferredWeight = 1, otherWeight = 1 }: KtoOptions): Objective {

@@ -84,14 +84,14 @@ export const ipo = ({ tau }: { readonly tau: number }): Objective => {
   };
 };
 
-/** MSE_θ(w): fine-tuning on the preferred pictures alone. */
+/** MSE_θ(w): fine-tuning on the preferred images alone. */
 export const sft = (): Objective => ({
   name: 'sft',
   compares: 'nothing',
   loss: ({ winner }) => meanSquaredError(winner.prediction, winner.target).mean(),
 });
 
-/** −log σ(u) + α·MSE_θ(w): the second term holds the preferred pictures' own likelihood up. */
+/** −log σ(u) + α·MSE_θ(w): the second term holds the preferred images' own likelihood up. */
 export const dpoSft = ({ beta, alpha }: DpoOptions & { readonly alpha: number }): Objective => {
   notNegative('dpo+sft', 'alpha', alpha);
   const preference = ofMargin('dpo+sft', beta, (u) => logSigmoid(u).neg());

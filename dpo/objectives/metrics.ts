@@ -5,7 +5,7 @@ import { errorChanges, type PairOutput, policyErrors } from './pairs.ts';
 
 /** What is watched during training, for each pair: [pairs] each. */
 export interface PairMetrics {
-  /** MSE_θ of the preferred pictures, and of the others. */
+  /** MSE_θ of the preferred images, and of the others. */
   readonly winnerError: Tensor;
   readonly loserError: Tensor;
   /** d_w and d_l: how much these have grown over the reference's. Both above 0 is displaced likelihood. */

@@ -13,7 +13,7 @@ export interface SideOutput {
 
 /** Both sides of a batch of pairs, with one noise and one time step for the two sides of a pair. */
 export interface PairOutput {
-  /** The preferred pictures. */
+  /** The preferred images. */
   readonly winner: SideOutput;
   readonly loser: SideOutput;
 }

@@ -34,7 +34,7 @@ export function timestepWeights(
 ): Float64Array {
   const { alphasCumprod, betas, signal, noise, numTrainTimesteps } = schedule;
   const squares = (t: number): readonly [number, number] => [(signal[t] as number) ** 2, (noise[t] as number) ** 2];
-  /** W_t for errors of velocities, which is finite where nothing of the picture is left, a = 0. */
+  /** W_t for errors of velocities, which is finite where nothing of the image is left, a = 0. */
   function ofVelocity(weight: (t: number, a2: number, b2: number) => number): Float64Array {
     const weights = Float64Array.from({ length: numTrainTimesteps }, (_, t) => {
       const [a2, b2] = squares(t);
@@ -44,7 +44,7 @@ export function timestepWeights(
     const bad = weights.findIndex((one) => !Number.isFinite(one));
     if (bad >= 0)
       throw new TensorError(
-        `timestepWeights: ${name} has no finite weight at time step ${bad}, where nothing is left of the picture and ` +
+        `timestepWeights: ${name} has no finite weight at time step ${bad}, where nothing is left of the image and ` +
           'the network predicts the noise; use constant or min-snr',
       );
     return weights;

@@ -3,7 +3,7 @@ import { reportRows } from './preferenceStep.ts';
 /** What is known of one pair of a step; the last four are missing where nothing is compared with a reference. */
 export interface PairRow {
   readonly timestep: number;
-  /** MSE_θ of the preferred picture, and of the other. */
+  /** MSE_θ of the preferred image, and of the other. */
   readonly winnerError: number;
   readonly loserError: number;
   /** d_w and d_l: MSE_θ − MSE_ref. */
@@ -179,11 +179,11 @@ export function summarize(
 /** What each figure of a row means: for reports and documentation. */
 export const metricDefinitions: Readonly<Record<string, string>> = {
   loss: 'the mean of what is minimised; log 2 = 0.693 at the beginning of dpo',
-  winnerError: "MSE_w: mean squared error of the model's prediction for preferred pictures",
-  loserError: 'MSE_l: the same for the other pictures',
+  winnerError: "MSE_w: mean squared error of the model's prediction for preferred images",
+  loserError: 'MSE_l: the same for the other images',
   winnerChange:
-    "d_w: MSE_w minus the reference's; above 0, the model predicts preferred pictures worse than the reference",
-  loserChange: 'd_l: the same for the other pictures',
+    "d_w: MSE_w minus the reference's; above 0, the model predicts preferred images worse than the reference",
+  loserChange: 'd_l: the same for the other images',
   margin: 'u = −β·W_t·(d_w − d_l), the implicit reward margin; above 0 where the model ranks a pair as its label does',
   marginDeviation: 'standard deviation of u over pairs',
   accuracy: 'implicit accuracy: share of pairs with u > 0; u = 0 counts half',

@@ -1,15 +1,15 @@
 import {
   addNoise,
   type BatchTimesteps,
+  modelTimesteps,
   type NoiseSchedule,
   type PredictionType,
   predictionTarget,
-  toldTimesteps,
 } from '../../diffusion/index.ts';
 import { concat, split, Tensor } from '../../tensor/index.ts';
 import type { PairOutput } from '../objectives/index.ts';
 
-/** Pairs of pictures, or of their latents: [pairs, channels, height, width] each. */
+/** Pairs of images, or of their latents: [pairs, channels, height, width] each. */
 export interface Pairs {
   /** The preferred ones. */
   readonly winner: Tensor;
@@ -22,8 +22,8 @@ export interface NoisedPairs {
   readonly noisy: Tensor;
   /** What the network is to predict. */
   readonly target: Tensor;
-  /** What the network is told of the time steps: [2·pairs] */
-  readonly told: BatchTimesteps;
+  /** The time steps as the network takes them: [2·pairs] */
+  readonly modelTimesteps: BatchTimesteps;
 }
 
 /** Something of each pair, for both sides: [pairs, …] → [2·pairs, …]. */
@@ -37,13 +37,13 @@ export function noisePairs(
   noise: Tensor,
   timesteps: BatchTimesteps,
 ): NoisedPairs {
-  const pictures = concat([winner, loser], 0);
+  const images = concat([winner, loser], 0);
   const both = forBothSides(noise);
   const twice = timesteps instanceof Tensor ? forBothSides(timesteps) : [...timesteps, ...timesteps];
   return {
-    noisy: addNoise(schedule, pictures, both, twice),
-    target: predictionTarget(prediction, schedule, pictures, both, twice),
-    told: toldTimesteps(schedule, twice),
+    noisy: addNoise(schedule, images, both, twice),
+    target: predictionTarget(prediction, schedule, images, both, twice),
+    modelTimesteps: modelTimesteps(schedule, twice),
   };
 }
 

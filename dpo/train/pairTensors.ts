@@ -11,11 +11,11 @@ export interface PairConditioning {
   /** Whose text encoder is asked; it is frozen. */
   readonly params: TextToImageParams;
   readonly tokenizer: ClipTokenizer;
-  /** The sizes that a model is told, if it takes any: the same for all, or those of each picture. */
+  /** The sizes that a model is told, if it takes any: the same for all, or those of each image. */
   readonly timeIds: 'constant' | 'true';
 }
 
-/** A batch of pairs as tensors, lazy; `leaves` are those that hold the pictures, to be given up after use. */
+/** A batch of pairs as tensors, lazy; `leaves` are those that hold the images, to be given up after use. */
 export function pairTensors(
   { model, params, tokenizer, timeIds }: PairConditioning,
   batch: PairBatch,

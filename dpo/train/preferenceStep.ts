@@ -20,7 +20,7 @@ import type { Policy } from './policy.ts';
 
 /** What a network is asked, and how its answers are judged. */
 export interface PreferenceTask<P> {
-  /** What the network predicts for noisy pictures [N, …] at time steps [N]. */
+  /** What the network predicts for noisy images [N, …] at time steps [N]. */
   predict(params: P, noisy: Tensor, timesteps: BatchTimesteps, conditioning: Conditioning): Tensor;
   readonly schedule: NoiseSchedule;
   readonly prediction: PredictionType;
@@ -90,7 +90,7 @@ export function referenceErrors<P>(
 ): ReferenceErrors {
   const { timesteps, noise } = draw(task, batch, key);
   const noised = noisePairs(task.schedule, task.prediction, batch, noise, timesteps);
-  const predicted = task.predict(reference, noised.noisy, noised.told, batch.conditioning);
+  const predicted = task.predict(reference, noised.noisy, noised.modelTimesteps, batch.conditioning);
   return policyErrors(pairOutput(noised.target, predicted));
 }
 
@@ -103,8 +103,8 @@ export function preferenceLoss<P>(
   key: Tensor,
 ): BatchReport {
   const { timesteps, noise } = draw(task, batch, key);
-  const { noisy, target, told } = noisePairs(task.schedule, task.prediction, batch, noise, timesteps);
-  const ask = (asked: P): Tensor => task.predict(asked, noisy, told, batch.conditioning);
+  const { noisy, target, modelTimesteps } = noisePairs(task.schedule, task.prediction, batch, noise, timesteps);
+  const ask = (asked: P): Tensor => task.predict(asked, noisy, modelTimesteps, batch.conditioning);
   const compared = batch.referenceErrors ?? (reference === undefined ? undefined : stopGradient(ask(reference)));
   const output = pairOutput(target, ask(params), compared);
   const { winner, loser } = policyErrors(output);
@@ -170,8 +170,8 @@ export function preferenceSteps<P, T>(options: PreferenceStepOptions<P, T>) {
       return [report.loss, report] as const;
     };
     // Of halves, gradients would be halves too, which have too few digits to add up and, in f16, no room for small ones.
-    const [[, report], slopes] = valueAndGrad(loss, { hasAux: true })(mapTree(trained, widened));
-    return { report, slopes };
+    const [[, report], grads] = valueAndGrad(loss, { hasAux: true })(mapTree(trained, widened));
+    return { report, grads };
   }
 
   return {
@@ -181,8 +181,8 @@ export function preferenceSteps<P, T>(options: PreferenceStepOptions<P, T>) {
     }),
     /** Adds the gradient of a micro-batch to the sum of those before. */
     accumulate(trained: T, sum: T | undefined, batch: PreferenceBatch, key: Tensor): Accumulated<T> {
-      const { report, slopes } = gradients(trained, batch, key);
-      return { sum: accumulate(sum, slopes), report };
+      const { report, grads } = gradients(trained, batch, key);
+      return { sum: accumulate(sum, grads), report };
     },
     /** The step with the last of `count` micro-batches, after the sum of the others' gradients. */
     step(
@@ -193,8 +193,8 @@ export function preferenceSteps<P, T>(options: PreferenceStepOptions<P, T>) {
       key: Tensor,
       learningRate: number,
     ): PreferenceStep<T> {
-      const { report, slopes } = gradients(state.optimiser.params, batch, key);
-      const mean = count === 1 ? slopes : meanGradients(accumulate(sum, slopes), count);
+      const { report, grads } = gradients(state.optimiser.params, batch, key);
+      const mean = count === 1 ? grads : meanGradients(accumulate(sum, grads), count);
       const clipped =
         maxGradientNorm === undefined
           ? { gradients: mean, norm: globalNorm(mean) }

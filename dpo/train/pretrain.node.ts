@@ -21,23 +21,24 @@ import {
   type TensorError,
   tensor,
 } from '../../tensor/index.ts';
-import type { PretrainSettings } from '../config/pretrainKeys.ts';
-import { openCaptioned } from '../data/openSources.node.ts';
+import { withPresentNames } from '../config/configKey.ts';
+import { type PretrainSettings, pretrainKeys } from '../config/pretrainKeys.ts';
 import { gridPng } from '../data/imageGrid.ts';
-import { centred, preparePicture } from '../data/preprocess.ts';
+import { openCaptioned } from '../data/openSources.node.ts';
+import { centred, prepareImage } from '../data/preprocess.ts';
 import { mapReadable } from '../data/readable.ts';
 import type { CaptionedSource } from '../data/sources.ts';
 import { keyFor, keyVersion, otherKeys } from '../keys.ts';
 import { latestCheckpoint, loadState, saveCheckpoint, settingsOfRecord } from './checkpoint.node.ts';
-import { lockRun } from './run/lockRun.node.ts';
 import { notFinite, notFiniteError } from './notFinite.ts';
 import { type PretrainState, pretraining } from './pretrain.ts';
 import { realizeWhile } from './realizeWhile.ts';
+import { lockRun } from './run/lockRun.node.ts';
 import { removeRemains } from './run/removeRemains.node.ts';
 import { openRowLog } from './run/rowLog.node.ts';
-import { pictureSizeOf } from './runPlan.ts';
-import { samplePictures } from './sampleImages.ts';
 import { settingsChanges } from './run/settingsChanges.node.ts';
+import { imageSizeOf } from './runPlan.ts';
+import { sampleImages } from './sampleImages.ts';
 
 /** One row of `log.jsonl`. */
 export interface PretrainRow {
@@ -56,7 +57,7 @@ export interface PretrainHooks {
 }
 
 /**
- * Trains a text-to-image pipeline from nothing on captioned pictures, and writes into `settings.output`: `log.jsonl`,
+ * Trains a text-to-image pipeline from nothing on captioned images, and writes into `settings.output`: `log.jsonl`,
  * `checkpoints/`, a grid of samples with each that is due, and at the end `model/`, in f16. Goes on from the last checkpoint, if there is
  * one, and ends as if it had never been stopped.
  */
@@ -66,12 +67,12 @@ export async function pretrain(
 ): Promise<{ readonly steps: number; readonly stopped: boolean; readonly model: string | undefined }> {
   const device = await openDevice(settings.device);
   setDefaultDevice(device);
-  await using source = await openCaptioned(settings.pictures);
+  await using source = await openCaptioned(settings.images);
   const scheduler = { _class_name: 'DDIMScheduler', ...settings.scheduler };
   samplerFromConfig(scheduler);
   const positions = settings.textEncoder.max_position_embeddings;
   const maxLength = typeof positions === 'number' ? positions : 77;
-  const size = pictureSizeOf(settings.size, settings.unet);
+  const size = imageSizeOf(settings.size, settings.unet);
   const { captions, values } = await readAll(source, size, settings, hooks);
   const tokenizer = learnTokenizer(captions, { merges: settings.merges, maxLength });
   const encode = clipTokenizer(tokenizer);
@@ -85,13 +86,13 @@ export async function pretrain(
     },
   };
   const model = textToImage(config);
-  const [pictures, ids, emptyIds] = (await realize([
+  const [images, ids, emptyIds] = (await realize([
     tensor(values).reshape([captions.length, 3, ...size]),
     tokenIds(encode, captions),
     tokenIds(encode, ['']),
   ])) as [Tensor, Tensor, Tensor];
   const training = pretraining({
-    ...{ model, data: { pictures, ids, emptyIds }, ...noisingFromConfig(scheduler) },
+    ...{ model, data: { images, ids, emptyIds }, ...noisingFromConfig(scheduler) },
     batchSize: settings.batchSize,
     learningRate: settings.learningRate,
     learningRateSchedule: learningRateSchedule(settings.learningRateSchedule, {
@@ -116,7 +117,8 @@ export async function pretrain(
   let state: PretrainState = found === undefined ? fresh : await loadState(found, fresh, device);
   const from = found?.step ?? 0;
   // Going on with more steps, or another learning rate, is a way to train; so it is said and not refused.
-  const changes = found === undefined ? [] : settingsChanges(settingsOfRecord(found), settings);
+  const changes =
+    found === undefined ? [] : settingsChanges(withPresentNames(settingsOfRecord(found), pretrainKeys), settings);
   if (found !== undefined && found.record.keys !== keyVersion)
     hooks.onWarning?.(`${found.folder}: ${otherKeys}; it goes on with the new ones`);
   if (changes.length > 0) hooks.onWarning?.(`going on with other settings after step ${from}: ${changes.join('; ')}`);
@@ -124,7 +126,7 @@ export async function pretrain(
   await replaceText(join(settings.output, 'settings.json'), formatObject(settings));
   hooks.onStart?.(
     [
-      `${captions.length} pictures of 3 × ${size.join(' × ')}, ${Object.keys(tokenizer.vocabulary).length} tokens, ${countParameters(params).toLocaleString('en')} parameters`,
+      `${captions.length} images of 3 × ${size.join(' × ')}, ${Object.keys(tokenizer.vocabulary).length} tokens, ${countParameters(params).toLocaleString('en')} parameters`,
       device.description,
     ],
     { from, steps: settings.steps },
@@ -132,7 +134,7 @@ export async function pretrain(
 
   async function drawSamples(step: number): Promise<void> {
     const count = Math.min(32, captions.length);
-    const drawn = await samplePictures(
+    const drawn = await sampleImages(
       { model, params: state.average, tokenizer, scheduler },
       {
         captions: Array.from(
@@ -183,7 +185,7 @@ export async function pretrain(
         settings.keepCheckpoints,
       );
       saved = step;
-      // Whoever stops a run, or a machine that is about to, does not wait for pictures.
+      // Whoever stops a run, or a machine that is about to, does not wait for images.
       if (isRegular) await drawSamples(step);
     }
     if (stopped) return { steps: step, stopped, model: undefined };
@@ -194,7 +196,7 @@ export async function pretrain(
   return { steps: step, stopped: false, model: folder };
 }
 
-/** All pictures of a source that can be read, made ready. */
+/** All images of a source that can be read, made ready. */
 async function readAll(
   source: CaptionedSource,
   size: readonly [number, number],
@@ -202,9 +204,9 @@ async function readAll(
   hooks: PretrainHooks,
 ): Promise<{ readonly captions: readonly string[]; readonly values: Float32Array }> {
   const onSkipped = (message: string): void => hooks.onWarning?.(`skipped: ${message}`);
-  const rows = await mapReadable(source, { maxSkipped, onSkipped }, ({ caption, picture }) => ({
+  const rows = await mapReadable(source, { maxSkipped, onSkipped }, ({ caption, image }) => ({
     caption,
-    values: preparePicture(picture, size, centred).values,
+    values: prepareImage(image, size, centred).values,
   }));
   const values = new Float32Array(rows.length * 3 * size[0] * size[1]);
   rows.forEach((row, i) => {

@@ -1,21 +1,21 @@
 import { valueAndGrad } from '../../autograd/index.ts';
 import {
   addNoise,
+  modelTimesteps,
   type NoiseSchedule,
   type PredictionType,
   predictionTarget,
   type TextToImage,
   type TextToImageParams,
-  toldTimesteps,
 } from '../../diffusion/index.ts';
 import { clipByGlobalNorm, emaStep, type LearningRateSchedule, type OptimiserState } from '../../nn/index.ts';
 import { copy, random, realize, type Tensor, take, where } from '../../tensor/index.ts';
 import { type OptimiserName, optimiserOf } from './optimiserOf.ts';
 
-/** Pictures with captions, on the device. */
-export interface CaptionedPictures {
+/** Images with captions, on the device. */
+export interface CaptionedImages {
   /** [count, channels, height, width], from −1 to 1. */
-  readonly pictures: Tensor;
+  readonly images: Tensor;
   /** Token ids of the captions: i32[count, tokens]. */
   readonly ids: Tensor;
   /** Token ids of the empty caption: i32[1, tokens]. */
@@ -26,8 +26,8 @@ export interface PretrainOptions {
   readonly model: TextToImage;
   readonly schedule: NoiseSchedule;
   readonly prediction: PredictionType;
-  readonly data: CaptionedPictures;
-  /** Pictures in a step. */
+  readonly data: CaptionedImages;
+  /** Images in a step. */
   readonly batchSize: number;
   readonly learningRate: number;
   readonly learningRateSchedule: LearningRateSchedule;
@@ -61,12 +61,12 @@ export function pretraining(options: PretrainOptions) {
     weightDecay: options.weightDecay,
     hasHalves: false,
   });
-  const [count = 0, , height = 0, width = 0] = data.pictures.shape;
+  const [count = 0, , height = 0, width = 0] = data.images.shape;
 
   function loss(params: TextToImageParams, stepKey: Tensor): Tensor {
-    const [pictureKey, timeKey, noiseKey, dropKey] = random.split(stepKey, 4) as [Tensor, Tensor, Tensor, Tensor];
-    const chosen = random.randint(pictureKey, [batchSize], 0, count);
-    const original = take(data.pictures, chosen);
+    const [imageKey, timeKey, noiseKey, dropKey] = random.split(stepKey, 4) as [Tensor, Tensor, Tensor, Tensor];
+    const chosen = random.randint(imageKey, [batchSize], 0, count);
+    const original = take(data.images, chosen);
     const timesteps = random.randint(timeKey, [batchSize], 0, schedule.numTrainTimesteps);
     const noise = random.normal(noiseKey, original.shape);
     const dropped = random.bernoulli(dropKey, options.captionDropout, [batchSize, 1]);
@@ -74,8 +74,7 @@ export function pretraining(options: PretrainOptions) {
     const target = predictionTarget(prediction, schedule, original, noise, timesteps);
     const conditioning = model.condition(params, ids, [height, width]);
     const noisy = addNoise(schedule, original, noise, timesteps);
-    const told = toldTimesteps(schedule, timesteps);
-    return model.predict(params, noisy, told, conditioning).sub(target).square().mean();
+    return model.predict(params, noisy, modelTimesteps(schedule, timesteps), conditioning).sub(target).square().mean();
   }
 
   return {
@@ -84,8 +83,8 @@ export function pretraining(options: PretrainOptions) {
     },
     /** The next state and the loss; lazy. */
     step({ optimiser: state, average }: PretrainState): PretrainState & { readonly loss: Tensor } {
-      const [value, slopes] = valueAndGrad(loss)(state.params, random.foldIn(options.key, state.steps));
-      const { gradients } = clipByGlobalNorm(slopes, options.maxGradientNorm);
+      const [value, raw] = valueAndGrad(loss)(state.params, random.foldIn(options.key, state.steps));
+      const { gradients } = clipByGlobalNorm(raw, options.maxGradientNorm);
       const learningRate = options.learningRate * options.learningRateSchedule(state.steps);
       const updated = optimiser.step(state, gradients, { learningRate });
       const nextAverage = emaStep(average, updated.params, updated.steps, { decay: options.emaDecay });

@@ -30,8 +30,8 @@ export interface PlannedPipeline {
   readonly params: TextToImageParams;
 }
 
-/** Height and width of a pipeline's pictures: what is asked for, or what its UNet was made for. */
-export function pictureSizeOf(
+/** Height and width of a pipeline's images: what is asked for, or what its UNet was made for. */
+export function imageSizeOf(
   size: number | readonly [number, number] | null,
   unet: TextToImageConfig['unet'],
 ): readonly [number, number] {
@@ -48,9 +48,9 @@ export async function planRun(settings: TrainSettings, pipeline: PlannedPipeline
       `${pairs.name} holds no pair with a preference: ${pairs.ties} ties and ${pairs.unlabelled} pairs without a label are left out`,
     );
   if (settings.safeguard !== null && settings.objective === 'sft')
-    throw new TensorError('train: safeguard limits the gradient by the other picture, and sft has none; leave it out');
+    throw new TensorError('train: safeguard limits the gradient by the other image, and sft has none; leave it out');
   const batch: PairBatchOptions = {
-    size: pictureSizeOf(settings.size, pipeline.config.unet),
+    size: imageSizeOf(settings.size, pipeline.config.unet),
     crop: settings.crop,
     flip: settings.flip,
     captionDropout: settings.captionDropout,

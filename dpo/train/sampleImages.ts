@@ -2,7 +2,7 @@ import {
   type ClipTokenizerFiles,
   clipTokenizer,
   guide,
-  pictureKeys,
+  imageKeys,
   type SamplerOptions,
   sample,
   samplerFromConfig,
@@ -13,7 +13,7 @@ import {
 import { concat, dispose, read, realize, split, type Tensor } from '../../tensor/index.ts';
 import { keyFor } from '../keys.ts';
 
-/** What pictures are drawn with. */
+/** What images are drawn with. */
 export interface SampledPipeline {
   readonly model: TextToImage;
   readonly params: TextToImageParams;
@@ -21,12 +21,12 @@ export interface SampledPipeline {
   readonly scheduler: Readonly<Record<string, unknown>>;
 }
 
-export interface SamplePicturesOptions {
-  /** One for each picture. */
+export interface SampleImagesOptions {
+  /** One for each image. */
   readonly captions: readonly string[];
-  /** Picture i depends on the seed, its caption and i alone. */
+  /** Image i depends on the seed, its caption and i alone. */
   readonly seed: number;
-  /** The number of the first picture; default 0. */
+  /** The number of the first image; default 0. */
   readonly first?: number;
   /** [height, width] */
   readonly size: readonly [number, number];
@@ -34,7 +34,7 @@ export interface SamplePicturesOptions {
   /** Scale of classifier-free guidance; 1 is none. */
   readonly guidance: number;
   readonly rescale?: number;
-  /** Pictures that are drawn together; default 64. */
+  /** Images that are drawn together; default 64. */
   readonly batchSize?: number;
   /** Of the sampler, such as `eta` of DDIM. */
   readonly sampler?: SamplerOptions;
@@ -43,16 +43,16 @@ export interface SamplePicturesOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Pictures of captions: f32[N, channels, height, width] on the host, row-major, about −1 to 1. */
-export async function samplePictures(pipeline: SampledPipeline, options: SamplePicturesOptions): Promise<Float32Array> {
+/** Images of captions: f32[N, channels, height, width] on the host, row-major, about −1 to 1. */
+export async function sampleImages(pipeline: SampledPipeline, options: SampleImagesOptions): Promise<Float32Array> {
   const { model, params, scheduler } = pipeline;
   const { captions, seed, first = 0, size, steps, guidance, rescale = 0, batchSize = 64, onStep, signal } = options;
   const tokenizer = clipTokenizer(pipeline.tokenizer);
   const sampler = samplerFromConfig(scheduler, options.sampler);
   const channels = (params.unet.conv_in.weight as Tensor).shape[1] as number;
   const shape = [channels, ...size];
-  const pictureSize = shape.reduce((a, b) => a * b, 1);
-  const pictures = new Float32Array(captions.length * pictureSize);
+  const imageSize = shape.reduce((a, b) => a * b, 1);
+  const images = new Float32Array(captions.length * imageSize);
   const total = Math.ceil(captions.length / batchSize) * steps;
   const isGuided = guidance !== 1;
   let done = 0;
@@ -70,14 +70,14 @@ export async function samplePictures(pipeline: SampledPipeline, options: SampleP
         const [conditional, unconditional] = split(both, 2, 0) as [Tensor, Tensor];
         return guide(conditional, unconditional, { scale: guidance, rescale });
       },
-      keys: pictureKeys(keyFor(seed, 'images'), size_, first + from),
+      keys: imageKeys(keyFor(seed, 'images'), size_, first + from),
       shape,
       onStep: () => onStep?.(++done, total),
       ...(signal === undefined ? {} : { signal }),
     });
     const values = (await read(drawn)) as Float32Array;
-    pictures.set(values.subarray(0, Math.min(size_, captions.length - from) * pictureSize), from * pictureSize);
+    images.set(values.subarray(0, Math.min(size_, captions.length - from) * imageSize), from * imageSize);
     dispose([drawn, conditioning]);
   }
-  return pictures;
+  return images;
 }

@@ -18,9 +18,7 @@ import type { DataPosition } from '../data/order.ts';
 import type { PairSource } from '../data/sources.ts';
 import { keyFor, keyVersion, otherKeys } from '../keys.ts';
 import { type Checkpoint, latestCheckpoint, loadState, saveCheckpoint, settingsOfRecord } from './checkpoint.node.ts';
-import { fingerprint } from './run/fingerprint.node.ts';
 import { type RankingDraws, type RankPairsOptions, rankingErrors, rankPairs } from './implicitAccuracy.ts';
-import { lockRun } from './run/lockRun.node.ts';
 import { emptyWindow, type MetricsRow, type MetricsWindow, pairRows, summarize, withBatch } from './metrics.ts';
 import { notFinite, notFiniteError } from './notFinite.ts';
 import { optimiserOf } from './optimiserOf.ts';
@@ -35,10 +33,12 @@ import {
   resultOf,
 } from './preferenceStep.ts';
 import { realizeWhile } from './realizeWhile.ts';
+import { fingerprint } from './run/fingerprint.node.ts';
+import { lockRun } from './run/lockRun.node.ts';
 import { removeRemains } from './run/removeRemains.node.ts';
 import { openRunLog } from './run/runFolder.node.ts';
-import { describeRun, type RunPlan, type UNetParams } from './runPlan.ts';
 import { settingsChanges, settingsIdentity } from './run/settingsChanges.node.ts';
+import { describeRun, type RunPlan, type UNetParams } from './runPlan.ts';
 import type { ErrorsOf } from './storedErrors.ts';
 import { warningsOf } from './warnings.ts';
 
@@ -235,8 +235,8 @@ export async function trainPolicy<T>(
   });
 
   /** What went wrong, and where: the first gradients (or norms of them), or else parameters, that are not finite. */
-  async function failure(step: number, what: string, slopes: unknown, saved: number): Promise<TensorError> {
-    const gradients = slopes === undefined ? [] : await notFinite(slopes);
+  async function failure(step: number, what: string, grads: unknown, saved: number): Promise<TensorError> {
+    const gradients = grads === undefined ? [] : await notFinite(grads);
     const parameters = gradients.length > 0 ? [] : await notFinite(state.optimiser.params);
     const { storage, beta } = settings;
     const advice =

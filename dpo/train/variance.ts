@@ -4,7 +4,7 @@ import type { PairSource } from '../data/sources.ts';
 /** Pairs that are looked at. */
 const sampleSize = 512;
 
-/** The variance of pictures in each dimension, the mean over dimensions, of up to 512 pairs: s² of score-consistent weights. */
+/** The variance of images in each dimension, the mean over dimensions, of up to 512 pairs: s² of score-consistent weights. */
 export async function variance(source: PairSource, options: PairBatchOptions): Promise<number> {
   const batchSize = Math.min(32, source.count);
   const batches = Math.ceil(Math.min(sampleSize, source.count) / batchSize);

@@ -14,7 +14,7 @@ const leastPairs = 200;
 /**
  * What the last rows of a run with these settings give reason to warn of:
  * - a margin that lies within noise of 0 after many pairs: the model has learnt nothing of the labels;
- * - both sides' errors above the reference's: the margin grows only because the others' error grows faster, and pictures
+ * - both sides' errors above the reference's: the margin grows only because the others' error grows faster, and images
  *   of either kind are getting worse ("likelihood displacement").
  */
 export function warningsOf(
@@ -55,7 +55,7 @@ export function warningsOf(
       name: 'displaced likelihood',
       message:
         `both errors have grown over the reference's (d_w = ${winner.toPrecision(2)}, d_l = ${loser.toPrecision(2)}; ${where}): ` +
-        `preferred pictures are predicted worse too. ${remedies.slice(0, -1).join(', ')} or ${remedies.at(-1)} helps`,
+        `preferred images are predicted worse too. ${remedies.slice(0, -1).join(', ')} or ${remedies.at(-1)} helps`,
     });
   }
   return found;

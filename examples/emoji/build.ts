@@ -1,16 +1,16 @@
 /**
- * Makes the data of the main example from the atlases: captioned pictures of both art styles, and preference pairs, one for
- * each caption, of which Noto's picture is preferred.
+ * Makes the data of the main example from the atlases: captioned images of both art styles, and preference pairs, one for
+ * each caption, of which Noto's image is preferred.
  *
  *   npx tsx examples/emoji/build.ts
  *
  * A fifth of the captions is held out. Of the other pairs a tenth has its label flipped, as people's labels are wrong too.
  */
 import { fileURLToPath } from 'node:url';
-import { pictureOf } from 'diffusion-dpo/dpo';
+import { imageOf } from 'diffusion-dpo/dpo';
 import { writeCaptioned, writePickAPic } from 'diffusion-dpo/dpo/node';
 import { key, random, read } from 'diffusion-dpo/tensor';
-import { type EmojiPictures, emojiPictures } from './images.ts';
+import { type EmojiImages, emojiImages } from './images.ts';
 
 const categories = ['Smileys & Emotion', 'Animals & Nature', 'Food & Drink'];
 /** Hearts and signs of emotion have the same shapes in both styles. */
@@ -22,16 +22,16 @@ const flippedShare = 0.1;
 
 const at = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const load = (style: 'noto' | 'twemoji') =>
-  emojiPictures(style, {
+  emojiImages(style, {
     size,
     keep: ({ category, subcategory }) => categories.includes(category) && !alike.includes(subcategory),
   });
 const [twemoji, noto] = [await load('twemoji'), await load('noto')];
 
-const picture = ({ values }: EmojiPictures, i: number) => pictureOf(values, i, [size, size]);
+const image = ({ values }: EmojiImages, i: number) => imageOf(values, i, [size, size]);
 
 await writeCaptioned(
-  [twemoji, noto].flatMap((style) => style.items.map(({ caption }, i) => ({ caption, picture: picture(style, i) }))),
+  [twemoji, noto].flatMap((style) => style.items.map(({ caption }, i) => ({ caption, image: image(style, i) }))),
   at('pictures.parquet'),
 );
 
@@ -46,7 +46,7 @@ const flipped = new Set(
   ),
 );
 const pairOf = (i: number, isFlipped: boolean) => {
-  const [preferred, other] = [picture(noto, i), picture(twemoji, i)];
+  const [preferred, other] = [image(noto, i), image(twemoji, i)];
   const { caption } = noto.items[i] as (typeof noto.items)[number];
   return isFlipped
     ? { caption, winner: other, loser: preferred, models: { winner: 'twemoji', loser: 'noto' } }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { decode } from 'fast-png';
 
-/** Two art styles, each with a picture for every emoji. */
+/** Two art styles, each with an image for every emoji. */
 export type Style = 'twemoji' | 'noto';
 
 export interface EmojiItem {
@@ -11,7 +11,7 @@ export interface EmojiItem {
   readonly codepoints: string;
 }
 
-export interface EmojiPictures {
+export interface EmojiImages {
   readonly items: readonly EmojiItem[];
   /** [items, 3, size, size], from −1 to 1. */
   readonly values: Float32Array;
@@ -26,15 +26,15 @@ interface Index {
 
 const file = (name: string): Promise<Buffer> => readFile(new URL(name, import.meta.url));
 
-/** The pictures of one style, made smaller by means over squares; `keep` chooses among the emoji. */
-export async function emojiPictures(
+/** The images of one style, made smaller by means over squares; `keep` chooses among the emoji. */
+export async function emojiImages(
   style: Style,
   { size = 16, keep = () => true }: { readonly size?: number; readonly keep?: (item: EmojiItem) => boolean } = {},
-): Promise<EmojiPictures> {
+): Promise<EmojiImages> {
   const index = JSON.parse((await file('index.json')).toString()) as Index;
   const atlas = decode(await file(`${style}-32.png`));
   const factor = index.size / size;
-  if (!Number.isInteger(factor)) throw new Error(`pictures of ${index.size} pixels cannot be made ${size} pixels wide`);
+  if (!Number.isInteger(factor)) throw new Error(`images of ${index.size} pixels cannot be made ${size} pixels wide`);
   const chosen = index.items.flatMap((item, cell) => (keep(item) ? [{ item, cell }] : []));
   const values = new Float32Array(chosen.length * 3 * size * size);
   chosen.forEach(({ cell }, i) => {

@@ -82,12 +82,12 @@ export function adafactor<P>({
       const beta2 = 1 - steps ** decayRate;
       const ownRate = Math.min(warmupInit ? 1e-6 * steps : 1e-2, 1 / Math.sqrt(steps));
       const rate = relativeStep ? learningRate * ownRate : learningRate;
-      const slopes = flattenTree(zipTrees((_, g) => widened(g as Tensor), state.params, gradients));
+      const widenedGradients = flattenTree(zipTrees((_, g) => widened(g as Tensor), state.params, gradients));
       const means = state.mean && flattenTree(state.mean);
       const results = flattenTree(state.params).map(({ path, tensor }, i) => {
         const p = widened(tensor);
         const { squares, update } = divided(
-          slopes[i]?.tensor as Tensor,
+          widenedGradients[i]?.tensor as Tensor,
           state.squares[path] as MeanSquares,
           tiny,
           beta2,

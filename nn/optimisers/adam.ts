@@ -38,12 +38,12 @@ function adamStep<P>({
     init: (params) => ({ params, steps: 0, first: mapTree(params, zeroMoment), second: mapTree(params, zeroMoment) }),
     step: (state, gradients, { learningRate }) => {
       const steps = state.steps + 1;
-      const slopes =
+      const decayed =
         decoupled || weightDecay === 0
           ? gradients
           : zipWide((g, p) => g.add(p.mul(weightDecay)), gradients, state.params);
-      const first = zipWide((m, g) => m.mul(beta1).add(g.mul(1 - beta1)), state.first, slopes);
-      const second = zipWide((v, g) => v.mul(beta2).add(g.square().mul(1 - beta2)), state.second, slopes);
+      const first = zipWide((m, g) => m.mul(beta1).add(g.mul(1 - beta1)), state.first, decayed);
+      const second = zipWide((v, g) => v.mul(beta2).add(g.square().mul(1 - beta2)), state.second, decayed);
       const rate = learningRate / (1 - beta1 ** steps);
       const root = Math.sqrt(1 - beta2 ** steps);
       const shrink = decoupled ? 1 - learningRate * weightDecay : 1;

@@ -2,9 +2,9 @@ import { isHalf } from '../dtype.ts';
 import type { Attributes } from '../primitives.ts';
 import { type Shape, sameShape, stridesOf } from '../shape.ts';
 import { lowering } from './lower.ts';
+import { unions } from './orderedUnion.ts';
 import { at, variable } from './position.ts';
 import type { Program, Value } from './program.ts';
-import { unions } from './orderedUnion.ts';
 
 const views: ReadonlySet<string> = new Set([
   'reshape',

@@ -2,8 +2,8 @@ import type { Run } from '../device.ts';
 import { sourceOf, type Tensor } from '../tensor.ts';
 import { NumbersByTensor } from '../tensorIds.ts';
 import type { IsComposed } from './compositions.ts';
-import { addAttribute, addType, codeOf, type Program, readGraph } from './program.ts';
 import { Words } from './interner.ts';
+import { addAttribute, addType, codeOf, type Program, readGraph } from './program.ts';
 
 type Graph = Pick<Run, 'order' | 'outputs'>;
 

@@ -4,14 +4,14 @@ import { chooseBuffers, isReduction, joinsMany, operandViewsOf, operatorCost } f
 import { chooseEpilogues, type Epilogue, noEpilogues } from './epilogues.ts';
 import { buildKernel, type Group, type Loops, loopsOf, lowerValue, type Space, spaceOf } from './group.ts';
 import type { LoopKernel, Scalar } from './kernel.ts';
-import { type Likeness, likenesses, noLikeness } from './structuralId.ts';
+import { kernelsLike } from './kernelInstances.ts';
 import { shapeLoops } from './loops.ts';
 import { type Lowering, lowering } from './lower.ts';
+import { unions } from './orderedUnion.ts';
 import { type Position, samePosition } from './position.ts';
 import type { Program, Value } from './program.ts';
-import { kernelsLike } from './kernelInstances.ts';
 import { allParts, loadsOf } from './scalars.ts';
-import { unions } from './orderedUnion.ts';
+import { type Likeness, likenesses, noLikeness } from './structuralId.ts';
 
 /** A value that is computed by a step of its own, from memory to memory. */
 export interface Step {

@@ -1,5 +1,5 @@
-import { addType, type Program, type Value } from './program.ts';
 import { Rows } from './interner.ts';
+import { addType, type Program, type Value } from './program.ts';
 
 /**
  * What a list of values computes from memory, but for the names of what it reads: equal numbers for lists that one

@@ -1,20 +1,20 @@
 import { aligned } from '../compiler/memoryPlanner.ts';
 import type { Program, Value } from '../compiler/program.ts';
 import { ProgramReader } from '../compiler/reader.ts';
-import type { Device, DeviceBuffer, MemoryUse, Run, DevicePlanReport } from '../device.ts';
+import type { Device, DeviceBuffer, DevicePlanReport, MemoryUse, Run } from '../device.ts';
 import { allocate, byteSize, type DType, dtypes, roundTo, type StorageArray } from '../dtype.ts';
 import { TensorError } from '../errors.ts';
 import type { Attributes } from '../primitives.ts';
 import { formatShape } from '../shape.ts';
 import { describe, sourceOf, type Tensor } from '../tensor.ts';
-import { contractionModule } from './contractions/module.ts';
-import { Heap, mostPages } from './runtime/heap.ts';
-import { laneDType } from './simd/lanes.ts';
 import type { MemoryImport } from './assembler/module.ts';
-import { type Base, compilePlan, type Plan } from './plan.ts';
 import { hasRelaxedSimd } from './assembler/relaxed.ts';
+import { contractionModule } from './contractions/module.ts';
+import { type Base, compilePlan, type Plan } from './plan.ts';
+import { Heap, mostPages } from './runtime/heap.ts';
 import { CallingThread, canShareMemory, checkThreads, defaultThreadCount, type Threads } from './runtime/threads.ts';
 import { WorkerThreads } from './runtime/workerThreads.ts';
+import { laneDType } from './simd/lanes.ts';
 
 class WasmBuffer implements DeviceBuffer {
   readonly dtype: DType;

@@ -1,15 +1,15 @@
+import { findReuse, findShadows, type Reuse } from '../compiler/bufferAliasing.ts';
 import { packLifetimes } from '../compiler/memoryPlanner.ts';
 import { outputIndices, type Program, type Value } from '../compiler/program.ts';
-import { findReuse, findShadows, type Reuse } from '../compiler/bufferAliasing.ts';
 import { schedule } from '../compiler/schedule.ts';
-import { byteSize } from '../dtype.ts';
 import type { KernelReport } from '../device.ts';
+import { byteSize } from '../dtype.ts';
 import { formatShape, sizeOf } from '../shape.ts';
-import type { Word } from './contractions/parameters.ts';
 import { type I32, i32, type Local, local, type Statement, when } from './assembler/instructions.ts';
 import { type MemoryImport, ModuleBuilder } from './assembler/module.ts';
-import { type ContractionWork, type KernelCode, type KernelWork, planTasks, type Task } from './tasks.ts';
+import type { Word } from './contractions/parameters.ts';
 import type { Phase } from './runtime/threads.ts';
+import { type ContractionWork, type KernelCode, type KernelWork, planTasks, type Task } from './tasks.ts';
 
 /** A program compiled to a module and the phases that call it. A run copies the table, fills it in and runs the phases. */
 export interface Plan {

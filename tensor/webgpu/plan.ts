@@ -1,7 +1,7 @@
-import { outputIndices, type Program, type Value } from '../compiler/program.ts';
 import { findReuse, lookupSteps, type Reuse } from '../compiler/bufferAliasing.ts';
-import { roundTo } from '../dtype.ts';
+import { outputIndices, type Program, type Value } from '../compiler/program.ts';
 import type { KernelReport } from '../device.ts';
+import { roundTo } from '../dtype.ts';
 import { formatShape } from '../shape.ts';
 import { planTasks, type Task, type TaskOptions } from './tasks.ts';
 import { type Kernel, type KernelNumber, type Place, placeBytes, typeOf } from './wgsl/shader.ts';

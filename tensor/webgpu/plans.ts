@@ -1,7 +1,7 @@
 import type { Program } from '../compiler/program.ts';
+import { type Draft, draftPlan, type Taken } from './plan.ts';
 import { usage } from './runtime/gpu.ts';
 import { Pipelines } from './runtime/pipelines.ts';
-import { type Draft, draftPlan, type Taken } from './plan.ts';
 import type { ReadyPlan } from './runtime/run.ts';
 import type { TaskOptions } from './tasks.ts';
 

@@ -1,15 +1,15 @@
+import { memoryOf } from '../compiler/bufferAliasing.ts';
 import { isContraction } from '../compiler/buffers.ts';
 import { contractionFlops, describeLoops, loopFlops } from '../compiler/describe.ts';
 import type { LoopKernel } from '../compiler/kernel.ts';
 import type { Program, Value } from '../compiler/program.ts';
-import { memoryOf } from '../compiler/bufferAliasing.ts';
 import { schedule } from '../compiler/schedule.ts';
-import { TensorError } from '../errors.ts';
 import type { KernelReport } from '../device.ts';
+import { TensorError } from '../errors.ts';
 import { formatShape } from '../shape.ts';
 import { contractionKernels, contractionReads } from './contractions/index.ts';
-import { stepKernels } from './steps/index.ts';
 import { isMap, loopKernels } from './loops/loopCode.ts';
+import { stepKernels } from './steps/index.ts';
 import { type Kernel, mostBuffers, type Place, placeBytes, type ShaderTraits } from './wgsl/shader.ts';
 
 /** Work of a plan that ends before the next begins, in one kernel or a few. */

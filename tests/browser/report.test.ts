@@ -21,8 +21,8 @@ interface Seen {
   readonly dots: readonly number[];
   /** For each curve, the colours of its legend. */
   readonly markers: readonly (readonly string[])[];
-  /** The widths of the pictures, 0 where one is broken. */
-  readonly pictures: readonly number[];
+  /** The widths of the images, 0 where one is broken. */
+  readonly images: readonly number[];
   /** How far the page is wider than its window, in pixels. */
   readonly overflow: number;
 }
@@ -51,16 +51,16 @@ const look = () => {
               j % 4 === 0 && data[j] === red && data[j + 1] === green && data[j + 2] === blue && data[j + 3] === 255,
           ).length;
         });
-        const pictures = [...document.images].map(({ naturalWidth }) => naturalWidth);
+        const images = [...document.images].map(({ naturalWidth }) => naturalWidth);
         const overflow = document.documentElement.scrollWidth - innerWidth;
-        const seen = { title: document.title, errors, inked, dots, markers, pictures, overflow };
+        const seen = { title: document.title, errors, inked, dots, markers, images, overflow };
         void fetch('/', { method: 'POST', body: JSON.stringify(seen) });
       }),
     ),
   );
 };
 
-const picture = { bytes: encode({ width: 2, height: 2, channels: 3, data: new Uint8Array(12).fill(99) }) };
+const image = { bytes: encode({ width: 2, height: 2, channels: 3, data: new Uint8Array(12).fill(99) }) };
 const report: Report = {
   title: 'What tuning changed',
   summary: 'Twice as many.',
@@ -84,13 +84,13 @@ const report: Report = {
       ],
     },
   ],
-  grids: [{ title: 'Samples', columns: ['before', 'after'], rows: [{ caption: 'cat', pictures: [picture, picture] }] }],
+  grids: [{ title: 'Samples', columns: ['before', 'after'], rows: [{ caption: 'cat', images: [image, image] }] }],
   definitions: { Margin: 'β times a difference.' },
   config: { beta: 2000 },
 };
 
 describe.skipIf(typeof chromium === 'string')('the report in a browser', () => {
-  test('draws every curve and picture, within its window, without an error', async () => {
+  test('draws every curve and image, within its window, without an error', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'diffusion-dpo-report-'));
     try {
       const path = join(folder, 'report.html');
@@ -108,7 +108,7 @@ describe.skipIf(typeof chromium === 'string')('the report in a browser', () => {
         expect(colours).not.toContain('rgba(0, 0, 0, 0)');
       }
       expect(seen.markers.map(({ length }) => length)).toEqual([1, 2, 2]);
-      expect(seen.pictures).toEqual([2, 2]);
+      expect(seen.images).toEqual([2, 2]);
       expect(seen.overflow).toBeLessThanOrEqual(0);
     } finally {
       await rm(folder, { recursive: true });

@@ -3,11 +3,11 @@ import {
   betaSchedules,
   flowSchedule,
   minSnrWeights,
+  modelTimesteps,
   noiseSchedule,
   predictionTarget,
   predictionTypes,
   signalToNoise,
-  toldTimesteps,
   toNoise,
   toOriginal,
 } from 'diffusion-dpo/diffusion';
@@ -92,7 +92,7 @@ describe('flows', () => {
     const plain = flowSchedule({ numTrainTimesteps: 4 });
     expect(Array.from(plain.noise)).toEqual([0.25, 0.5, 0.75, 1]);
     expect(Array.from(plain.signal)).toEqual([0.75, 0.5, 0.25, 0]);
-    expect(Array.from(plain.told ?? [])).toEqual([1, 2, 3, 4]);
+    expect(Array.from(plain.modelTimesteps ?? [])).toEqual([1, 2, 3, 4]);
     // 3σ/(1 + 2σ)
     const shifted = flowSchedule({ numTrainTimesteps: 4, shift: 3 });
     expect(Array.from(shifted.noise)).toEqual([0.5, 0.75, 0.9, 1].map((sigma) => expect.closeTo(sigma, 14)));
@@ -107,7 +107,7 @@ describe('flows', () => {
     expect(() => flowSchedule({ numTrainTimesteps: 1.5 })).toThrow('must be a whole number from 1, got 1.5');
   });
 
-  test('have networks predict ε − x_0, which tells picture and noise, at T·σ', async () => {
+  test('have networks predict ε − x_0, which tells image and noise, at T·σ', async () => {
     const schedule = flowSchedule({ numTrainTimesteps: 50, shift: 2 });
     const [x, noise] = await realize([0, 1].map((seed) => random.normal(key(seed), [2, 3], { dtype: 'f64' })));
     if (x === undefined || noise === undefined) throw new Error('there are two');
@@ -118,14 +118,14 @@ describe('flows', () => {
     for (const [row, t] of timesteps.entries()) {
       const [signal, sigma] = [schedule.signal[t] as number, schedule.noise[t] as number];
       const of = (all: Tensor) => all.sliceAxis(0, row, row + 1);
-      const mixture = { signal, noise: sigma };
+      const scales = { signal, noise: sigma };
       expect(await distance(of(noisy), of(x).mul(signal).add(of(noise).mul(sigma)))).toBeLessThan(1e-15);
-      expect(await distance(toOriginal('flow_prediction', of(noisy), of(target), mixture), of(x))).toBeLessThan(1e-14);
-      expect(await distance(toNoise('flow_prediction', of(noisy), of(target), mixture), of(noise))).toBeLessThan(1e-14);
+      expect(await distance(toOriginal('flow_prediction', of(noisy), of(target), scales), of(x))).toBeLessThan(1e-14);
+      expect(await distance(toNoise('flow_prediction', of(noisy), of(target), scales), of(noise))).toBeLessThan(1e-14);
     }
-    const told = toldTimesteps(schedule, tensor(timesteps, { dtype: 'i32' })) as Tensor;
-    expect(Array.from(await read(told))).toEqual([3, 49].map((t) => Math.fround(50 * (schedule.noise[t] as number))));
-    expect(toldTimesteps(noiseSchedule(), timesteps)).toBe(timesteps);
+    const seen = modelTimesteps(schedule, tensor(timesteps, { dtype: 'i32' })) as Tensor;
+    expect(Array.from(await read(seen))).toEqual([3, 49].map((t) => Math.fround(50 * (schedule.noise[t] as number))));
+    expect(modelTimesteps(noiseSchedule(), timesteps)).toBe(timesteps);
   });
 });
 
@@ -164,16 +164,16 @@ describe('noising', () => {
     expect(() => addNoise(schedule, x, noise, [3, 1000])).toThrow('time step 1000 is not one of the schedule');
   });
 
-  test.each(predictionTypes)('what is to be predicted as %s tells picture and noise', async (prediction) => {
+  test.each(predictionTypes)('what is to be predicted as %s tells image and noise', async (prediction) => {
     const [x, noise] = [normal(0), normal(1)];
     const target = predictionTarget(prediction, schedule, x, noise, timesteps);
     const noisy = addNoise(schedule, x, noise, timesteps);
     for (const [i, t] of timesteps.entries()) {
       const bar = schedule.alphasCumprod[t] as number;
-      const mixture = { signal: Math.sqrt(bar), noise: Math.sqrt(1 - bar) };
+      const scales = { signal: Math.sqrt(bar), noise: Math.sqrt(1 - bar) };
       const row = (all: Tensor) => all.sliceAxis(0, i, i + 1);
-      expect(await distance(toOriginal(prediction, row(noisy), row(target), mixture), row(x))).toBeLessThan(1e-12);
-      expect(await distance(toNoise(prediction, row(noisy), row(target), mixture), row(noise))).toBeLessThan(1e-12);
+      expect(await distance(toOriginal(prediction, row(noisy), row(target), scales), row(x))).toBeLessThan(1e-12);
+      expect(await distance(toNoise(prediction, row(noisy), row(target), scales), row(noise))).toBeLessThan(1e-12);
     }
   });
 });

@@ -53,7 +53,7 @@ const defaults = {
   timestep_post_act: null,
 } as const;
 
-/** Beside the sizes of pictures, SDXL takes the pooled text. */
+/** Beside the sizes of images, SDXL takes the pooled text. */
 const sizesAndText = {
   addition_embed_type: 'text_time',
   addition_embed_type_num_heads: 64,

@@ -6,8 +6,8 @@ import {
   eulerAncestral,
   flowMatchEuler,
   guide,
+  imageKeys,
   noiseSchedule,
-  pictureKeys,
   pndm,
   type Sampler,
   sample,
@@ -60,7 +60,7 @@ async function moments(
       { dtype: 'f64' },
     );
   // From the marginal of the first time step: samplers begin with N(0, 1) instead, which is not quite that.
-  const { signal, noise } = trajectory.mixtureAt(0);
+  const { signal, noise } = trajectory.noiseScalesAt(0);
   const first = unit(1)
     .mul(Math.hypot(signal * s, noise))
     .add(signal * m);
@@ -90,7 +90,7 @@ describe('with the exact noise predictor of a Gaussian, the marginal is that Gau
   const trailing = { ...config, timestep_spacing: 'trailing' };
   const spread = { ...config, timestep_spacing: 'linspace' };
 
-  // What is left is mostly the last step, which takes the mean of all pictures that the remaining noise may hide.
+  // What is left is mostly the last step, which takes the mean of all images that the remaining noise may hide.
   test.each([
     ['DDPM', ddpm({ ...config, variance_type: 'fixed_small' }), 1000, 0.02],
     ['DDIM', ddim(trailing), 100, 0.02],
@@ -195,7 +195,7 @@ describe('flows', () => {
   const T = 1000;
   /** The velocity ε − x_0 that a Gaussian's noise predictor means: ε = x + (1 − σ)·v. */
   const velocity = (epsilon: Tensor, x: Tensor, sigma: number) => epsilon.sub(x).div(1 - sigma);
-  /** E[ε − x_0 | x], where nothing is left of the picture −m + x. */
+  /** E[ε − x_0 | x], where nothing is left of the image −m + x. */
   const exact = (data: Gaussian) => (x: Tensor, told: number) => {
     const sigma = told / T;
     return sigma === 1 ? x.sub(data.m) : velocity(gaussianNoise(data, x, 1 - sigma, sigma), x, sigma);
@@ -212,7 +212,7 @@ describe('flows', () => {
     expect(await errorOf(sampler, steps)).toBeLessThan(0.02);
   });
 
-  test('may make each step from the predicted picture and fresh noise', async () => {
+  test('may make each step from the predicted image and fresh noise', async () => {
     const unit = (value: number) => tensor([[value]], { dtype: 'f64' });
     const trajectory = flowMatchEuler({ stochastic_sampling: true, num_train_timesteps: 4 })(3);
     expect([0, 1, 2].map(trajectory.drawsNoise)).toEqual([true, true, true]);
@@ -254,14 +254,14 @@ describe('flows', () => {
   });
 });
 
-test('a picture depends on its key alone, not on the others', async () => {
+test('an image depends on its key alone, not on the others', async () => {
   const options = {
     trajectory: eulerAncestral({ timestep_spacing: 'trailing' })(4),
     model: (x: Tensor) => x.mul(0.1).tanh(),
     shape: [1, 2, 2],
   };
-  const all = await read(await sample({ ...options, keys: pictureKeys(key(5), 3) }));
-  const third = await read(await sample({ ...options, keys: pictureKeys(key(5), 1, 2) }));
+  const all = await read(await sample({ ...options, keys: imageKeys(key(5), 3) }));
+  const third = await read(await sample({ ...options, keys: imageKeys(key(5), 1, 2) }));
   expect(Array.from(third)).toEqual(Array.from(all.slice(8)));
   expect(Array.from(all.slice(0, 4))).not.toEqual(Array.from(all.slice(4, 8)));
 });
@@ -272,7 +272,7 @@ test('sampling can be stopped', async () => {
   const running = sample({
     trajectory: ddim()(10),
     model: (x) => x,
-    keys: pictureKeys(key(0), 1),
+    keys: imageKeys(key(0), 1),
     shape: [1],
     onStep: () => {
       if (++steps === 3) control.abort(new Error('enough'));
@@ -361,7 +361,7 @@ describe('configurations', () => {
     const config = { rescale_betas_zero_snr: true, timestep_spacing: 'trailing' };
     const noise = ones([1, 2]);
     const trajectory = ddim(config)(2);
-    expect(() => trajectory.step(trajectory.start(noise), noise)).toThrow('nothing is left of the picture');
+    expect(() => trajectory.step(trajectory.start(noise), noise)).toThrow('nothing is left of the image');
     for (const sampler of [ddim, ddpm, euler, eulerAncestral, dpmSolverMultistep]) {
       const good = sampler({ ...config, prediction_type: 'v_prediction' })(2);
       const { sample: next } = good.step(good.start(noise), noise, noise);

@@ -207,7 +207,7 @@ describe('options of UNet2DConditionModel mean what they mean in diffusers:', ()
       expect(await distance(tensor, b?.[i]?.tensor as Tensor), path).toBeLessThan(1e-12);
   });
 
-  test('kernels of even width are padded so that pictures shrink', () => {
+  test('kernels of even width are padded so that images shrink', () => {
     const model = unet2dConditionModel({ ...small, conv_out_kernel: 2 });
     const params = model.init(key(0));
     expect(model.apply(params, normal(2, 1, 4, 4, 4).cast('f32'), 7, { context: normal(3, 1, 2, 6) }).shape).toEqual([

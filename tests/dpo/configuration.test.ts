@@ -66,6 +66,15 @@ test('keys that mean nothing beside what others say are told', () => {
   expect(idleKeys(fitting, readSettings('train', fitting, trainKeys), trainKeys)).toEqual([]);
 });
 
+test('a key is read by its earlier name too, but not by both', () => {
+  const others = { output: 'out', unet: {}, textEncoder: {}, scheduler: {} };
+  const settings = readSettings('pretrain', { ...others, pictures: 'a.parquet' }, pretrainKeys);
+  expect(settings).toMatchObject({ images: ['a.parquet'] });
+  expect(settings).not.toHaveProperty('pictures');
+  const both = { ...others, images: 'a.parquet', pictures: 'b.parquet' };
+  expect(() => readSettings('pretrain', both, pretrainKeys)).toThrow(/pictures: is not known here/);
+});
+
 test('what a key takes is told as in messages about what it does not', () => {
   expect(expectedOf(trainKeys.objective)).toMatch(/^one of "dpo", "sft", "dpo\+sft", /);
   expect(expectedOf(trainKeys.maxGradientNorm)).toBe('a number above 0, or null');

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { pictureKeys } from 'diffusion-dpo/diffusion';
+import { imageKeys } from 'diffusion-dpo/diffusion';
 import { key, openDevice, random, read, setDefaultDevice, stack } from 'diffusion-dpo/tensor';
 import ts from 'typescript';
 import { expect, test } from 'vitest';
@@ -32,8 +32,8 @@ test('the keys of all purposes differ, also from those of images, steps and epoc
   const keys = seeds.flatMap((seed) => [
     key(seed),
     // What a key that is folded by mistake would be.
-    ...pictureKeys(key(seed), 50),
-    ...keyPurposes.flatMap((purpose) => [keyFor(seed, purpose), ...pictureKeys(keyFor(seed, purpose), 50)]),
+    ...imageKeys(key(seed), 50),
+    ...keyPurposes.flatMap((purpose) => [keyFor(seed, purpose), ...imageKeys(keyFor(seed, purpose), 50)]),
   ]);
   const words = await read(stack(keys, 0));
   const distinct = new Set(keys.map((_, i) => `${words[2 * i]} ${words[2 * i + 1]}`));

@@ -36,7 +36,7 @@ import { describe, expect, test } from 'vitest';
 
 setDefaultDevice(await openDevice('reference'));
 
-/** Pictures of one pixel, so that MSE = (target − prediction)²: targets are 0 and predictions are roots of the errors. */
+/** Images of one pixel, so that MSE = (target − prediction)²: targets are 0 and predictions are roots of the errors. */
 const pairsOf = (
   winner: number[],
   loser: number[],

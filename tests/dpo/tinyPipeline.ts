@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { learnTokenizer, textToImage } from 'diffusion-dpo/diffusion';
 import { savePipelineFolder } from 'diffusion-dpo/diffusion/node';
-import { type Picture, readSettings, type TrainSettings, trainKeys } from 'diffusion-dpo/dpo';
+import { type Image, readSettings, type TrainSettings, trainKeys } from 'diffusion-dpo/dpo';
 import { writePickAPic } from 'diffusion-dpo/dpo/node';
 import { key, realize } from 'diffusion-dpo/tensor';
 
@@ -52,8 +52,8 @@ export async function writeTinyPipeline(
   await savePipelineFolder(folder, { config, tokenizer, scheduler, params });
 }
 
-/** A picture of one colour with a darker corner. */
-export function flatPicture(colour: readonly [number, number, number], size = 8): Picture {
+/** An image of one colour with a darker corner. */
+export function flatImage(colour: readonly [number, number, number], size = 8): Image {
   const data = new Uint8Array(3 * size * size);
   for (let pixel = 0; pixel < size * size; pixel++)
     for (let channel = 0; channel < 3; channel++)
@@ -61,12 +61,12 @@ export function flatPicture(colour: readonly [number, number, number], size = 8)
   return { width: size, height: size, data };
 }
 
-/** Writes pairs whose preferred picture is bright and whose other one is dark. */
+/** Writes pairs whose preferred image is bright and whose other one is dark. */
 export async function writeTinyPairs(file: string, count = 6): Promise<void> {
   const pairs = Array.from({ length: count }, (_, i) => ({
     caption: captions[i % captions.length] as string,
-    winner: flatPicture([200, 150 + i, 240]),
-    loser: flatPicture([40, 20, 10 + i]),
+    winner: flatImage([200, 150 + i, 240]),
+    loser: flatImage([40, 20, 10 + i]),
     models: { winner: 'bright', loser: 'dark' },
   }));
   await writePickAPic(pairs, file);

@@ -109,15 +109,15 @@ export const dataMutations: readonly Mutation[] = [
   {
     name: 'the longer side is rounded',
     file: 'dpo/data/preprocess.ts',
-    find: 'width: Math.floor((height * picture.width) / picture.height)',
-    replace: 'width: Math.round((height * picture.width) / picture.height)',
+    find: 'width: Math.floor((height * image.width) / image.height)',
+    replace: 'width: Math.round((height * image.width) / image.height)',
     tests: ['tests/dpo/data/preprocessReference.test.ts'],
   },
   {
     name: 'the longer side is divided before it is multiplied',
     file: 'dpo/data/preprocess.ts',
-    find: 'Math.floor((height * picture.width) / picture.height)',
-    replace: 'Math.floor(height * (picture.width / picture.height))',
+    find: 'Math.floor((height * image.width) / image.height)',
+    replace: 'Math.floor(height * (image.width / image.height))',
     tests: ['tests/dpo/data/preprocessReference.test.ts'],
   },
   {
@@ -282,7 +282,7 @@ export const dataMutations: readonly Mutation[] = [
     tests: ['tests/dpo/data/preprocess.test.ts'],
   },
   {
-    name: 'a picture is said to be mirrored and is not',
+    name: 'an image is said to be mirrored and is not',
     file: 'dpo/data/preprocess.ts',
     find: 'if (flip) for',
     replace: 'if (false) for',

@@ -24,8 +24,8 @@ export const evaluateFiguresMutations: readonly Mutation[] = [
       ['the divergence is that of the reference from itself', 'ask(tuned).sub', 'ask(reference).sub'],
       [
         'the divergence is asked for at time step 0',
-        'toldTimesteps(schedule, timesteps)',
-        'toldTimesteps(schedule, timesteps.mul(0))',
+        'modelTimesteps(schedule, timesteps)',
+        'modelTimesteps(schedule, timesteps.mul(0))',
       ],
       [
         'the divergence of all images is that of the first',
@@ -41,13 +41,13 @@ export const evaluateFiguresMutations: readonly Mutation[] = [
       ['the first time step is never drawn for the divergence', '[count], 0, schedule', '[count], 1, schedule'],
       [
         'the divergence is measured on images without noise',
-        'addNoise(schedule, pictures, random.normal(noiseKey, pictures.shape), timesteps)',
-        'pictures',
+        'addNoise(schedule, images, random.normal(noiseKey, images.shape), timesteps)',
+        'images',
       ],
       [
         'the divergence is measured on noise without the images',
-        'addNoise(schedule, pictures, ',
-        'addNoise(schedule, pictures.mul(0), ',
+        'addNoise(schedule, images, ',
+        'addNoise(schedule, images.mul(0), ',
       ],
       [
         'the noise of the divergence has the key of its time steps',
@@ -88,8 +88,8 @@ export const evaluateFiguresMutations: readonly Mutation[] = [
       ],
       [
         'captions are matched in the features of the judge of kinds',
-        'classifierFeatures(judges.caption, pictures), captions',
-        'classifierFeatures(judges.kind, pictures), captions',
+        'classifierFeatures(judges.caption, images), captions',
+        'classifierFeatures(judges.kind, images), captions',
       ],
       ['KID is to all real images', 'kid(features, preferred)', 'kid(features, allReal)'],
       ['FID is to all real images', 'fid(features, preferred)', 'fid(features, allReal)'],

@@ -72,13 +72,13 @@ export const evaluateRunMutations: readonly Mutation[] = [
       ['β of the run is not taken', 'settings.beta ?? Number(run?.settings.beta ?? 5000)', 'settings.beta ?? 5000'],
       [
         'the divergence is of the base from the tuned model',
-        'tuned: tuned.params.unet, reference: base.params.unet, pictures',
-        'tuned: base.params.unet, reference: tuned.params.unet, pictures',
+        'tuned: tuned.params.unet, reference: base.params.unet, images',
+        'tuned: base.params.unet, reference: tuned.params.unet, images',
       ],
       [
         'the divergence is measured on the base’s samples',
-        'picturesTensor(drawn.tuned.slice',
-        'picturesTensor(drawn.base.slice',
+        'imagesTensor(drawn.tuned.slice',
+        'imagesTensor(drawn.base.slice',
       ],
       [
         'the frontier is that of the tuned pipeline’s samples',
@@ -171,7 +171,7 @@ export const evaluateRunMutations: readonly Mutation[] = [
         'spreadRows(source, 1000)',
       ],
       ['an evaluation ignores which model is preferred', 'size, settings.preferred, {', 'size, null, {'],
-      ['an evaluation ignores its size of images', 'pictureSizeOf(settings.size, ', 'pictureSizeOf(null, '],
+      ['an evaluation ignores its size of images', 'imageSizeOf(settings.size, ', 'imageSizeOf(null, '],
       ['β of an evaluation is that of the run', 'settings.beta ?? Number(', 'Number('],
       [
         'the divergence is of each other’s captions',
@@ -237,14 +237,14 @@ export const evaluateRunMutations: readonly Mutation[] = [
       ['images that are neither count as other', '.fill(2)]', '.fill(1)]'],
       [
         'the judge’s accuracy is on what it has learnt',
-        'classifierAccuracy(kind, unseen.pictures, unseen.labels)',
-        'classifierAccuracy(kind, seen.pictures, seen.labels)',
+        'classifierAccuracy(kind, unseen.images, unseen.labels)',
+        'classifierAccuracy(kind, seen.images, seen.labels)',
       ],
       ['fewer images of neither kind are made', 'Math.ceil(count / 2)', 'Math.ceil(count / 8)'],
       ['the judge of captions learns without held-out images', 'const all = [train, heldOut];', 'const all = [train];'],
       [
-        'the judge of kinds ignores its own pictures',
-        'await ofKinds(kindPictures, size, kindKey)',
+        'the judge of kinds ignores its own images',
+        'await ofKinds(kindImages, size, kindKey)',
         'await ofKinds(train, size, kindKey)',
       ],
       ['the judge of kinds ignores its epochs', 'epochs: kindEpochs, ...shared', 'epochs: 24, ...shared'],
@@ -269,7 +269,7 @@ export const evaluateRunMutations: readonly Mutation[] = [
     [
       ['by labels, losers are the preferred kind', "side === 'winner' : pair", "side === 'loser' : pair"],
       ['all models but the preferred one are of its kind', '=== preferred,', '!== preferred,'],
-      ['both images of a pair are the winner', 'preparePicture(pair[side], size', 'preparePicture(pair.winner, size'],
+      ['both images of a pair are the winner', 'prepareImage(pair[side], size', 'prepareImage(pair.winner, size'],
     ],
   ),
   ...changesOf(

@@ -218,8 +218,8 @@ export const filesMutations: readonly Mutation[] = [
   {
     name: 'names of captions.txt must be equal in every byte',
     file: 'dpo/data/pairFolder.node.ts',
-    find: "isPicture(name) ? stemOf(name) : name.normalize('NFC')",
-    replace: 'isPicture(name) ? stemOf(name) : name',
+    find: "isImage(name) ? stemOf(name) : name.normalize('NFC')",
+    replace: 'isImage(name) ? stemOf(name) : name',
     tests: ['tests/dpo/data/userFiles.test.ts'],
   },
   {

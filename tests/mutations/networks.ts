@@ -38,7 +38,7 @@ export const networkMutations: readonly Mutation[] = [
     tests: ['tests/diffusion/noise.test.ts'],
   },
   {
-    name: 'a velocity of a flow points to the picture',
+    name: 'a velocity of a flow points to the image',
     file: 'diffusion/noise/addNoise.ts',
     find: 'return noise.sub(original);',
     replace: 'return original.sub(noise);',
@@ -47,8 +47,8 @@ export const networkMutations: readonly Mutation[] = [
   {
     name: 'flows are told t',
     file: 'diffusion/noise/flow.ts',
-    find: 'told: noise.map((sigma) => sigma * numTrainTimesteps)',
-    replace: 'told: noise.map((_, t) => t)',
+    find: 'modelTimesteps: noise.map((sigma) => sigma * numTrainTimesteps)',
+    replace: 'modelTimesteps: noise.map((_, t) => t)',
     tests: ['tests/diffusion/noise.test.ts'],
   },
   {
@@ -151,7 +151,7 @@ export const networkMutations: readonly Mutation[] = [
     tests: ['tests/diffusion/noise.test.ts'],
   },
   {
-    name: 'a velocity means another picture',
+    name: 'a velocity means another image',
     file: 'diffusion/noise/prediction.ts',
     find: 'x.mul(signal).sub(output.mul(noise))',
     replace: 'x.mul(signal).add(output.mul(noise))',
@@ -165,7 +165,7 @@ export const networkMutations: readonly Mutation[] = [
     tests: ['tests/diffusion/noise.test.ts'],
   },
   {
-    name: 'pictures are not centred',
+    name: 'images are not centred',
     file: 'diffusion/unet/unet.ts',
     find: 'sample.mul(2).sub(1)',
     replace: 'sample',
@@ -174,8 +174,8 @@ export const networkMutations: readonly Mutation[] = [
   {
     name: 'text and sizes change places',
     file: 'diffusion/unet/unet.ts',
-    find: '[textEmbeds.cast(dtype), perPicture]',
-    replace: '[perPicture, textEmbeds.cast(dtype)]',
+    find: '[textEmbeds.cast(dtype), perImage]',
+    replace: '[perImage, textEmbeds.cast(dtype)]',
     tests: ['tests/diffusion/unetConfigs.test.ts'],
   },
   {

@@ -18,14 +18,14 @@ export const samplerMutations: readonly Mutation[] = [
     tests: ['tests/diffusion/samplers/sample.test.ts'],
   },
   {
-    name: 'all pictures of a seed have one key',
+    name: 'all images of a seed have one key',
     file: 'diffusion/samplers/sample.ts',
     find: 'random.foldIn(seedKey, from + i)',
     replace: 'random.foldIn(seedKey, from)',
     tests: ['tests/diffusion/samplers/sample.test.ts'],
   },
   {
-    name: 'pictures from a number on are the first ones',
+    name: 'images from a number on are the first ones',
     file: 'diffusion/samplers/sample.ts',
     find: 'random.foldIn(seedKey, from + i)',
     replace: 'random.foldIn(seedKey, i)',
@@ -275,8 +275,8 @@ export const samplerMutations: readonly Mutation[] = [
   {
     name: 'the sample is mixed otherwise than it says',
     file: 'diffusion/samplers/ddim.ts',
-    find: 'mixtureAt: (index) => mixtureOf(bars[index] as number)',
-    replace: 'mixtureAt: () => mixtureOf(bars[0] as number)',
+    find: 'noiseScalesAt: (index) => noiseScalesOf(bars[index] as number)',
+    replace: 'noiseScalesAt: () => noiseScalesOf(bars[0] as number)',
     tests: ['tests/diffusion/samplers/timesteps.test.ts'],
   },
 ];

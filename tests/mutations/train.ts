@@ -29,7 +29,7 @@ export const trainMutations: readonly Mutation[] = [
       'take(tensor(task.weights, { dtype }), timesteps)',
       'take(tensor(task.weights, { dtype }), timesteps.mul(0))',
     ],
-    ['the sum of the earlier micro-batches is left out', 'meanGradients(accumulate(sum, slopes), count)', 'slopes'],
+    ['the sum of the earlier micro-batches is left out', 'meanGradients(accumulate(sum, grads), count)', 'grads'],
     [
       'gradients are clipped at twice the norm',
       'clipByGlobalNorm(mean, maxGradientNorm)',
@@ -83,7 +83,7 @@ export const trainMutations: readonly Mutation[] = [
     ],
     [
       'the target is that of the other side',
-      'predictionTarget(prediction, schedule, pictures, both, twice)',
+      'predictionTarget(prediction, schedule, images, both, twice)',
       'predictionTarget(prediction, schedule, concat([loser, winner], 0), both, twice)',
     ],
     ['predictions of the sides are exchanged', 'prediction: predictions[0]', 'prediction: predictions[1]'],
@@ -255,7 +255,7 @@ export const trainMutations: readonly Mutation[] = [
     [
       'an image is always seen at one time step',
       'random.randint(timeKey, [batchSize], 0,',
-      'random.randint(pictureKey, [batchSize], 0,',
+      'random.randint(imageKey, [batchSize], 0,',
     ],
     [
       'the last time step is never drawn in pretrain',
@@ -264,7 +264,7 @@ export const trainMutations: readonly Mutation[] = [
     ],
     ['noise is drawn with the key of the time steps in pretrain', 'random.normal(noiseKey', 'random.normal(timeKey'],
     ['all steps have one key', 'random.foldIn(options.key, state.steps)', 'options.key'],
-    ['captions are dropped by the key of the images', 'random.bernoulli(dropKey', 'random.bernoulli(pictureKey'],
+    ['captions are dropped by the key of the images', 'random.bernoulli(dropKey', 'random.bernoulli(imageKey'],
     ['captionDropout of pretrain is ignored', 'options.captionDropout, [batchSize', '0, [batchSize'],
     [
       'captions are kept where they are to be dropped',
@@ -273,8 +273,8 @@ export const trainMutations: readonly Mutation[] = [
     ],
     [
       'maxGradientNorm of pretrain is doubled',
-      'clipByGlobalNorm(slopes, options.maxGradientNorm)',
-      'clipByGlobalNorm(slopes, 2 * options.maxGradientNorm)',
+      'clipByGlobalNorm(raw, options.maxGradientNorm)',
+      'clipByGlobalNorm(raw, 2 * options.maxGradientNorm)',
     ],
     [
       'the learning rate of pretrain comes one step early',
@@ -371,13 +371,13 @@ export const trainMutations: readonly Mutation[] = [
     ['another β is the default', 'positive(5000)', 'positive(500)'],
     [
       'accumulation is the default',
-      'accumulation: key(wholeFrom(1, 1, most.count)',
-      'accumulation: key(wholeFrom(2, 1, most.count)',
+      'accumulation: configKey(wholeFrom(1, 1, most.count)',
+      'accumulation: configKey(wholeFrom(2, 1, most.count)',
     ],
   ]),
   ...changes({ file: 'dpo/config/commonKeys.ts', tests: 'tests/dpo/configuration.test.ts' }, [
     ['no weight decay is the default', 'numberFrom(0.01, 0)', 'numberFrom(0, 0)'],
-    ['clipping is on by default', 'maxGradientNorm: key(optional(positive(1))', 'maxGradientNorm: key(positive(1)'],
+    ['clipping is on by default', "optional(positive(1)),\n    'Gradients", "positive(1),\n    'Gradients"],
   ]),
   ...changes({ file: 'dpo/config/pretrainKeys.ts', tests: 'tests/dpo/configuration.test.ts' }, [
     ['another learning rate is the default of pretrain', 'positive(1e-3)', 'positive(1e-4)'],

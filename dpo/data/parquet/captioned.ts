@@ -1,21 +1,21 @@
 import { FormatError } from '../../../tensor/index.ts';
+import type { ImageDecoder } from '../image.ts';
 import { lastAtMost } from '../order.ts';
-import type { PictureDecoder } from '../image.ts';
 import { type CaptionedSource, checkIndex } from '../sources.ts';
 import { groupCache } from './groupCache.ts';
 import { checkColumns, type ParquetFile } from './parquetFile.ts';
 import { imageOf, textOf } from './values.ts';
 
-/** Captioned pictures of Parquet files with the columns caption, and jpg or image, which holds the picture's file. */
+/** Captioned images of Parquet files with the columns caption, and jpg or image, which holds the image's file. */
 export function parquetCaptioned(
   name: string,
   files: readonly ParquetFile[],
-  decode: PictureDecoder,
+  decode: ImageDecoder,
 ): Omit<CaptionedSource, keyof AsyncDisposable> {
   const column = (['jpg', 'image'] as const).find((one) => files.every(({ columns }) => columns.has(one)));
   if (column === undefined) {
     const found = [...(files[0]?.columns.keys() ?? [])].join(', ');
-    throw new FormatError(`${name}: there is no column jpg or image with the pictures (columns: ${found})`);
+    throw new FormatError(`${name}: there is no column jpg or image with the images (columns: ${found})`);
   }
   for (const file of files) checkColumns(file, { caption: 'text', [column]: 'image' });
   const starts = [0];
@@ -39,7 +39,7 @@ export function parquetCaptioned(
       const values = await rowOf(fileIndex, row);
       return {
         caption: textOf(values, 'caption', place),
-        picture: await decode(imageOf(values, column, place), `${place}, ${column}`),
+        image: await decode(imageOf(values, column, place), `${place}, ${column}`),
         place,
       };
     },

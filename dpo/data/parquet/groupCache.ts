@@ -5,7 +5,7 @@ export type Row = Readonly<Record<string, unknown>>;
 
 /**
  * Reads single rows of Parquet files, where a column can only be read by the row group. The groups that were read last are
- * kept as they are on disk, with pictures still compressed: two of them, since a batch may lie across a border.
+ * kept as they are on disk, with images still compressed: two of them, since a batch may lie across a border.
  */
 export function groupCache(files: readonly ParquetFile[], columns: readonly string[]) {
   const recent = new Map<string, Promise<readonly Row[]>>();

@@ -1,6 +1,6 @@
 import { FormatError } from '../../../tensor/index.ts';
+import type { ImageDecoder } from '../image.ts';
 import { lastAtMost } from '../order.ts';
-import type { PictureDecoder } from '../image.ts';
 import { checkIndex, type PairSource, type RowGroup } from '../sources.ts';
 import { groupCache, type Row } from './groupCache.ts';
 import { checkColumns, type ParquetFile } from './parquetFile.ts';
@@ -9,7 +9,7 @@ import { imageOf, optionalTextOf, textOf } from './values.ts';
 /** What training needs of Pick-a-Pic. */
 const needed = { caption: 'text', jpg_0: 'image', jpg_1: 'image', label_0: 'label', label_1: 'label' } as const;
 
-/** Which picture was preferred: the first, the second, neither, not judged, or labels that make no sense. */
+/** Which image was preferred: the first, the second, neither, not judged, or labels that make no sense. */
 const verdicts = ['first', 'second', 'tie', 'unlabelled', 'nonsense'] as const;
 type Verdict = (typeof verdicts)[number];
 
@@ -46,7 +46,7 @@ async function judge(file: ParquetFile) {
 export async function pickAPicPairs(
   name: string,
   files: readonly ParquetFile[],
-  decode: PictureDecoder,
+  decode: ImageDecoder,
 ): Promise<Omit<PairSource, keyof AsyncDisposable>> {
   const judged: Awaited<ReturnType<typeof judge>>[] = [];
   for (const file of files) judged.push(await judge(file));
@@ -77,11 +77,11 @@ export async function pickAPicPairs(
       const [winner, loser] = verdict === 'first' ? [0, 1] : [1, 0];
       const modelOf = (side: number) => optionalTextOf(values, `model_${side}`, place);
       const [made, other] = [modelOf(winner), modelOf(loser)];
-      const picture = (side: number) => decode(imageOf(values, `jpg_${side}`, place), `${place}, jpg_${side}`);
+      const image = (side: number) => decode(imageOf(values, `jpg_${side}`, place), `${place}, jpg_${side}`);
       return {
         caption: textOf(values, 'caption', place),
-        winner: await picture(winner),
-        loser: await picture(loser),
+        winner: await image(winner),
+        loser: await image(loser),
         place,
         ...(made !== undefined && other !== undefined && made !== '' && other !== ''
           ? { models: { winner: made, loser: other } }

@@ -1,18 +1,18 @@
 import { TensorError } from '../../../tensor/index.ts';
 import { encodePng } from '../encodePng.ts';
-import type { CaptionedPicture } from '../sources.ts';
+import type { CaptionedImage } from '../sources.ts';
 import { writeParquet } from './writeParquet.node.ts';
 
-/** Writes captioned pictures as a Parquet file with the columns caption and image, which are PNG, without loss. */
+/** Writes captioned images as a Parquet file with the columns caption and image, which are PNG, without loss. */
 export async function writeCaptioned(
-  pictures: readonly Omit<CaptionedPicture, 'place'>[],
+  images: readonly Omit<CaptionedImage, 'place'>[],
   file: string,
   { rowGroup = 100 }: { readonly rowGroup?: number } = {},
 ): Promise<void> {
-  if (pictures.length === 0) throw new TensorError(`cannot write ${file}: there are no pictures`);
+  if (images.length === 0) throw new TensorError(`cannot write ${file}: there are no images`);
   const rowOf = (index: number) => {
-    const { caption, picture } = pictures[index] as (typeof pictures)[number];
-    return { caption, image: encodePng(picture) };
+    const { caption, image } = images[index] as (typeof images)[number];
+    return { caption, image: encodePng(image) };
   };
-  await writeParquet(file, { caption: 'text', image: 'binary' }, pictures.length, rowOf, rowGroup);
+  await writeParquet(file, { caption: 'text', image: 'binary' }, images.length, rowOf, rowGroup);
 }

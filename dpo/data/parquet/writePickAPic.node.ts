@@ -2,22 +2,22 @@ import { createHash } from 'node:crypto';
 import { TensorError } from '../../../tensor/index.ts';
 import { hostKey, uniform } from '../draws.ts';
 import { encodePng } from '../encodePng.ts';
-import type { Picture } from '../image.ts';
+import type { Image } from '../image.ts';
 import { writeParquet } from './writeParquet.node.ts';
 
 /** A pair to be written. */
 export interface WrittenPair {
   readonly caption: string;
-  readonly winner: Picture;
-  readonly loser: Picture;
+  readonly winner: Image;
+  readonly loser: Image;
   /** Neither was preferred. */
   readonly tie?: boolean;
-  /** What made the pictures. */
+  /** What made the images. */
   readonly models?: { readonly winner: string; readonly loser: string };
 }
 
 export interface WritePickAPicOptions {
-  /** Which of the two pictures comes first follows from it. Default 0. */
+  /** Which of the two images comes first follows from it. Default 0. */
   readonly seed?: number;
   /** Rows that lie together on disk; what is read at once. Default 100. */
   readonly rowGroup?: number;
@@ -55,7 +55,7 @@ function uidOf(bytes: Uint8Array): string {
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join('-');
 }
 
-/** Writes pairs as a Parquet file with the columns of Pick-a-Pic v2; pictures are stored as PNG, without loss. */
+/** Writes pairs as a Parquet file with the columns of Pick-a-Pic v2; images are stored as PNG, without loss. */
 export async function writePickAPic(
   pairs: readonly WrittenPair[],
   file: string,

@@ -1,20 +1,20 @@
 import type { Figure } from '../figure.ts';
 import type { Curve } from './metrics.ts';
 
-/** A picture as the bytes of its file. */
-export interface ReportPicture {
+/** An image as the bytes of its file. */
+export interface ReportImage {
   readonly bytes: Uint8Array;
   /** Default image/png. */
   readonly type?: 'image/png' | 'image/jpeg' | 'image/webp';
 }
 
-/** Pictures side by side: one row for each caption, one column for each model. */
+/** Images side by side: one row for each caption, one column for each model. */
 export interface ReportGrid {
   readonly title: string;
   readonly note?: string;
   /** Names of the columns, such as before and after. */
   readonly columns: readonly string[];
-  readonly rows: readonly { readonly caption: string; readonly pictures: readonly ReportPicture[] }[];
+  readonly rows: readonly { readonly caption: string; readonly images: readonly ReportImage[] }[];
 }
 
 /** A line in the table of figures. */

@@ -12,7 +12,7 @@ export interface PlottingLibrary {
 }
 
 /**
- * A report as one HTML page that needs nothing beside it: figures with their intervals, curves, pictures, definitions and
+ * A report as one HTML page that needs nothing beside it: figures with their intervals, curves, images, definitions and
  * the configuration. In Node, `writeReport` finds the plotting library by itself.
  */
 export function reportHtml(report: Report, plotting: PlottingLibrary): string {

@@ -2,7 +2,7 @@ import type { Figure } from '../figure.ts';
 import { formatFigure, formatNumber } from './format.ts';
 import { html, type Markup } from './html.ts';
 import type { Curve } from './metrics.ts';
-import type { ReportFigure, ReportGrid, ReportPicture } from './report.ts';
+import type { ReportFigure, ReportGrid, ReportImage } from './report.ts';
 
 const isFigure = (value: Figure | number): value is Figure => typeof value !== 'number';
 
@@ -10,7 +10,7 @@ const columnsOf = (figures: readonly ReportFigure[]): string[] => [
   ...new Set(figures.flatMap(({ values }) => Object.keys(values))),
 ];
 
-/** The table of figures, with a picture of each interval on a scale that the row's columns share. */
+/** The table of figures, with an image of each interval on a scale that the row's columns share. */
 export function figuresTable(figures: readonly ReportFigure[]): Markup {
   const columns = columnsOf(figures);
   return html`<div class="wide"><table class="figures">
@@ -72,12 +72,12 @@ export function describeCurve({ title, axis = 'step', at, series }: Curve): stri
   return `${title}, ${axis} ${formatNumber(at[0] as number)} to ${formatNumber(at.at(-1) as number)}: ${lines.join(', ')}`;
 }
 
-/** Pictures in columns, each enlarged without smoothing. */
+/** Images in columns, each enlarged without smoothing. */
 export function gridSection({ title, note, columns, rows }: ReportGrid): Markup {
   const head = html`<span class="heads" aria-hidden="true">${columns.map((column) => html`<span>${column}</span>`)}</span>`;
   const cells = rows.map(
-    ({ caption, pictures }) => html`<figure class="sample">${head}<span class="pictures">${pictures.map(
-      (picture, i) => html`<img src="${dataUrl(picture)}" alt="${caption}, ${columns[i]}" loading="lazy">`,
+    ({ caption, images }) => html`<figure class="sample">${head}<span class="images">${images.map(
+      (image, i) => html`<img src="${dataUrl(image)}" alt="${caption}, ${columns[i]}" loading="lazy">`,
     )}</span><figcaption>${caption}</figcaption></figure>
 `,
   );
@@ -85,7 +85,7 @@ export function gridSection({ title, note, columns, rows }: ReportGrid): Markup 
 ${cells}</div></section>`;
 }
 
-export function dataUrl({ bytes, type = 'image/png' }: ReportPicture): string {
+export function dataUrl({ bytes, type = 'image/png' }: ReportImage): string {
   let binary = '';
   // In pieces, since a call takes so many arguments at most.
   for (let from = 0; from < bytes.length; from += 4096)

@@ -54,9 +54,9 @@ figure { margin: 0; }
 .u-legend .u-series:first-child .u-marker { display: none; }
 .samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(calc(var(--columns) * 5.25rem), 1fr)); gap: 1.4rem 1.25rem; }
 .sample { min-width: 0; }
-.heads, .pictures { display: grid; grid-template-columns: repeat(var(--columns), 1fr); gap: .4rem; }
+.heads, .images { display: grid; grid-template-columns: repeat(var(--columns), 1fr); gap: .4rem; }
 .heads span { color: var(--faint); font-size: .72rem; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-.pictures img { display: block; width: 100%; aspect-ratio: 1; image-rendering: pixelated; border-radius: 6px; border: 1px solid var(--line); background: #fff; }
+.images img { display: block; width: 100%; aspect-ratio: 1; image-rendering: pixelated; border-radius: 6px; border: 1px solid var(--line); background: #fff; }
 .sample figcaption { margin-top: .3rem; font-size: .8125rem; line-height: 1.35; text-wrap: balance; }
 dl { margin: 0; columns: 22rem 2; column-gap: 2.5rem; }
 dl div { break-inside: avoid; padding-bottom: .9rem; }

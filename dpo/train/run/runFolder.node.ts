@@ -1,8 +1,8 @@
 import { appendFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { attempt } from '../../../tensor/index.node.ts';
-import { eventFileHead, scalarsRecord } from './eventFile.ts';
 import type { MetricsRow } from '../metrics.ts';
+import { eventFileHead, scalarsRecord } from './eventFile.ts';
 import { openRowLog, type RowLog } from './rowLog.node.ts';
 
 export const metricsName = 'metrics.jsonl';

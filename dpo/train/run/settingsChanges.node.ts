@@ -17,7 +17,7 @@ const free: ReadonlySet<string> = new Set([
 ]);
 
 /** Settings that name files: written in another way they may be the same. */
-const paths: ReadonlySet<string> = new Set(['model', 'pairs', 'pictures']);
+const paths: ReadonlySet<string> = new Set(['model', 'pairs', 'images']);
 
 function absolute(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(absolute);

@@ -1,17 +1,17 @@
 import { type MemoryImport, ModuleBuilder } from '../assembler/module.ts';
-import { addAttention } from './attention/kernel.ts';
 import { addAttentionGradient, addAttentionSum } from './attention/gradient.ts';
+import { addAttention } from './attention/kernel.ts';
 import { addAttentionParts } from './attention/parts.ts';
-import { addConv } from './conv/kernel.ts';
 import { addGather, addGatherRun } from './conv/gather.ts';
+import { addConv } from './conv/kernel.ts';
+import { addPad } from './conv/pad.ts';
 import { type ElementName, elements } from './element.ts';
 import { addGemm } from './matmul/gemm.ts';
+import { addSkinny } from './matmul/skinny.ts';
 import { addDirectKernel, addRowsKernel, blockColumns, blockRows } from './microKernel.ts';
 import { addPack } from './packing/pack.ts';
 import { addInterleave, addPackPanels } from './packing/packPanels.ts';
-import { addPad } from './conv/pad.ts';
 import { addDirectLoop, addPanelLoop, addSpread } from './panelLoop.ts';
-import { addSkinny } from './matmul/skinny.ts';
 import { storage32, storage64 } from './storage.ts';
 
 type Bits = '32' | '64';

@@ -1,4 +1,16 @@
-import { forRange, get, increase, int, integers, minimum, product, range, repeat, set, sum } from '../assembler/control.ts';
+import {
+  forRange,
+  get,
+  increase,
+  int,
+  integers,
+  minimum,
+  product,
+  range,
+  repeat,
+  set,
+  sum,
+} from '../assembler/control.ts';
 import { block, br, brIf, type I32, i32, loop, type Statement, type V128, when } from '../assembler/instructions.ts';
 import type { ModuleBuilder, TypedFunction } from '../assembler/module.ts';
 import type { Gather } from './conv/gather.ts';

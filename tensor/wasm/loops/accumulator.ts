@@ -11,8 +11,8 @@ import {
   type V128,
   v128,
 } from '../assembler/instructions.ts';
-import { type Count, firstLane, type LaneDType, literalLanes, upperHalf } from '../simd/lanes.ts';
 import type { Scope } from '../assembler/module.ts';
+import { type Count, firstLane, type LaneDType, literalLanes, upperHalf } from '../simd/lanes.ts';
 
 /** total += x, and what the addition rounds off goes to `rest` (Knuth's two-sum). */
 function compensated(

@@ -4,12 +4,12 @@ import { byteSize } from '../../dtype.ts';
 import { countUp, forRange, get, increase, int, range, set } from '../assembler/control.ts';
 import { i32, type Local, type Statement, type V128 } from '../assembler/instructions.ts';
 import { type Count, loadLanes } from '../simd/lanes.ts';
+import { transposeLanes } from '../simd/transpose.ts';
+import type { StepContext } from '../steps/index.ts';
 import { type LoopPlan, loadsAcross, type MapPlan, placeShares, unitsOf } from './loopPlan.ts';
 import { type LoopContext, LoopWriter } from './loopWriter.ts';
 import { reduceCode } from './reduceCode.ts';
 import { Computed, elementAddress, strideAlong } from './scalarCode.ts';
-import type { StepContext } from '../steps/index.ts';
-import { transposeLanes } from '../simd/transpose.ts';
 import { type Digit, eachUnit, pieceOf, vectorLoop } from './units.ts';
 
 /** Units that may all run at once; the phase after begins when they have ended. */

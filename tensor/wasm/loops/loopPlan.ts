@@ -2,9 +2,9 @@ import type { LoopKernel, Scalar, Stage } from '../../compiler/kernel.ts';
 import { contiguousAlong } from '../../compiler/loops.ts';
 import { type Variable, variable } from '../../compiler/position.ts';
 import { allParts, partsOf } from '../../compiler/scalars.ts';
-import { planesOf } from './accumulator.ts';
 import { range } from '../assembler/control.ts';
 import { laneDType } from '../simd/lanes.ts';
+import { planesOf } from './accumulator.ts';
 import { strideAlong } from './scalarCode.ts';
 
 /** How a loop is cut into pieces: `count` of them, each `size` long but for the last. */

@@ -2,14 +2,14 @@ import type { Stage } from '../../compiler/kernel.ts';
 import { at, flatten, type Variable } from '../../compiler/position.ts';
 import { isHalf } from '../../dtype.ts';
 import { stridesOf } from '../../shape.ts';
-import { Accumulator } from './accumulator.ts';
 import { countUp, forRange, get, int, product, range, set, sum } from '../assembler/control.ts';
 import { type I32, i32, type Local, type Statement, type V128 } from '../assembler/instructions.ts';
 import { type Count, laneDType, roundToHalf } from '../simd/lanes.ts';
+import type { StepContext } from '../steps/index.ts';
+import { Accumulator } from './accumulator.ts';
 import { placeShares, type ReducePlan, stagesOfWalk } from './loopPlan.ts';
 import { type LoopContext, LoopWriter, type Made } from './loopWriter.ts';
 import { Computed, positionCode } from './scalarCode.ts';
-import type { StepContext } from '../steps/index.ts';
 import { eachUnit, pieceOf, vectorLoop } from './units.ts';
 
 /** One of the vectors that are worked on beside each other. */

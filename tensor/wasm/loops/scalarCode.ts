@@ -4,7 +4,6 @@ import { variablesOf } from '../../compiler/position.ts';
 import type { Value } from '../../compiler/program.ts';
 import { partsOf, positionsOf } from '../../compiler/scalars.ts';
 import { byteSize } from '../../dtype.ts';
-import { applyLanes, castLanes } from '../simd/apply.ts';
 import {
   f64x2,
   type I32,
@@ -17,8 +16,9 @@ import {
   v128,
   when,
 } from '../assembler/instructions.ts';
-import { type Count, laneDType, literalLanes, loadLanes } from '../simd/lanes.ts';
 import type { Scope } from '../assembler/module.ts';
+import { applyLanes, castLanes } from '../simd/apply.ts';
+import { type Count, laneDType, literalLanes, loadLanes } from '../simd/lanes.ts';
 import { reverseLanes } from '../simd/transpose.ts';
 
 /** What the code of a kernel refers to. */

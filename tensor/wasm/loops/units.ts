@@ -1,8 +1,8 @@
 import { countUp, get, increase, int, minimum, product, set } from '../assembler/control.ts';
 import { type I32, i32, type Local, type Statement, when } from '../assembler/instructions.ts';
+import type { Scope } from '../assembler/module.ts';
 import type { Count } from '../simd/lanes.ts';
 import type { Pieces } from './loopPlan.ts';
-import type { Scope } from '../assembler/module.ts';
 
 /** Steps by whole vectors while they fit, from the counter's present value, then one by one. */
 export const vectorLoop = (

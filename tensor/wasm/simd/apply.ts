@@ -2,9 +2,9 @@ import type { Scalar } from '../../compiler/kernel.ts';
 import type { DType } from '../../dtype.ts';
 import { isHalf } from '../../dtype.ts';
 import { f32x4, f64x2, i32, i32x4, local, select, type V128, v128 } from '../assembler/instructions.ts';
+import type { Scope } from '../assembler/module.ts';
 import { type LaneDType, laneDType, literalLanes, narrowMask, roundToHalf, widenMask } from './lanes.ts';
 import { vectorMath, vectorPow, vectorRemainder } from './math/index.ts';
-import type { Scope } from '../assembler/module.ts';
 import { threefryLanes } from './threefry.ts';
 
 type Apply = Extract<Scalar, { kind: 'apply' }>;

@@ -1,5 +1,15 @@
 import type { DType } from '../../dtype.ts';
-import { f32x4, f64x2, type I32, i8x16, i32, i32x4, type Statement, type V128, v128 } from '../assembler/instructions.ts';
+import {
+  f32x4,
+  f64x2,
+  type I32,
+  i8x16,
+  i32,
+  i32x4,
+  type Statement,
+  type V128,
+  v128,
+} from '../assembler/instructions.ts';
 
 /**
  * Elements in vectors. A kernel works on 4 lanes of 32 bits, or where it has f64 in it on 2 lanes, with everything of

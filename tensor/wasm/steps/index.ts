@@ -2,7 +2,6 @@ import type { Value } from '../../compiler/program.ts';
 import { byteSize, type DType, isFloat } from '../../dtype.ts';
 import type { Attributes } from '../../primitives.ts';
 import { sizeOf, stridesOf } from '../../shape.ts';
-import { castLanes } from '../simd/apply.ts';
 import { countUp, forRange, minimum } from '../assembler/control.ts';
 import {
   type F64,
@@ -16,8 +15,9 @@ import {
   type Statement,
   when,
 } from '../assembler/instructions.ts';
-import { loadLanes, storeLanes } from '../simd/lanes.ts';
 import type { Scope } from '../assembler/module.ts';
+import { castLanes } from '../simd/apply.ts';
+import { loadLanes, storeLanes } from '../simd/lanes.ts';
 
 /** What the code of a step refers to. */
 export interface StepContext {

@@ -2,10 +2,10 @@ import type { Value } from '../../compiler/program.ts';
 import { stridesOf } from '../../shape.ts';
 import { type Kernel, typeOf } from '../wgsl/shader.ts';
 import { attentionKernels } from './attention/index.ts';
-import { blockKernel, smallKernel } from './matmul/blocks.ts';
 import { asProduct, convBlocks, convTiles, isSmallConvolution, readConvolution } from './conv/tiles.ts';
-import { type ContractionOptions, ContractionShader } from './result.ts';
+import { blockKernel, smallKernel } from './matmul/blocks.ts';
 import { tileKernel } from './matmul/tiles.ts';
+import { type ContractionOptions, ContractionShader } from './result.ts';
 import {
   batchOffsets,
   countOf,

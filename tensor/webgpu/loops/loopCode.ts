@@ -1,8 +1,8 @@
 import type { LoopKernel } from '../../compiler/kernel.ts';
+import type { Kernel } from '../wgsl/shader.ts';
 import type { LoopOptions } from './loops.ts';
 import { mapKernel } from './mapKernel.ts';
 import { rowKernels } from './rowKernels.ts';
-import type { Kernel } from '../wgsl/shader.ts';
 
 /** Whether every element of a kernel is made on its own. */
 export const isMap = ({ stages }: LoopKernel): boolean => stages.every(({ kind }) => kind === 'map');

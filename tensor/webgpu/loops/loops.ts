@@ -1,7 +1,7 @@
 import type { Variable } from '../../compiler/position.ts';
 import type { Value } from '../../compiler/program.ts';
-import type { KernelContext } from './scalarCode.ts';
 import type { Place, Shader, ShaderTraits } from '../wgsl/shader.ts';
+import type { KernelContext } from './scalarCode.ts';
 
 export interface LoopOptions {
   /** Whether work is divided for a CPU that runs shaders, where barriers are dear. */

@@ -1,10 +1,10 @@
 import { describeLoops } from '../../compiler/describe.ts';
 import type { LoopKernel } from '../../compiler/kernel.ts';
+import { type Kernel, Shader } from '../wgsl/shader.ts';
 import { LaneCode } from './laneCode.ts';
 import { Lanes } from './lanes.ts';
 import { decode, type LoopOptions, nameLoops, product } from './loops.ts';
 import type { KernelContext } from './scalarCode.ts';
-import { type Kernel, Shader } from '../wgsl/shader.ts';
 
 /** Invocations in a group. */
 const mapSize = 64;

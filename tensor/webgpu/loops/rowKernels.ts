@@ -4,11 +4,11 @@ import { contiguousAlong } from '../../compiler/loops.ts';
 import { variablesOf } from '../../compiler/position.ts';
 import { partsOf, positionsOf } from '../../compiler/scalars.ts';
 import { rounded } from '../wgsl/apply.ts';
+import { type Kernel, type Scratch, Shader } from '../wgsl/shader.ts';
 import { LaneCode } from './laneCode.ts';
 import { Lanes } from './lanes.ts';
 import { decode, type LoopOptions, nameLoops, product } from './loops.ts';
 import { Computed, computeScalar, type KernelContext, movablePosition } from './scalarCode.ts';
-import { type Kernel, type Scratch, Shader } from '../wgsl/shader.ts';
 import { Total } from './total.ts';
 
 /** Rows up to this length are done by one invocation each. */

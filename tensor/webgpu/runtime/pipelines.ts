@@ -1,6 +1,6 @@
 import { TensorError } from '../../errors.ts';
-import { computeStage } from './gpu.ts';
 import type { Kernel } from '../wgsl/shader.ts';
+import { computeStage } from './gpu.ts';
 
 export interface Pipeline {
   readonly pipeline: GPUComputePipeline;

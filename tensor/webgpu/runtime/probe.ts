@@ -1,6 +1,6 @@
 import { float16ToNumber } from '../../half.ts';
-import { mapForRead, usage } from './gpu.ts';
 import { plainTraits, type ShaderTraits } from '../wgsl/shader.ts';
+import { mapForRead, usage } from './gpu.ts';
 
 /** All numbers of 16 bits, two in a word. */
 const allHalves = Uint32Array.from({ length: 2 ** 15 }, (_, i) => (2 * i) | ((2 * i + 1) << 16));

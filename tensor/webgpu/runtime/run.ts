@@ -1,10 +1,10 @@
 import type { Program } from '../../compiler/program.ts';
 import { sizeOf } from '../../shape.ts';
+import type { Plan, Spot } from '../plan.ts';
+import type { Binding } from '../wgsl/shader.ts';
 import { mapForRead, usage } from './gpu.ts';
 import type { Pipeline } from './pipelines.ts';
-import type { Plan, Spot } from '../plan.ts';
 import { deviceBytes } from './transfers.ts';
-import type { Binding } from '../wgsl/shader.ts';
 
 /** A plan whose shaders are compiled. */
 export interface ReadyPlan {

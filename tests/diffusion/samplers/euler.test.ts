@@ -58,7 +58,7 @@ test('Euler begins with the largest σ, and with √(σ² + 1) where time steps 
   expect(start('linspace').initNoiseSigma).toBeCloseTo(sigmaAt(999), 10);
 });
 
-test('where nothing is left of the picture, σ is that of ᾱ = 2⁻²⁴', () => {
+test('where nothing is left of the image, σ is that of ᾱ = 2⁻²⁴', () => {
   const config = { rescale_betas_zero_snr: true, prediction_type: 'v_prediction', timestep_spacing: 'trailing' };
   for (const sampler of [euler, eulerAncestral]) {
     expect(sampler(config)(3).sigmas?.[0]).toBeCloseTo(Math.sqrt(2 ** 24 - 1), 9);

@@ -1,4 +1,4 @@
-import { pictureKeys, type SamplerState, sample, type Trajectory } from 'diffusion-dpo/diffusion';
+import { imageKeys, type SamplerState, sample, type Trajectory } from 'diffusion-dpo/diffusion';
 import { key, openDevice, random, read, setDefaultDevice, stack, type Tensor, tensor } from 'diffusion-dpo/tensor';
 import { expect, test } from 'vitest';
 
@@ -21,7 +21,7 @@ function recorder() {
   const trajectory: Trajectory = {
     timesteps: [9, 5, 2],
     initNoiseSigma: 1,
-    mixtureAt: () => ({ signal: 0, noise: 1 }),
+    noiseScalesAt: () => ({ signal: 0, noise: 1 }),
     drawsNoise: (index) => index !== 1,
     start: (noise) => {
       seen.started = noise;
@@ -41,13 +41,13 @@ function recorder() {
   return { trajectory, model, seen };
 }
 
-test('each picture draws from its own key: 0 to begin with, i + 1 for step i', async () => {
+test('each image draws from its own key: 0 to begin with, i + 1 for step i', async () => {
   const { trajectory, model, seen } = recorder();
-  const keys = pictureKeys(key(4), 2, 3);
+  const keys = imageKeys(key(4), 2, 3);
   const result = await sample({ trajectory, model, keys, shape: [1, 3] });
   const draw = (number: number) =>
     stack(
-      [3, 4].map((picture) => random.normal(random.foldIn(random.foldIn(key(4), picture), number), [1, 3])),
+      [3, 4].map((image) => random.normal(random.foldIn(random.foldIn(key(4), image), number), [1, 3])),
       0,
     );
   expect(await values(seen.started)).toEqual(await values(draw(0)));
@@ -65,7 +65,7 @@ test('the network is told the time step of each step, and given what the traject
   const { trajectory, model, seen } = recorder();
   const steps: number[] = [];
   await sample({
-    ...{ trajectory, model, keys: pictureKeys(key(0), 1), shape: [2] },
+    ...{ trajectory, model, keys: imageKeys(key(0), 1), shape: [2] },
     onStep: ({ index }) => {
       steps.push(index);
     },
@@ -88,7 +88,7 @@ test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
       sample({
         trajectory,
         model: (x, _, index) => (index < 2 ? x : x.add(tensor([[[0, first]], [[second, 0]], [[0, third]]]))),
-        keys: pictureKeys(key(4), 3),
+        keys: imageKeys(key(4), 3),
         shape: [1, 2],
       });
     await expect(sampled(0, bad, bad)).rejects.toThrow(

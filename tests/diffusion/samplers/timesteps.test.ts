@@ -48,7 +48,7 @@ test('the first step of PNDM is made twice, or the first three are of the Rungeâ
 });
 
 test('a sampler tells how its sample is mixed at each step', () => {
-  const { signal, noise } = ddim()(4).mixtureAt(1);
+  const { signal, noise } = ddim()(4).noiseScalesAt(1);
   expect(signal ** 2 + noise ** 2).toBeCloseTo(1, 12);
-  expect(noise / signal).toBeCloseTo(euler({ timestep_spacing: 'leading' })(4).mixtureAt(1).noise, 10);
+  expect(noise / signal).toBeCloseTo(euler({ timestep_spacing: 'leading' })(4).noiseScalesAt(1).noise, 10);
 });

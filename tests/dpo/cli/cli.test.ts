@@ -106,30 +106,38 @@ test('a configuration file is read, its paths count from its folder, and flags c
 test('pretrain makes a pipeline that sample draws from, inspect tells of and evaluate compares', async () => {
   const file = join(folder, 'pretrain.json');
   const { writeCaptioned } = await import('diffusion-dpo/dpo/node');
-  const { flatPicture } = await import('../tinyPipeline.ts');
-  const picture = (i: number) => ({ caption: `picture ${i}`, picture: flatPicture([40 * i, 100, 200]) });
-  await writeCaptioned([0, 1, 2, 3, 4].map(picture), join(folder, 'pictures.parquet'));
+  const { flatImage } = await import('../tinyPipeline.ts');
+  const image = (i: number) => ({ caption: `image ${i}`, image: flatImage([40 * i, 100, 200]) });
+  await writeCaptioned([0, 1, 2, 3, 4].map(image), join(folder, 'pictures.parquet'));
   const { vocab_size: _, ...textEncoder } = { vocab_size: 0, ...tinyTextEncoder };
   const models = { unet: tinyUNet, textEncoder, scheduler: tinyScheduler, merges: 5 };
-  const run_ = { pictures: 'pictures.parquet', output: 'pretrained', device: 'reference', steps: 2, batchSize: 2 };
+  const run_ = { images: 'pictures.parquet', output: 'pretrained', device: 'reference', steps: 2, batchSize: 2 };
   await writeFile(file, JSON.stringify({ ...models, ...run_, sampleSteps: 2 }));
   const made = await run(['pretrain', '--config', file, '--json']);
-  expect(made.err).toMatch(/5 pictures of 3 × 4 × 4/);
+  expect(made.err).toMatch(/5 images of 3 × 4 × 4/);
   const { model } = JSON.parse(made.out) as { model: string };
   const more = await run(['pretrain', '--config', file, '--steps', '3', '--learning-rate-schedule', 'linear']);
   expect(more.err).toMatch(/other settings after step 2: .*steps was 2 and is 3/);
   expect(more.err).toMatch(/learningRateSchedule was "constant_with_warmup" and is "linear"/);
-  expect(
-    (await run(['pretrain', '--config', file, '--steps', '3', '--learning-rate-schedule', 'linear'])).err,
-  ).not.toMatch(/other settings/);
+  // Configurations and runs that were made when `images` was called `pictures` go on as they are.
+  const { images, ...others } = run_;
+  await writeFile(file, JSON.stringify({ ...models, ...others, pictures: images, sampleSteps: 2 }));
+  const checkpoints = join(folder, 'pretrained', 'checkpoints');
+  for (const name of await readdir(checkpoints)) {
+    const record = join(checkpoints, name, 'checkpoint.json');
+    await writeFile(record, (await readFile(record, 'utf8')).replace('"images":', '"pictures":'));
+  }
+  const same = ['pretrain', '--config', file, '--steps', '3', '--learning-rate-schedule', 'linear'];
+  expect((await run(same)).err).not.toMatch(/other settings/);
+  expect((await run([...same, '--pictures', join(folder, 'pictures.parquet')])).err).not.toMatch(/other settings/);
 
-  const picturePath = join(folder, 'grid.png');
+  const imagePath = join(folder, 'grid.png');
   const drawn = await run([
-    ...['sample', '--model', model, '--captions', 'picture 1', '--count', '3', '--sampling-steps', '2'],
-    ...['--device', 'reference', '--output', picturePath],
+    ...['sample', '--model', model, '--captions', 'image 1', '--count', '3', '--sampling-steps', '2'],
+    ...['--device', 'reference', '--output', imagePath],
   ]);
-  expect(drawn.err).toMatch(/3 pictures in /);
-  expect((await readFile(picturePath)).subarray(1, 4).toString()).toBe('PNG');
+  expect(drawn.err).toMatch(/3 images in /);
+  expect((await readFile(imagePath)).subarray(1, 4).toString()).toBe('PNG');
 
   const told = await run(['inspect', model]);
   expect(told.out).toMatch(
@@ -210,7 +218,7 @@ test('flags take lists, and texts that look like numbers', async () => {
     ...['sample', '--model', join(folder, 'base'), '--device', 'reference', '--sampling-steps', '1'],
     ...['--captions', '123', 'a red square', '--output', grid],
   ]);
-  expect(drawn.err).toMatch(/2 pictures in /);
+  expect(drawn.err).toMatch(/2 images in /);
   expect((await readFile(grid)).subarray(1, 4).toString()).toBe('PNG');
 });
 

@@ -8,7 +8,7 @@ import { saveSafetensors } from 'diffusion-dpo/tensor/node';
 import ts from 'typescript';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { runProgram } from '../../../dpo/cli/program.node.ts';
-import { flatPicture, tinyRun, tinyScheduler, tinyTextEncoder, tinyUNet } from '../tinyPipeline.ts';
+import { flatImage, tinyRun, tinyScheduler, tinyTextEncoder, tinyUNet } from '../tinyPipeline.ts';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const outputs = /^(stdout|stderr|emitWarning|writeSync)$/;
@@ -109,8 +109,8 @@ const calls: Record<string, (own: string) => Promise<readonly string[]>> = {
       [
         {
           caption: hostile,
-          winner: flatPicture([9, 9, 9]),
-          loser: flatPicture([1, 1, 1]),
+          winner: flatImage([9, 9, 9]),
+          loser: flatImage([1, 1, 1]),
           models: { winner: hostile, loser: hostile },
         },
       ],
@@ -141,10 +141,10 @@ const calls: Record<string, (own: string) => Promise<readonly string[]>> = {
     ];
   },
   'what pretraining says': async (own) => {
-    await writeCaptioned([{ caption: hostile, picture: flatPicture([1, 2, 3]) }], join(own, `${hostile}.parquet`));
+    await writeCaptioned([{ caption: hostile, image: flatImage([1, 2, 3]) }], join(own, `${hostile}.parquet`));
     const settings = {
       ...{ unet: tinyUNet, textEncoder: tinyTextEncoder, scheduler: tinyScheduler, merges: 5, sampleSteps: 1 },
-      ...{ pictures: `${hostile}.parquet`, output: hostile, device: 'reference', steps: 1, batchSize: 1 },
+      ...{ images: `${hostile}.parquet`, output: hostile, device: 'reference', steps: 1, batchSize: 1 },
     };
     return ['pretrain', '--config', await json(join(own, 'a.json'), settings)];
   },

@@ -90,11 +90,11 @@ test.concurrent('Ctrl-C twice ends a run at once in the middle of a step, withou
 });
 
 test.concurrent('pretrain and evaluate end as they are told', async () => {
-  const { tinyScheduler, tinyTextEncoder, tinyUNet, flatPicture } = await import('../tinyPipeline.ts');
+  const { tinyScheduler, tinyTextEncoder, tinyUNet, flatImage } = await import('../tinyPipeline.ts');
   const { writeCaptioned } = await import('diffusion-dpo/dpo/node');
-  await writeCaptioned([{ caption: 'one', picture: flatPicture([1, 2, 3]) }], at('one.parquet'));
+  await writeCaptioned([{ caption: 'one', image: flatImage([1, 2, 3]) }], at('one.parquet'));
   const pretraining = {
-    ...{ unet: tinyUNet, textEncoder: tinyTextEncoder, scheduler: tinyScheduler, merges: 5, pictures: 'one.parquet' },
+    ...{ unet: tinyUNet, textEncoder: tinyTextEncoder, scheduler: tinyScheduler, merges: 5, images: 'one.parquet' },
     ...{ output: 'pretrained', device: 'wasm', steps: 100_000, batchSize: 1 },
   };
   await writeFile(at('pretrain.json'), JSON.stringify(pretraining));
@@ -106,12 +106,12 @@ test.concurrent('pretrain and evaluate end as they are told', async () => {
   ];
   const soon = (signal: NodeJS.Signals) => (child: ChildProcess) => void setTimeout(() => child.kill(signal), 100);
   const [pretrained, evaluated] = await Promise.all([
-    runCli(['pretrain', '--config', at('pretrain.json')], { says: /1 pictures/, send: soon('SIGHUP') }),
+    runCli(['pretrain', '--config', at('pretrain.json')], { says: /1 images/, send: soon('SIGHUP') }),
     runCli([...evaluation, '--most-pairs', '3'], { says: /warning: .*mostPairs/, send: soon('SIGTERM') }),
   ]);
   expect(pretrained.code).toBe(129);
   await checkLeft('pretrained');
-  // No pictures are drawn for a checkpoint that is only for going on.
+  // No images are drawn for a checkpoint that is only for going on.
   expect((await readdir(at('pretrained'))).filter((name) => name.endsWith('.png'))).toEqual([]);
   expect([evaluated.code, evaluated.err.split('\n').at(-2)]).toEqual([143, 'stopped']);
 });

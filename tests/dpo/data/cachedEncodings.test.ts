@@ -9,17 +9,17 @@ const folder = await temporaryFolder();
 const options = { size: 4, crop: 'center', flip: false, captionDropout: 0, batchSize: 3, seed: 1 } as const;
 const batches = (count: number) => pairBatches(pairsInMemory(count), options);
 
-/** The mean of each picture, four times; tells how many pictures it was given. */
+/** The mean of each image, four times; tells how many images it was given. */
 function meanEncoder(name: string, given: number[]): EncodingOptions {
   return {
     folder: join(folder, 'cache'),
     encoder: name,
     encodedShape: [1, 2, 2],
-    encode: async (pictures, [n, ...rest]) => {
+    encode: async (images, [n, ...rest]) => {
       given.push(n);
       expect(rest).toEqual([3, 4, 4]);
-      expect(pictures).toHaveLength(n * 48);
-      return Float32Array.from({ length: n * 4 }, (_, i) => pictures[Math.floor(i / 4) * 48] as number);
+      expect(images).toHaveLength(n * 48);
+      return Float32Array.from({ length: n * 4 }, (_, i) => images[Math.floor(i / 4) * 48] as number);
     },
   };
 }
@@ -28,7 +28,7 @@ const files = async () =>
   (await readdir(join(folder, 'cache'), { recursive: true })).filter((name) => name.endsWith('.f32'));
 
 describe('cachedEncodings', () => {
-  test('puts encodings in the place of pictures and encodes each picture once, also in later runs', async () => {
+  test('puts encodings in the place of images and encodes each image once, also in later runs', async () => {
     const given: number[] = [];
     const [plainFirst] = (await take(batches(6), 1)) as [PairBatch];
     const encoded = await take(cachedEncodings(batches(6), meanEncoder('mean', given)), 4);
@@ -54,7 +54,7 @@ describe('cachedEncodings', () => {
     expect(again).toEqual(batch);
   });
 
-  test('equal pictures are encoded once', async () => {
+  test('equal images are encoded once', async () => {
     const given: number[] = [];
     const memory = pairsInMemory(3);
     const same = { ...memory, read: async () => ({ ...(await memory.read(1)), loser: (await memory.read(1)).winner }) };

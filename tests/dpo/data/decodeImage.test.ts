@@ -1,14 +1,14 @@
 import { Transformer } from '@napi-rs/image';
-import { encodePng, PictureError } from 'diffusion-dpo/dpo';
-import { decodePicture, readPicture } from 'diffusion-dpo/dpo/node';
+import { encodePng, ImageError } from 'diffusion-dpo/dpo';
+import { decodeImage, readImage } from 'diffusion-dpo/dpo/node';
 import { encode } from 'fast-png';
 import { describe, expect, test } from 'vitest';
 import { pattern, plain, temporaryFolder, writeFiles } from './samples.ts';
 
 const folder = await temporaryFolder();
-const picture = pattern(3, 20, 14);
-const png = encodePng(picture);
-const rgba = (p = picture) => {
+const image = pattern(3, 20, 14);
+const png = encodePng(image);
+const rgba = (p = image) => {
   const pixels = new Uint8Array(p.width * p.height * 4).fill(255);
   for (let i = 0; i < p.data.length; i++) pixels[Math.floor(i / 3) * 4 + (i % 3)] = p.data[i] as number;
   return Transformer.fromRgbaPixels(pixels, p.width, p.height);
@@ -17,37 +17,37 @@ const jpeg = new Uint8Array(await rgba(plain(77, 24, 10)).jpeg(95));
 const webp = new Uint8Array(await rgba().webpLossless());
 const lossyWebp = new Uint8Array(await rgba(plain(200, 9, 9)).webp(90));
 
-describe('decodePicture', () => {
+describe('decodeImage', () => {
   test('gives the pixels of PNG and of lossless WebP exactly', async () => {
-    expect(await decodePicture(png, 'a.png')).toMatchObject({ width: 20, height: 14 });
-    expect([...(await decodePicture(png, 'a.png')).data]).toEqual([...picture.data]);
-    expect([...(await decodePicture(webp, 'a.webp')).data]).toEqual([...picture.data]);
+    expect(await decodeImage(png, 'a.png')).toMatchObject({ width: 20, height: 14 });
+    expect([...(await decodeImage(png, 'a.png')).data]).toEqual([...image.data]);
+    expect([...(await decodeImage(webp, 'a.webp')).data]).toEqual([...image.data]);
   });
 
   test('gives the pixels of JPEG and of WebP with loss nearly', async () => {
-    const decoded = await decodePicture(jpeg, 'a.jpg');
+    const decoded = await decodeImage(jpeg, 'a.jpg');
     expect([decoded.width, decoded.height, decoded.data.length]).toEqual([24, 10, 720]);
     expect(Math.max(...decoded.data.map((value) => Math.abs(value - 77)))).toBeLessThanOrEqual(2);
-    const other = await decodePicture(lossyWebp, 'a.webp');
+    const other = await decodeImage(lossyWebp, 'a.webp');
     expect(Math.max(...other.data.map((value) => Math.abs(value - 200)))).toBeLessThanOrEqual(4);
   });
 
   test('lays what is transparent on white', async () => {
     const data = Uint8Array.of(255, 0, 0, 0, 0, 200, 0, 255, 0, 0, 0, 51);
-    const decoded = await decodePicture(encode({ width: 3, height: 1, data, channels: 4 }), 'a.png');
+    const decoded = await decodeImage(encode({ width: 3, height: 1, data, channels: 4 }), 'a.png');
     expect([...decoded.data]).toEqual([255, 255, 255, 0, 200, 0, 204, 204, 204]);
-    const grey = await decodePicture(
+    const grey = await decodeImage(
       encode({ width: 2, height: 1, data: Uint8Array.of(10, 255, 10, 0), channels: 2 }),
       'g',
     );
     expect([...grey.data]).toEqual([10, 10, 10, 255, 255, 255]);
   });
 
-  test('makes grey and 16-bit pictures RGB of 8 bits', async () => {
+  test('makes grey and 16-bit images RGB of 8 bits', async () => {
     const grey = encode({ width: 2, height: 1, data: Uint8Array.of(7, 250), channels: 1 });
-    expect([...(await decodePicture(grey, 'a')).data]).toEqual([7, 7, 7, 250, 250, 250]);
+    expect([...(await decodeImage(grey, 'a')).data]).toEqual([7, 7, 7, 250, 250, 250]);
     const deep = encode({ width: 1, height: 1, data: Uint16Array.of(65535, 257 * 9, 0), channels: 3, depth: 16 });
-    expect([...(await decodePicture(deep, 'a')).data]).toEqual([255, 9, 0]);
+    expect([...(await decodeImage(deep, 'a')).data]).toEqual([255, 9, 0]);
   });
 
   test.each([1, 3, 6, 8] as const)('turns a photograph as its orientation %i says', async (orientation) => {
@@ -59,7 +59,7 @@ describe('decodePicture', () => {
     const tiff = [0x49, 0x49, 0x2a, 0, 8, 0, 0, 0, 1, 0, ...entry, 0, 0, 0, 0];
     const exif = [...'Exif'].map((letter) => letter.charCodeAt(0)).concat(0, 0, tiff);
     const turned = Uint8Array.of(0xff, 0xd8, 0xff, 0xe1, 0, exif.length + 2, ...exif, ...plainJpeg.subarray(2));
-    const { width, height, data: pixels } = await decodePicture(turned, 'a.jpg');
+    const { width, height, data: pixels } = await decodeImage(turned, 'a.jpg');
     const isDark = (x: number, y: number) => (pixels[(y * width + x) * 3] as number) < 128;
     expect([width, height]).toEqual(orientation >= 5 ? [8, 16] : [16, 8]);
     const dark = { 1: [1, 4], 3: [14, 4], 6: [4, 1], 8: [4, 14] }[orientation] as [number, number];
@@ -73,9 +73,9 @@ describe('decodePicture', () => {
     ['other bytes', Uint8Array.of(1, 2, 3), '01 02 03'],
     ['a GIF', new TextEncoder().encode('GIF89a\x01'), 'no JPEG, PNG or WebP'],
   ])('refuses %s', async (_, bytes, message) => {
-    await expect(decodePicture(bytes, 'x.jpg')).rejects.toThrow(PictureError);
-    await expect(decodePicture(bytes, 'x.jpg')).rejects.toThrow(message);
-    await expect(decodePicture(bytes, 'x.jpg')).rejects.toThrow('x.jpg: ');
+    await expect(decodeImage(bytes, 'x.jpg')).rejects.toThrow(ImageError);
+    await expect(decodeImage(bytes, 'x.jpg')).rejects.toThrow(message);
+    await expect(decodeImage(bytes, 'x.jpg')).rejects.toThrow('x.jpg: ');
   });
 
   test.each([
@@ -86,37 +86,37 @@ describe('decodePicture', () => {
   ])('refuses a %s that is cut short anywhere', async (_, bytes) => {
     const step = Math.max(1, Math.floor(bytes.length / 40));
     for (let length = bytes.length - 1; length > 0; length -= step)
-      await expect(decodePicture(bytes.subarray(0, length), 'cut'), `${length} bytes`).rejects.toThrow(PictureError);
+      await expect(decodeImage(bytes.subarray(0, length), 'cut'), `${length} bytes`).rejects.toThrow(ImageError);
   });
 
   test('refuses a PNG with wrong bytes in the middle', async () => {
     const broken = png.slice();
     broken.fill(0x5a, broken.length >> 1, (broken.length >> 1) + 20);
-    await expect(decodePicture(broken, 'b.png')).rejects.toThrow('b.png: the PNG is broken');
+    await expect(decodeImage(broken, 'b.png')).rejects.toThrow('b.png: the PNG is broken');
   });
 
   test('refuses a PNG that claims a size meant to exhaust memory', async () => {
     const bomb = png.slice();
     new DataView(bomb.buffer, bomb.byteOffset).setUint32(16, 100_000);
     new DataView(bomb.buffer, bomb.byteOffset).setUint32(20, 100_000);
-    await expect(decodePicture(bomb, 'b.png')).rejects.toThrow(PictureError);
+    await expect(decodeImage(bomb, 'b.png')).rejects.toThrow(ImageError);
   });
 
   test('a thumbnail within a JPEG does not pass for its end', async () => {
     const thumbnail = [0xff, 0xd8, 0xff, 0xd9];
     const segment = [0xff, 0xe2, 0, thumbnail.length + 2, ...thumbnail];
     const withThumbnail = Uint8Array.of(0xff, 0xd8, ...segment, ...jpeg.subarray(2));
-    expect((await decodePicture(withThumbnail, 't.jpg')).width).toBe(24);
-    await expect(decodePicture(withThumbnail.subarray(0, -2), 't.jpg')).rejects.toThrow('cut short');
+    expect((await decodeImage(withThumbnail, 't.jpg')).width).toBe(24);
+    await expect(decodeImage(withThumbnail.subarray(0, -2), 't.jpg')).rejects.toThrow('cut short');
   });
 });
 
-describe('readPicture', () => {
+describe('readImage', () => {
   test('reads a file, and says which could not be read', async () => {
-    await writeFiles(folder, { 'a.png': picture, 'folder/b.png': picture });
-    expect((await readPicture(`${folder}/a.png`)).width).toBe(20);
-    await expect(readPicture(`${folder}/c.png`)).rejects.toThrow('c.png: there is no such file');
-    await expect(readPicture(`${folder}/c.png`, 'x.jsonl, line 3')).rejects.toThrow('x.jsonl, line 3');
-    await expect(readPicture(`${folder}/folder`)).rejects.toThrow('it is a folder');
+    await writeFiles(folder, { 'a.png': image, 'folder/b.png': image });
+    expect((await readImage(`${folder}/a.png`)).width).toBe(20);
+    await expect(readImage(`${folder}/c.png`)).rejects.toThrow('c.png: there is no such file');
+    await expect(readImage(`${folder}/c.png`, 'x.jsonl, line 3')).rejects.toThrow('x.jsonl, line 3');
+    await expect(readImage(`${folder}/folder`)).rejects.toThrow('it is a folder');
   });
 });

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { openCaptioned, openPairs, readPicture } from 'diffusion-dpo/dpo/node';
+import { openCaptioned, openPairs, readImage } from 'diffusion-dpo/dpo/node';
 import { describe, expect, test } from 'vitest';
 import { readRows } from '../../../dpo/train/run/rowLog.node.ts';
 import { plain, temporaryFolder, writeFiles } from './samples.ts';
@@ -9,7 +9,7 @@ const lines = (...objects: readonly unknown[]): string =>
   objects.map((one) => (typeof one === 'string' ? one : JSON.stringify(one))).join('\n');
 
 describe('JSONL', () => {
-  const pictures = { 'p/1.png': plain(1), 'p/2.png': plain(2), 'p/3.png': plain(3) };
+  const images = { 'p/1.png': plain(1), 'p/2.png': plain(2), 'p/3.png': plain(3) };
 
   test('paths count from the file, other names and empty lines are ignored', async () => {
     const text = lines({ caption: 'first', winner: 'p/1.png', loser: 'p/2.png', seen: 3 }, '', '  \r', {
@@ -17,7 +17,7 @@ describe('JSONL', () => {
       winner: 'p/3.png',
       loser: 'p/1.png',
     });
-    await writeFiles(folder, { ...pictures, 'pairs.jsonl': `${text}\r\n` });
+    await writeFiles(folder, { ...images, 'pairs.jsonl': `${text}\r\n` });
     await using source = await openPairs(`${folder}/pairs.jsonl`);
     expect(source).toMatchObject({ count: 2, ties: 0, groups: [{ start: 0, end: 2 }] });
     const place = `${folder}/pairs.jsonl, line 4`;
@@ -27,7 +27,7 @@ describe('JSONL', () => {
   test('a bad line is told with its number and does not cost the others', async () => {
     const good = { caption: 'good', winner: 'p/1.png', loser: 'p/2.png' };
     await writeFiles(folder, {
-      ...pictures,
+      ...images,
       'p/broken.png': new Uint8Array(20),
       'bad.jsonl': lines(
         good,
@@ -61,7 +61,7 @@ describe('JSONL', () => {
   test('several files, and files of several kinds, are one data set', async () => {
     const line = (caption: string, winner: string) => lines({ caption, winner: `p/${winner}.png`, loser: 'p/2.png' });
     await writeFiles(folder, {
-      ...pictures,
+      ...images,
       'one.jsonl': line('first', '1'),
       'two.jsonl': `${line('second', '1')}\n${line('third', '3')}`,
       'both/w/fourth.png': plain(4),
@@ -89,14 +89,14 @@ describe('JSONL', () => {
     await expect(openPairs(`${folder}/none.jsonl`)).rejects.toThrow('there is no such file');
   });
 
-  test('holds captioned pictures too', async () => {
+  test('holds captioned images too', async () => {
     await writeFiles(folder, {
-      ...pictures,
+      ...images,
       'captioned.jsonl': lines({ caption: 'a', image: 'p/2.png' }, { caption: 'b' }),
     });
     await using source = await openCaptioned(`${folder}/captioned.jsonl`);
     expect(source.count).toBe(2);
-    expect(await source.read(0)).toMatchObject({ caption: 'a', picture: plain(2) });
+    expect(await source.read(0)).toMatchObject({ caption: 'a', image: plain(2) });
     await expect(source.read(1)).rejects.toThrow('captioned.jsonl, line 2: image must be text');
   });
 });
@@ -105,8 +105,8 @@ describe('folders w and l', () => {
   const pairs = { 'w/red_apple.png': plain(1), 'l/red_apple.png': plain(2), 'w/b.png': plain(3), 'l/b.png': plain(4) };
   const make = (name: string, files: Parameters<typeof writeFiles>[1]) => writeFiles(`${folder}/${name}`, files);
 
-  test('pair pictures of one name; captions are the names', async () => {
-    await using source = await openPairs(await make('plain', { ...pairs, 'w/notes.txt': 'no picture' }));
+  test('pair images of one name; captions are the names', async () => {
+    await using source = await openPairs(await make('plain', { ...pairs, 'w/notes.txt': 'no image' }));
     expect(source).toMatchObject({ count: 2, ties: 0, groups: [{ start: 0, end: 2 }] });
     expect(await source.read(0)).toMatchObject({ caption: 'b', winner: plain(3), loser: plain(4) });
     expect(await source.read(1)).toMatchObject({
@@ -135,9 +135,9 @@ describe('folders w and l', () => {
       'n5 and 2 more',
     ],
     ['a folder w alone', { 'w/a.png': plain(1) }, 'l: there is no such file or folder'],
-    ['a folder l without pictures', { 'w/a.png': plain(1), 'l/a.txt': '' }, 'l: there are no pictures'],
-    ['two pictures of one name', { ...pairs, 'w/b.jpg': plain(1) }, 'b.jpg and b.png have one name'],
-    ['pictures without a caption', { ...pairs, 'captions.txt': 'b\tA bee' }, 'without a caption: red_apple'],
+    ['a folder l without images', { 'w/a.png': plain(1), 'l/a.txt': '' }, 'l: there are no images'],
+    ['two images of one name', { ...pairs, 'w/b.jpg': plain(1) }, 'b.jpg and b.png have one name'],
+    ['images without a caption', { ...pairs, 'captions.txt': 'b\tA bee' }, 'without a caption: red_apple'],
     ['a line without a tab', { ...pairs, 'captions.txt': 'b\tA bee\nred_apple' }, 'captions.txt, line 2'],
     [
       'a bad line of JSON',
@@ -149,7 +149,7 @@ describe('folders w and l', () => {
     await expect(openPairs(await make(`bad ${name}`, files))).rejects.toThrow(message);
   });
 
-  test('a broken picture is told when it is read', async () => {
+  test('a broken image is told when it is read', async () => {
     await using source = await openPairs(await make('broken', { ...pairs, 'l/b.png': new Uint8Array(9) }));
     await expect(source.read(0)).rejects.toThrow(/l.b\.png: this is no JPEG/);
     expect((await source.read(1)).caption).toBe('red apple');
@@ -167,8 +167,8 @@ test.runIf(process.platform !== 'win32')('a pipe or a device is refused at once 
     () => openPairs(pipe('pipe.parquet')),
     () => openCaptioned(pipe('captions-pipe.jsonl')),
     () => openCaptioned(pipe('captions-pipe.parquet')),
-    () => readPicture(pipe('pipe.png')),
-    () => readPicture('/dev/zero'),
+    () => readImage(pipe('pipe.png')),
+    () => readImage('/dev/zero'),
     () => readRows(pipe('metrics.jsonl')),
   ])
     await expect(open(), String(open)).rejects.toThrow('it is a device, a pipe or a socket, not a file');

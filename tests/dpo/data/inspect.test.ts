@@ -72,7 +72,7 @@ describe('inspectPairs', () => {
 });
 
 describe('contactSheet', () => {
-  test('shows the preferred picture on the left in blue, the other on the right in orange', () => {
+  test('shows the preferred image on the left in blue, the other on the right in orange', () => {
     const { width, height, data, channels } = decode(
       contactSheet([{ winner: plain(10), loser: plain(20) }], { cell: 12 }),
     );
@@ -85,7 +85,7 @@ describe('contactSheet', () => {
     expect(at(37, 19)).toEqual([20, 20, 20]);
   });
 
-  test('keeps proportions, enlarges pixels, and makes large pictures smaller', () => {
+  test('keeps proportions, enlarges pixels, and makes large images smaller', () => {
     const wide = pattern(1, 4, 2);
     const { width, data } = decode(contactSheet([{ winner: wide, loser: plain(7, 90, 30) }], { cell: 12 }));
     const at = (x: number, y: number) => [...data.subarray((y * width + x) * 3, (y * width + x) * 3 + 3)];

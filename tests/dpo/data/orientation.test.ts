@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { Transformer } from '@napi-rs/image';
 import { encodePng } from 'diffusion-dpo/dpo';
-import { decodePicture } from 'diffusion-dpo/dpo/node';
+import { decodeImage } from 'diffusion-dpo/dpo/node';
 import { describe, expect, test } from 'vitest';
 import { pattern } from './samples.ts';
 
@@ -40,17 +40,17 @@ const segment = (marker: number, content: readonly number[]): number[] => [
 ];
 const exifSegment = (exif: readonly number[]): number[] => segment(0xe1, [...ascii('Exif'), 0, 0, ...exif]);
 
-const picture = pattern(5, 16, 8);
+const image = pattern(5, 16, 8);
 const rgba = Uint8Array.from({ length: 16 * 8 * 4 }, (_, i) =>
-  i % 4 === 3 ? 255 : (picture.data[Math.floor(i / 4) * 3 + (i % 4)] as number),
+  i % 4 === 3 ? 255 : (image.data[Math.floor(i / 4) * 3 + (i % 4)] as number),
 );
 const jpeg = new Uint8Array(await Transformer.fromRgbaPixels(rgba, 16, 8).jpeg(100));
 const inJpeg = (...segments: readonly (readonly number[])[]) =>
   Uint8Array.from([0xff, 0xd8, ...segments.flat(), ...jpeg.subarray(2)]);
-const upright = await decodePicture(jpeg, 'upright');
+const upright = await decodeImage(jpeg, 'upright');
 
 function inPng(exif: readonly number[]): Uint8Array {
-  const png = encodePng(picture);
+  const png = encodePng(image);
   // The chunk's checksum is not looked at.
   return Uint8Array.of(
     ...png.subarray(0, 33),
@@ -95,7 +95,7 @@ const stored = (orientation: number, x: number, y: number, width: number, height
 describe('Exif orientation', () => {
   test.each(Object.keys(given))('%s is turned as Pillow turns it', async (name) => {
     const { width, height, tolerance, pixels } = given[name] as (typeof given)[string];
-    const decoded = await decodePicture(new Uint8Array(await readFile(new URL(name, cases))), name);
+    const decoded = await decodeImage(new Uint8Array(await readFile(new URL(name, cases))), name);
     expect([decoded.width, decoded.height]).toEqual([width, height]);
     expect(Math.max(...pixels.map((value, i) => Math.abs(value - (decoded.data[i] as number))))).toBeLessThanOrEqual(
       tolerance,
@@ -108,10 +108,10 @@ describe('Exif orientation', () => {
       const exif = tiff(orientation);
       for (const [name, file, source] of [
         ['JPEG', inJpeg(exifSegment(exif)), upright],
-        ['PNG', inPng(exif), picture],
-        ['WebP', await inWebp(exif), picture],
+        ['PNG', inPng(exif), image],
+        ['WebP', await inWebp(exif), image],
       ] as const) {
-        const { width, height, data } = await decodePicture(file, name);
+        const { width, height, data } = await decodeImage(file, name);
         expect([width, height], name).toEqual(orientation >= 5 ? [8, 16] : [16, 8]);
         for (let y = 0; y < height; y++)
           for (let x = 0; x < width; x++) {
@@ -133,13 +133,13 @@ describe('Exif orientation', () => {
     ['many long segments', new Array(3).fill(segment(0xe2, new Array(65000).fill(0xff))).flat()],
   ])('is found behind %s, in both byte orders and of type LONG', async (_, before) => {
     for (const exif of [tiff(6), tiff(6, { big: true }), tiff(6, { type: 4 }), tiff(6, { type: 4, big: true })])
-      expect((await decodePicture(inJpeg(before, exifSegment(exif)), 'x')).width).toBe(8);
+      expect((await decodeImage(inJpeg(before, exifSegment(exif)), 'x')).width).toBe(8);
   });
 
   test('is found in PNG and WebP behind a mark as JPEG has it', async () => {
     const marked = [...ascii('Exif'), 0, 0, ...tiff(8)];
-    expect((await decodePicture(inPng(marked), 'x')).width).toBe(8);
-    expect((await decodePicture(await inWebp(marked), 'x')).width).toBe(8);
+    expect((await decodeImage(inPng(marked), 'x')).width).toBe(8);
+    expect((await decodeImage(await inWebp(marked), 'x')).width).toBe(8);
   });
 
   test.each([
@@ -153,14 +153,14 @@ describe('Exif orientation', () => {
     ['nothing', []],
   ])('is ignored where it is %s', async (_, exif) => {
     for (const file of [inJpeg(exifSegment(exif)), inPng(exif), await inWebp(exif)])
-      expect((await decodePicture(file, 'x')).width).toBe(16);
+      expect((await decodeImage(file, 'x')).width).toBe(16);
   });
 });
 
 test('nothing is printed of Exif data that are unusual', () => {
   const file = new URL('exif-8-long.jpg', cases).pathname;
-  const program = `import { readPicture } from '${new URL('../../../dpo/data/readImage.node.ts', import.meta.url)}';
-    await readPicture(process.argv[1]);`;
+  const program = `import { readImage } from '${new URL('../../../dpo/data/readImage.node.ts', import.meta.url)}';
+    await readImage(process.argv[1]);`;
   const { stdout, stderr, status } = spawnSync(
     process.execPath,
     ['--import', 'tsx', '--input-type=module', '-e', program, file],

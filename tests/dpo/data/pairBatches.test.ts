@@ -125,7 +125,7 @@ describe('shares', () => {
 });
 
 describe('a batch', () => {
-  test('holds pictures and captions of its rows, the preferred ones as winners', async () => {
+  test('holds images and captions of its rows, the preferred ones as winners', async () => {
     const [batch] = (await take(pairBatches(pairsInMemory(9), { ...options, size: 4 }), 1)) as [PairBatch];
     expect(batch.shape).toEqual([3, 3, 4, 4]);
     batch.captions.forEach((caption, i) => {
@@ -140,11 +140,11 @@ describe('a batch', () => {
   });
 
   test('has the same transforms on both sides, unless they are independent', async () => {
-    // A picture that differs everywhere, as both winner and loser.
-    const picture = { ...plain(0, 16, 12), data: Uint8Array.from({ length: 576 }, (_, i) => (i * 7) % 251) };
+    // An image that differs everywhere, as both winner and loser.
+    const image = { ...plain(0, 16, 12), data: Uint8Array.from({ length: 576 }, (_, i) => (i * 7) % 251) };
     const source = {
       ...pairsInMemory(20),
-      read: async (i: number) => ({ caption: `pair ${i}`, winner: picture, loser: picture, place: '' }),
+      read: async (i: number) => ({ caption: `pair ${i}`, winner: image, loser: image, place: '' }),
     };
     const random = { ...options, size: 8, crop: 'random', flip: true, batchSize: 20 } as const;
     const [same] = (await take(pairBatches(source, random), 1)) as [PairBatch];

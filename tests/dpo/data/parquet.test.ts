@@ -297,7 +297,7 @@ describe('Pick-a-Pic files', () => {
   });
 });
 
-describe('captioned pictures', () => {
+describe('captioned images', () => {
   const columns = (column: string): ColumnSource[] => [
     { name: 'caption', data: ['a', 'b', 'c'], type: 'STRING' },
     { name: column, data: [0, 1, 2].map((i) => encodePng(plain(i))), type: 'BYTE_ARRAY' },
@@ -314,12 +314,12 @@ describe('captioned pictures', () => {
     });
     expect(await source.read(2)).toMatchObject({
       caption: 'c',
-      picture: plain(2),
+      image: plain(2),
       place: expect.stringContaining('row 2'),
     });
   });
 
-  test('without pictures or captions are refused', async () => {
+  test('without images or captions are refused', async () => {
     await expect(openCaptioned(await write('pic.parquet', columns('pic')))).rejects.toThrow('no column jpg or image');
     await expect(openCaptioned(await write('nocap.parquet', columns('jpg').slice(1)))).rejects.toThrow(
       'caption (text) is missing',

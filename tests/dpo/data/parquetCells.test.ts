@@ -89,7 +89,7 @@ describe('structures {bytes, path}', () => {
     for (let i = 0; i < pairs.count; i++) expect((await pairs.read(i)).winner.width).toBeGreaterThan(0);
     await using captioned = await openCaptioned(`${given}captioned-struct.parquet`);
     expect(captioned.count).toBeGreaterThan(0);
-    for (let i = 0; i < captioned.count; i++) expect((await captioned.read(i)).picture.width).toBeGreaterThan(0);
+    for (let i = 0; i < captioned.count; i++) expect((await captioned.read(i)).image.width).toBeGreaterThan(0);
   });
 
   test('without bytes are told with the file that they name', async () => {
@@ -119,7 +119,7 @@ describe('structures {bytes, path}', () => {
       ),
     );
     await using source = await openCaptioned(path);
-    expect((await source.read(0)).picture).toEqual(plain(5));
+    expect((await source.read(0)).image).toEqual(plain(5));
     await expect(source.read(1)).rejects.toThrow(/paths\.parquet, row 1: image names the file "a\/b\.png"/);
     await expect(source.read(2)).rejects.toThrow(/row 2: image(\.bytes)? is empty/);
     await expect(source.read(3)).rejects.toThrow(/row 3: image(\.bytes)? is empty/);

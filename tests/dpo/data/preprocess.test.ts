@@ -1,4 +1,4 @@
-import { drawTransforms, type PreprocessOptions, preparePicture } from 'diffusion-dpo/dpo';
+import { drawTransforms, type PreprocessOptions, prepareImage } from 'diffusion-dpo/dpo';
 import { key, openDevice, random, read, setDefaultDevice } from 'diffusion-dpo/tensor';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -42,9 +42,9 @@ describe('draws on the host', () => {
 
 describe('resizing', () => {
   test('to the same size changes nothing', () => {
-    const picture = pattern(5, 6, 4);
-    const planes = resizeWindow(picture, whole(6, 4));
-    expect(picture.data.every((value, i) => planes[(i % 3) * 24 + Math.floor(i / 3)] === value)).toBe(true);
+    const image = pattern(5, 6, 4);
+    const planes = resizeWindow(image, whole(6, 4));
+    expect(image.data.every((value, i) => planes[(i % 3) * 24 + Math.floor(i / 3)] === value)).toBe(true);
   });
 
   test('by hand: a row of 4 to 2 weighs 3, 3, 1 and 1, 3, 3 of seven; 2 to 4 goes linearly', () => {
@@ -66,9 +66,9 @@ describe('resizing', () => {
         expect(resizeWindow(plain(value, w, h), whole(width, height)).every((v) => Math.abs(v - value) < 1e-4)).toBe(
           true,
         );
-        const picture = pattern(value, w, h);
-        const [least, largest] = [Math.min(...picture.data), Math.max(...picture.data)];
-        for (const v of resizeWindow(picture, whole(width, height))) {
+        const image = pattern(value, w, h);
+        const [least, largest] = [Math.min(...image.data), Math.max(...image.data)];
+        for (const v of resizeWindow(image, whole(width, height))) {
           expect(v).toBeGreaterThan(least - 1e-3);
           expect(v).toBeLessThan(largest + 1e-3);
         }
@@ -80,11 +80,11 @@ describe('resizing', () => {
   test('a window is that part of the whole', () => {
     fc.assert(
       fc.property(side, side, side, side, fc.nat(), fc.nat(), (w, h, width, height, a, b) => {
-        const picture = pattern(1, w, h);
+        const image = pattern(1, w, h);
         const [top, left] = [a % height, b % width];
         const [rows, columns] = [height - top, width - left];
-        const all = resizeWindow(picture, whole(width, height));
-        const part = resizeWindow(picture, { width, height, top, left, rows, columns });
+        const all = resizeWindow(image, whole(width, height));
+        const part = resizeWindow(image, { width, height, top, left, rows, columns });
         for (let c = 0; c < 3; c++)
           for (let y = 0; y < rows; y++)
             for (let x = 0; x < columns; x++)
@@ -95,36 +95,32 @@ describe('resizing', () => {
   });
 });
 
-describe('preparing a picture', () => {
+describe('preparing an image', () => {
   test('scales to −1 … 1 as three planes', () => {
-    const { values, timeIds } = preparePicture(
-      { width: 1, height: 1, data: Uint8Array.of(0, 255, 51) },
-      [1, 1],
-      centred,
-    );
+    const { values, timeIds } = prepareImage({ width: 1, height: 1, data: Uint8Array.of(0, 255, 51) }, [1, 1], centred);
     expect([...values]).toEqual([-1, 1, Math.fround(51 / 127.5 - 1)]);
     expect(timeIds).toEqual([1, 1, 0, 0, 1, 1]);
   });
 
   test('covers the size, keeps proportions, and tells original size and crop', () => {
     // 40 × 20 to 10 × 10: resized to 20 × 10, of which the middle begins at 5.
-    expect(preparePicture(pattern(1, 40, 20), [10, 10], centred).timeIds).toEqual([20, 40, 0, 5, 10, 10]);
-    expect(preparePicture(pattern(1, 20, 40), [10, 10], centred).timeIds).toEqual([40, 20, 5, 0, 10, 10]);
-    expect(preparePicture(pattern(1, 4, 4), [2, 6], centred).timeIds).toEqual([4, 4, 2, 0, 2, 6]);
-    expect(preparePicture(pattern(1, 40, 20), [10, 10], { ...centred, across: 0 }).timeIds[3]).toBe(0);
-    expect(preparePicture(pattern(1, 40, 20), [10, 10], { ...centred, across: 0.9999 }).timeIds[3]).toBe(10);
+    expect(prepareImage(pattern(1, 40, 20), [10, 10], centred).timeIds).toEqual([20, 40, 0, 5, 10, 10]);
+    expect(prepareImage(pattern(1, 20, 40), [10, 10], centred).timeIds).toEqual([40, 20, 5, 0, 10, 10]);
+    expect(prepareImage(pattern(1, 4, 4), [2, 6], centred).timeIds).toEqual([4, 4, 2, 0, 2, 6]);
+    expect(prepareImage(pattern(1, 40, 20), [10, 10], { ...centred, across: 0 }).timeIds[3]).toBe(0);
+    expect(prepareImage(pattern(1, 40, 20), [10, 10], { ...centred, across: 0.9999 }).timeIds[3]).toBe(10);
   });
 
   test('mirrors first: the crop counts from the left of what is seen', () => {
     fc.assert(
       fc.property(side, side, side, fc.double({ min: 0, max: 0.999, noNaN: true }), (w, h, size, across) => {
-        const picture = pattern(9, w, h);
-        const data = new Uint8Array(picture.data.length);
+        const image = pattern(9, w, h);
+        const data = new Uint8Array(image.data.length);
         for (let y = 0; y < h; y++)
           for (let x = 0; x < w; x++)
-            data.set(picture.data.subarray((y * w + x) * 3, (y * w + x) * 3 + 3), (y * w + w - 1 - x) * 3);
-        const flipped = preparePicture(picture, [size, size], { across, down: 0.5, flip: true });
-        const mirrored = preparePicture({ ...picture, data }, [size, size], { across, down: 0.5, flip: false });
+            data.set(image.data.subarray((y * w + x) * 3, (y * w + x) * 3 + 3), (y * w + w - 1 - x) * 3);
+        const flipped = prepareImage(image, [size, size], { across, down: 0.5, flip: true });
+        const mirrored = prepareImage({ ...image, data }, [size, size], { across, down: 0.5, flip: false });
         expect(flipped.timeIds).toEqual(mirrored.timeIds);
         flipped.values.forEach((value, i) => {
           expect(value).toBeCloseTo(mirrored.values[i] as number, 5);

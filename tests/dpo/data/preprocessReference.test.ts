@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { type Picture, preparePicture } from 'diffusion-dpo/dpo';
+import { type Image, prepareImage } from 'diffusion-dpo/dpo';
 import { openDevice, read, setDefaultDevice, type Tensor } from 'diffusion-dpo/tensor';
 import { describe, expect, test } from 'vitest';
 import { resizeWindow } from '../../../dpo/data/resize.ts';
@@ -40,7 +40,7 @@ async function valuesOf({ tensors }: { readonly tensors: Map<string, Tensor> }, 
   if (tensor === undefined) throw new Error(`there is no tensor ${name}`);
   return { shape: tensor.shape as readonly [number, number, number], values: [...(await read(tensor))].map(Number) };
 }
-async function imageOf(data: { readonly tensors: Map<string, Tensor> }, name: string): Promise<Picture> {
+async function imageOf(data: { readonly tensors: Map<string, Tensor> }, name: string): Promise<Image> {
   const { shape, values } = await valuesOf(data, `image.${name}`);
   return { height: shape[0], width: shape[1], data: Uint8Array.from(values) };
 }
@@ -64,7 +64,7 @@ describe('covering and cropping', () => {
     const of = (what: string) => valuesOf(cropping, `${one.name}.${what}`);
     const image = await imageOf(cropping, one.image);
     const { shape } = await of('resized');
-    const centred = preparePicture(image, [one.crop, one.crop], { across: 0.5, down: 0.5, flip: false });
+    const centred = prepareImage(image, [one.crop, one.crop], { across: 0.5, down: 0.5, flip: false });
     expect(centred.timeIds.slice(2, 4)).toEqual(one.crop_top_left);
     expect(bytesOf(centred.values)).toEqual((await of('cropped')).values);
     // The reference mirrors what is cropped before it makes a tensor of it.
@@ -75,7 +75,7 @@ describe('covering and cropping', () => {
     const [top, left] = one.random_crop_top_left ?? [0, 0];
     const at = (start: number, side: number) => (start + 0.25) / (side - one.crop + 1);
     const transform = { across: at(left, shape[1]), down: at(top, shape[0]), flip: false };
-    const random = preparePicture(image, [one.crop, one.crop], transform);
+    const random = prepareImage(image, [one.crop, one.crop], transform);
     expect(random.timeIds.slice(2, 4)).toEqual([top, left]);
     expect(bytesOf(random.values)).toEqual((await of('random_crop')).values);
   });
@@ -90,13 +90,13 @@ describe('covering and cropping', () => {
     [9, 4],
   ])('a margin of %i is cut from %i on in the middle', (margin, start) => {
     const centred = { across: 0.5, down: 0.5, flip: false };
-    expect(preparePicture(pattern(1, 4 + margin, 4), [4, 4], centred).timeIds.slice(2, 4)).toEqual([0, start]);
-    expect(preparePicture(pattern(1, 4, 4 + margin), [4, 4], centred).timeIds.slice(2, 4)).toEqual([start, 0]);
+    expect(prepareImage(pattern(1, 4 + margin, 4), [4, 4], centred).timeIds.slice(2, 4)).toEqual([0, start]);
+    expect(prepareImage(pattern(1, 4, 4 + margin), [4, 4], centred).timeIds.slice(2, 4)).toEqual([start, 0]);
   });
 
   test('the longer side is cut, not rounded, and multiplied before it is divided', () => {
     const lastLeft = (width: number, height: number, size: number) =>
-      preparePicture(pattern(1, width, height), [size, size], { across: 0.9999, down: 0.5, flip: false }).timeIds[3] +
+      prepareImage(pattern(1, width, height), [size, size], { across: 0.9999, down: 0.5, flip: false }).timeIds[3] +
       size;
     for (const [width, height, size] of [
       [29, 16, 15],
@@ -117,7 +117,7 @@ describe('covering and cropping', () => {
 
   test('an image whose shorter side fits is not resized', () => {
     const image = pattern(3, 13, 8);
-    const { values } = preparePicture(image, [8, 8], { across: 0, down: 0, flip: false });
+    const { values } = prepareImage(image, [8, 8], { across: 0, down: 0, flip: false });
     const kept = Array.from({ length: 64 }, (_, i) =>
       [0, 1, 2].map((c) => image.data[(Math.floor(i / 8) * 13 + (i % 8)) * 3 + c]),
     );

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { encodePng, type Picture, type PreferencePair } from 'diffusion-dpo/dpo';
+import { encodePng, type Image, type PreferencePair } from 'diffusion-dpo/dpo';
 import { afterAll } from 'vitest';
 
 /** A folder for a test file, removed at its end. */
@@ -11,8 +11,8 @@ export async function temporaryFolder(): Promise<string> {
   return folder;
 }
 
-/** A picture whose pixels differ from each other and from those of other numbers. */
-export function pattern(number: number, width = 8, height = 8): Picture {
+/** An image whose pixels differ from each other and from those of other numbers. */
+export function pattern(number: number, width = 8, height = 8): Image {
   const data = Uint8Array.from(
     { length: width * height * 3 },
     (_, i) => (i * 37 + number * 101 + ((i * number) >> 3)) % 256,
@@ -20,14 +20,14 @@ export function pattern(number: number, width = 8, height = 8): Picture {
   return { width, height, data };
 }
 
-/** A picture of one colour. */
-export const plain = (value: number, width = 4, height = 4): Picture => ({
+/** An image of one colour. */
+export const plain = (value: number, width = 4, height = 4): Image => ({
   width,
   height,
   data: new Uint8Array(width * height * 3).fill(value),
 });
 
-/** A pair that can be told from all others by its caption and by its pictures: plain ones of 2·i and 2·i + 1. */
+/** A pair that can be told from all others by its caption and by its images: plain ones of 2·i and 2·i + 1. */
 export const numbered = (i: number) => ({ caption: `pair ${i}`, winner: plain(2 * i), loser: plain(2 * i + 1) });
 
 /** Pairs in memory, in groups of some size; rows in `broken` cannot be read. */
@@ -54,10 +54,10 @@ export function pairsInMemory(
   };
 }
 
-/** Writes files, given by path and content; pictures become PNG. */
+/** Writes files, given by path and content; images become PNG. */
 export async function writeFiles(
   folder: string,
-  files: Readonly<Record<string, string | Uint8Array | Picture>>,
+  files: Readonly<Record<string, string | Uint8Array | Image>>,
 ): Promise<string> {
   for (const [name, content] of Object.entries(files)) {
     const path = join(folder, name);

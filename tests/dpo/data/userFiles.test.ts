@@ -4,7 +4,7 @@ import { encodePng } from 'diffusion-dpo/dpo';
 import { openCaptioned, openPairs, writePickAPic } from 'diffusion-dpo/dpo/node';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { describe, expect, test } from 'vitest';
-import { readPicture } from '../../../dpo/data/readImage.node.ts';
+import { readImage } from '../../../dpo/data/readImage.node.ts';
 import { readRows } from '../../../dpo/train/run/rowLog.node.ts';
 import { numbered, plain, temporaryFolder, writeFiles } from './samples.ts';
 
@@ -12,7 +12,7 @@ const folder = await temporaryFolder();
 const make = (name: string, files: Parameters<typeof writeFiles>[1]) => writeFiles(`${folder}/${name}`, files);
 const latin1 = (text: string): Uint8Array => Buffer.from(text, 'latin1');
 const utf16 = (text: string): Uint8Array => Buffer.from(`\ufeff${text}`, 'utf16le');
-const pictures = { '1.png': plain(1), '2.png': plain(2) };
+const images = { '1.png': plain(1), '2.png': plain(2) };
 const line = (caption: string): string => `${JSON.stringify({ caption, winner: '1.png', loser: '2.png' })}\n`;
 const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 77\n';
 const page = '<!DOCTYPE html><html>';
@@ -20,7 +20,7 @@ const page = '<!DOCTYPE html><html>';
 describe('texts are UTF-8', () => {
   test('in JSONL, where a line that is not does not cost the others', async () => {
     const text = Buffer.concat([latin1(line('café au lait')), Buffer.from(line('thé'))]);
-    await make('lines', { ...pictures, 'pairs.jsonl': text, 'wide.jsonl': utf16(line('thé')) });
+    await make('lines', { ...images, 'pairs.jsonl': text, 'wide.jsonl': utf16(line('thé')) });
     await using source = await openPairs(`${folder}/lines/pairs.jsonl`);
     await expect(source.read(0)).rejects.toThrow(
       'pairs.jsonl, line 1 is not valid UTF-8: byte 15 is 0xe9, which looks like Latin-1; save it as UTF-8',
@@ -32,7 +32,7 @@ describe('texts are UTF-8', () => {
   test('in JSONL with byte order marks, which files have that were joined', async () => {
     const mark = '\ufeff';
     await make('marked', {
-      ...pictures,
+      ...images,
       'pairs.jsonl': `${mark}${line('a').replace('\n', '\r\n')}${mark}${line('b')}`,
     });
     await using source = await openPairs(`${folder}/marked/pairs.jsonl`);
@@ -97,7 +97,7 @@ describe('texts are UTF-8', () => {
 
 test('pointers of Git LFS and pages are named in place of every kind of file', async () => {
   await make('substitutes', {
-    ...pictures,
+    ...images,
     'p.jsonl': pointer,
     'h.jsonl': page,
     'p.parquet': pointer,
@@ -113,8 +113,8 @@ test('pointers of Git LFS and pages are named in place of every kind of file', a
       );
   for (const name of ['h.jsonl', 'h.parquet'])
     await expect(openPairs(place(name)), name).rejects.toThrow(`${name}: this is an HTML page`);
-  await expect(readPicture(place('p.png'))).rejects.toThrow(/p\.png: this is no JPEG.*this is a Git LFS pointer/);
-  await expect(readPicture(place('h.jpg'))).rejects.toThrow(/h\.jpg: this is no JPEG.*this is an HTML page/);
+  await expect(readImage(place('p.png'))).rejects.toThrow(/p\.png: this is no JPEG.*this is a Git LFS pointer/);
+  await expect(readImage(place('h.jpg'))).rejects.toThrow(/h\.jpg: this is no JPEG.*this is an HTML page/);
 });
 
 describe('names that differ only in Unicode normalisation', () => {
@@ -133,11 +133,11 @@ describe('names that differ only in Unicode normalisation', () => {
       }
   });
 
-  test('are found as paths of pictures, folders on the way included', async () => {
+  test('are found as paths of images, folders on the way included', async () => {
     const text = JSON.stringify({ caption: 'a', image: `${nfc}/${nfc}.png` });
     await make('paths', { 'data.jsonl': text, [`${nfd}/${nfd}.png`]: plain(7) });
     await using source = await openCaptioned(`${folder}/paths/data.jsonl`);
-    expect((await source.read(0)).picture).toEqual(plain(7));
+    expect((await source.read(0)).image).toEqual(plain(7));
   });
 
   test('are refused where it is not clear which is meant, and told of where a folder is not found', async () => {
@@ -145,9 +145,9 @@ describe('names that differ only in Unicode normalisation', () => {
     if ((await readdir(`${folder}/unclear/w`)).length === 2) {
       await expect(openPairs(`${folder}/unclear`)).rejects.toThrow('have one name; which is meant?');
       await make('several', { '\u1e69.png': plain(1), '\u1e63\u0307.png': plain(2) });
-      await expect(readPicture(`${folder}/several/s\u0323\u0307.png`)).rejects.toThrow('2 names in');
+      await expect(readImage(`${folder}/several/s\u0323\u0307.png`)).rejects.toThrow('2 names in');
     }
-    await make(nfd, pictures);
+    await make(nfd, images);
     const wrong = await openPairs(`${folder}/${nfc}`).catch((error: Error) => error.message);
     // Some systems find a name in either form.
     if (typeof wrong === 'string' && /no such file/.test(wrong))
@@ -157,12 +157,12 @@ describe('names that differ only in Unicode normalisation', () => {
 
 test('devices, pipes and folders are no files', { timeout: 5_000 }, async () => {
   await make('special', { 'd.jsonl/x': '' });
-  await expect(readPicture(`${folder}/special`)).rejects.toThrow('it is a folder, not a file');
+  await expect(readImage(`${folder}/special`)).rejects.toThrow('it is a folder, not a file');
   if (process.platform === 'win32') return;
   execFileSync('mkfifo', [`${folder}/special/pairs.jsonl`, `${folder}/special/x.png`, `${folder}/special/x.parquet`]);
   await symlink('/dev/zero', `${folder}/special/zero.png`);
   for (const name of ['zero.png', 'x.png'])
-    await expect(readPicture(`${folder}/special/${name}`)).rejects.toThrow('a device, a pipe or a socket, not a file');
+    await expect(readImage(`${folder}/special/${name}`)).rejects.toThrow('a device, a pipe or a socket, not a file');
   for (const name of ['pairs.jsonl', 'x.parquet'])
     await expect(openPairs(`${folder}/special/${name}`)).rejects.toThrow('a device, a pipe or a socket, not a file');
 });

@@ -9,7 +9,7 @@ const names = Array.from({ length: 40 }, (_, i) => `caption ${i}`);
 const real = { features: featuresOf(names.map((_, i) => [i, 1])), captions: names };
 
 describe('captionMatch', () => {
-  test('is 1 for samples like the pictures of their captions, 0 for samples like none of theirs', async () => {
+  test('is 1 for samples like the images of their captions, 0 for samples like none of theirs', async () => {
     const near = { features: featuresOf(names.map((_, i) => [i + 0.3, 1])), captions: names };
     expect((await captionMatch(near, real, { key: key(1) })).value).toBe(1);
     const far = { features: featuresOf(names.map(() => [-1000, 1])), captions: names.map(() => 'caption 39') };
@@ -25,7 +25,7 @@ describe('captionMatch', () => {
       { features: random, captions: names },
       { key: key(4), candidates: 5 },
     );
-    // Samples of one caption share its picture, so their results are correlated: 40 captions, of p(1 − p) each.
+    // Samples of one caption share its image, so their results are correlated: 40 captions, of p(1 − p) each.
     expect(Math.abs(chance.value - 0.2)).toBeLessThan(5 * Math.sqrt((0.2 * 0.8) / 40));
     const same = { features: featuresOf(names.map(() => [1, 1])), captions: names };
     const { value, matched } = await captionMatch(same, same, { key: key(4), candidates: 8 });
@@ -33,7 +33,7 @@ describe('captionMatch', () => {
     expect(new Set(matched)).toEqual(new Set([1 / 8]));
   });
 
-  test('measures the distance to the nearest of a caption’s pictures', async () => {
+  test('measures the distance to the nearest of a caption’s images', async () => {
     const both = {
       features: featuresOf([[0], [10], [4], [5]]),
       captions: ['a', 'a', 'b', 'b'],
@@ -80,13 +80,13 @@ describe('captionMatch', () => {
     expect(matched).toEqual(nearest);
   });
 
-  test('refuses captions without pictures, and more candidates than there are', async () => {
+  test('refuses captions without images, and more candidates than there are', async () => {
     const sample = { features: featuresOf([[0, 1]]), captions: ['unknown'] };
     await expect(captionMatch(sample, real, { key: key(0) })).rejects.toThrow(
-      "captionMatch: there is no real picture of 'unknown', caption of sample 0",
+      "captionMatch: there is no real image of 'unknown', caption of sample 0",
     );
     await expect(captionMatch(real, real, { key: key(0), candidates: 41 })).rejects.toThrow(
-      'captionMatch: needs at least 2 candidates, and at most 40, the captions that have real pictures; got 41',
+      'captionMatch: needs at least 2 candidates, and at most 40, the captions that have real images; got 41',
     );
     await expect(captionMatch({ ...sample, captions: [] }, real, { key: key(0) })).rejects.toThrow(
       'captionMatch: 0 captions for 1 samples',

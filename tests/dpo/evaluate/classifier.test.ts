@@ -2,7 +2,7 @@ import {
   classifierAccuracy,
   classifierFeatures,
   flipAndShift,
-  neitherPictures,
+  neitherImages,
   predictClasses,
   type TrainClassifierOptions,
   trainClassifier,
@@ -28,7 +28,7 @@ function stripes(seed: number, count: number, axis: 2 | 3): Tensor {
 
 const each = 32;
 const labels = [0, 1, 2].flatMap((label) => new Array<number>(each).fill(label));
-async function pictures(seed: number): Promise<Tensor> {
+async function images(seed: number): Promise<Tensor> {
   const noise = random
     .normal(key(seed + 2), [each, 3, size, size])
     .mul(0.5)
@@ -36,9 +36,9 @@ async function pictures(seed: number): Promise<Tensor> {
   return realize(concat([stripes(seed, each, 2), stripes(seed + 1, each, 3), noise], 0));
 }
 
-const training = await pictures(1);
+const training = await images(1);
 const options: TrainClassifierOptions = {
-  pictures: training,
+  images: training,
   labels,
   classes: ['across', 'along', 'noise'],
   key: key(0),
@@ -47,10 +47,10 @@ const options: TrainClassifierOptions = {
   batchSize: 16,
 };
 const classifier = await trainClassifier(options);
-const fresh = await pictures(11);
+const fresh = await images(11);
 
 describe('trainClassifier', () => {
-  test('finds the classes of pictures that it has not seen', async () => {
+  test('finds the classes of images that it has not seen', async () => {
     const { value, low, high } = await classifierAccuracy(classifier, fresh, labels);
     expect(value).toBeGreaterThan(0.9);
     expect(low).toBeLessThan(value);
@@ -83,24 +83,24 @@ describe('trainClassifier', () => {
     await expect(trainClassifier({ ...options, signal })).rejects.toThrow('enough');
   });
 
-  test('refuses labels and pictures that do not fit', async () => {
+  test('refuses labels and images that do not fit', async () => {
     await expect(trainClassifier({ ...options, labels: [0] })).rejects.toThrow(
-      'trainClassifier: 1 labels for 96 pictures',
+      'trainClassifier: 1 labels for 96 images',
     );
     await expect(trainClassifier({ ...options, labels: labels.map((label) => label + 1) })).rejects.toThrow(
       'trainClassifier: label 64 is 3; labels are numbers of classes: 0 across, 1 along, 2 noise',
     );
-    await expect(trainClassifier({ ...options, pictures: training.reshape([96, -1]) })).rejects.toThrow(
-      'trainClassifier: needs pictures',
+    await expect(trainClassifier({ ...options, images: training.reshape([96, -1]) })).rejects.toThrow(
+      'trainClassifier: needs images',
     );
     await expect(classifierFeatures(classifier, fresh.slice([0, 0], [1, 1]))).rejects.toThrow(
-      'classifier: needs pictures [N, 3, H, W], got f32[1, 1, 8, 8]',
+      'classifier: needs images [N, 3, H, W], got f32[1, 1, 8, 8]',
     );
   });
 });
 
 describe('a classifier', () => {
-  test('says the same of a picture in any batch', async () => {
+  test('says the same of an image in any batch', async () => {
     const [whole, parts] = [
       await predictClasses(classifier, fresh),
       await predictClasses(classifier, fresh, { batchSize: 7 }),
@@ -135,16 +135,16 @@ describe('a classifier', () => {
 });
 
 describe('flipAndShift', () => {
-  test('gives each picture mirrored or not, moved by at most one pixel', async () => {
-    const picture = Float32Array.from({ length: 9 }, (_, i) => i);
+  test('gives each image mirrored or not, moved by at most one pixel', async () => {
+    const image = Float32Array.from({ length: 9 }, (_, i) => i);
     const count = 60;
-    const batch = tensor(picture).reshape([1, 1, 3, 3]).broadcastTo([count, 1, 3, 3]);
+    const batch = tensor(image).reshape([1, 1, 3, 3]).broadcastTo([count, 1, 3, 3]);
     const moved = await read(flipAndShift(batch, key(3)));
     const clamp = (x: number) => Math.min(2, Math.max(0, x));
     const variants = [false, true].flatMap((mirrored) =>
       [-1, 0, 1].flatMap((down) =>
         [-1, 0, 1].map((right) =>
-          Array.from(picture, (_, i) => {
+          Array.from(image, (_, i) => {
             const [row, column] = [clamp(Math.floor(i / 3) + down), clamp((i % 3) + right)];
             return row * 3 + (mirrored ? 2 - column : column);
           }).join(),
@@ -158,21 +158,21 @@ describe('flipAndShift', () => {
   });
 });
 
-describe('neitherPictures', () => {
+describe('neitherImages', () => {
   const real = stack(
     [-0.9, -0.5, 0, 0.2, 0.6, 1].map((level) => random.uniform(key(5), [3, 4, 4], { min: -0.1, max: 0.1 }).add(level)),
     0,
   ).clamp({ min: -1, max: 1 });
 
-  test('are a pure function of pictures and key, from −1 to 1', async () => {
-    const make = async (seed: number) => Array.from(await read(neitherPictures(real, key(seed))));
+  test('are a pure function of images and key, from −1 to 1', async () => {
+    const make = async (seed: number) => Array.from(await read(neitherImages(real, key(seed))));
     expect(await make(1)).toEqual(await make(1));
     expect(await make(1)).not.toEqual(await make(2));
     expect(Math.max(...(await make(1)).map(Math.abs))).toBeLessThanOrEqual(1);
   });
 
-  test('are noise, blends with another picture, and washed out, in turn', async () => {
-    const [before, after] = [await read(real), await read(neitherPictures(real, key(7)))];
+  test('are noise, blends with another image, and washed out, in turn', async () => {
+    const [before, after] = [await read(real), await read(neitherImages(real, key(7)))];
     const each = 48;
     const spread = (values: ArrayLike<number>) => {
       const all = Array.from(values);
@@ -182,7 +182,7 @@ describe('neitherPictures', () => {
     const cut = (values: ArrayLike<number>, i: number) => Array.from(values).slice(i * each, (i + 1) * each);
     for (const i of [0, 3]) expect(spread(cut(after, i))).toBeGreaterThan(3 * spread(cut(before, i)));
     for (const i of [1, 4]) {
-      // w·x + (1 − w)·x′ for one of the other pictures and one w.
+      // w·x + (1 − w)·x′ for one of the other images and one w.
       const fits = [0, 1, 2, 3, 4, 5].filter((j) => {
         const [x, other, y] = [cut(before, i), cut(before, j), cut(after, i)];
         const shares = y.flatMap((value, k) => {
@@ -210,7 +210,7 @@ describe('neitherPictures', () => {
     const count = 300;
     const half = random.bernoulli(key(8), 0.5, [count, 3, 8, 8]).cast('f32').mul(0.4).sub(0.2);
     const images = await realize(concat([half, half.neg()], 3));
-    const made = await realize(neitherPictures(images, key(9)));
+    const made = await realize(neitherImages(images, key(9)));
     const slopes = await read(made.mul(images).mean([1, 2, 3]).div(0.04));
     const means = await read(made.mean([1, 2, 3]));
     const ofKind = (values: ArrayLike<number>, kind: number) => Array.from(values).filter((_, i) => i % 3 === kind);

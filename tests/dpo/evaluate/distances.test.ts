@@ -324,7 +324,7 @@ describe('precisionRecall', () => {
       }),
     ));
 
-  test('tells few modes from bad pictures', async () => {
+  test('tells few modes from bad images', async () => {
     const [real, narrow, wide] = [
       await normalRows(11, 200, [0, 0]),
       await normalRows(12, 200, [0, 0], [0.2, 0.2]),

@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import {
   encodePng,
   evaluateKeys,
+  type Image,
   meanShare,
-  type Picture,
   readSettings,
   type TrainSettings,
   winRate,
 } from 'diffusion-dpo/dpo';
-import { decodePicture, type EvaluationSummary, evaluate, saveJudges, train } from 'diffusion-dpo/dpo/node';
+import { decodeImage, type EvaluationSummary, evaluate, saveJudges, train } from 'diffusion-dpo/dpo/node';
 import { openDevice, read, setDefaultDevice, treeLeaves } from 'diffusion-dpo/tensor';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { trainJudges } from '../../../dpo/evaluate/judges.ts';
@@ -20,8 +20,8 @@ import { keyFor } from '../../../dpo/keys.ts';
 import { type RankPairsOptions, rankPairs } from '../../../dpo/train/implicitAccuracy.ts';
 import { loadTuned } from '../../../dpo/train/loadTuned.node.ts';
 import type { UNetParams } from '../../../dpo/train/runPlan.ts';
-import { type SampledPipeline, samplePictures } from '../../../dpo/train/sampleImages.ts';
-import { flatPicture, tinyRun, writeTinyPipeline } from '../tinyPipeline.ts';
+import { type SampledPipeline, sampleImages } from '../../../dpo/train/sampleImages.ts';
+import { flatImage, tinyRun, writeTinyPipeline } from '../tinyPipeline.ts';
 import { knownRanking, untrainedJudges } from './untrainedJudges.ts';
 
 // What an evaluation hands on is watched.
@@ -38,19 +38,19 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'evaluate-'));
   run = await tinyRun(folder);
   await writeTinyPipeline(join(folder, 'tuned'), 1);
-  await writePictures('lines.jsonl', [3]);
+  await writeImages('lines.jsonl', [3]);
   await saveJudges(join(folder, 'judges'), untrainedJudges());
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** Eight pairs as JSONL, some of whose pictures are no pictures. */
-async function writePictures(name: string, broken: readonly number[]): Promise<void> {
-  await mkdir(join(folder, 'pictures'), { recursive: true });
+/** Eight pairs as JSONL, some of whose images are no images. */
+async function writeImages(name: string, broken: readonly number[]): Promise<void> {
+  await mkdir(join(folder, 'images'), { recursive: true });
   const lines = Array.from({ length: 8 }, async (_, i) => {
-    const [winner, loser] = [join('pictures', `${name}-${i}-w.png`), join('pictures', `${name}-${i}-l.png`)];
-    const bytes = encodePng(flatPicture([200, 150 + i, 240]));
+    const [winner, loser] = [join('images', `${name}-${i}-w.png`), join('images', `${name}-${i}-l.png`)];
+    const bytes = encodePng(flatImage([200, 150 + i, 240]));
     await writeFile(join(folder, winner), broken.includes(i) ? bytes.subarray(0, 40) : bytes);
-    await writeFile(join(folder, loser), encodePng(flatPicture([40, 20, 10 + i])));
+    await writeFile(join(folder, loser), encodePng(flatImage([40, 20, 10 + i])));
     return JSON.stringify({ caption: ['a green dot', 'a blue square', 'a red square'][i % 3], winner, loser });
   });
   await writeFile(join(folder, name), (await Promise.all(lines)).join('\n'));
@@ -67,8 +67,8 @@ const settings = (changes: Readonly<Record<string, unknown>> = {}) =>
     evaluateKeys,
   );
 
-const brightness = (pictures: readonly Picture[]) =>
-  pictures.map(({ data }) => data.reduce((sum, value) => sum + value, 0) / data.length);
+const brightness = (images: readonly Image[]) =>
+  images.map(({ data }) => data.reduce((sum, value) => sum + value, 0) / data.length);
 
 /** The output folder of a training that never was: its settings, its result and one row of metrics. */
 async function writeRun(name: string, changes: Readonly<Record<string, unknown>>): Promise<string> {
@@ -85,16 +85,16 @@ describe('an evaluation', () => {
   const asked: string[][] = [];
   let summary: EvaluationSummary;
   let report: string;
-  let drawn: Record<'base' | 'tuned', readonly Picture[]>;
+  let drawn: Record<'base' | 'tuned', readonly Image[]>;
   let pipelines: Record<'base' | 'tuned', SampledPipeline>;
   let weights: Record<'base' | 'tuned', readonly string[]>;
   beforeAll(async () => {
     vi.clearAllMocks();
     const reward = {
       name: 'brightness',
-      score: (pictures: readonly Picture[], captions: readonly string[]) => {
+      score: (images: readonly Image[], captions: readonly string[]) => {
         asked.push([...captions]);
-        return brightness(pictures);
+        return brightness(images);
       },
     };
     const changes = { objective: 'hinge', beta: 0.25, timesteps: 'all', timestepRange: [30, 39], safeguard: null };
@@ -102,14 +102,14 @@ describe('an evaluation', () => {
     const options = { reward, onWarning: (message: string) => warnings.push(message) };
     summary = await evaluate(settings({ run, beta: null }), options);
     report = await readFile(join(folder, 'out', 'report.html'), 'utf8');
-    const pictures = (name: string) =>
+    const images = (name: string) =>
       Promise.all(
         Array.from({ length: 8 }, async (_, i) => {
           const file = join(folder, 'out', 'samples', name, `0000${i}.png`);
-          return decodePicture(await readFile(file), file);
+          return decodeImage(await readFile(file), file);
         }),
       );
-    drawn = { base: await pictures('base'), tuned: await pictures('tuned') };
+    drawn = { base: await images('base'), tuned: await images('tuned') };
     const device = await openDevice('wasm');
     setDefaultDevice(device);
     const load = (name: string) => loadTuned(join(folder, name), null, { device });
@@ -142,7 +142,7 @@ describe('an evaluation', () => {
     for (const name of ['base', 'tuned'] as const) {
       const { samplingSteps: steps, guidance, guidanceRescale: rescale, seed } = settings();
       const captions = [asked[2]?.[5] as string];
-      const values = await samplePictures(pipelines[name], {
+      const values = await sampleImages(pipelines[name], {
         captions,
         seed,
         size: [4, 4],
@@ -233,15 +233,15 @@ test('a reward that fails does so before anything is drawn, or leaves the sample
   const output = join(folder, 'failed');
   const early = { name: 'early', score: () => [Number.NaN] };
   vi.clearAllMocks();
-  await expect(evaluate(settings({ output }), { reward: early })).rejects.toThrow('reward early: picture 0, ');
-  expect(vi.mocked(samplePictures)).not.toHaveBeenCalled();
+  await expect(evaluate(settings({ output }), { reward: early })).rejects.toThrow('reward early: image 0, ');
+  expect(vi.mocked(sampleImages)).not.toHaveBeenCalled();
   expect(vi.mocked(trainJudges)).not.toHaveBeenCalled();
   expect(await readdir(output)).toEqual([]);
   const late = {
     name: 'late',
-    score: (pictures: readonly Picture[]) => {
-      if (pictures.length > 2) throw new Error('out of memory');
-      return brightness(pictures);
+    score: (images: readonly Image[]) => {
+      if (images.length > 2) throw new Error('out of memory');
+      return brightness(images);
     },
   };
   vi.mocked(rankPairs).mockResolvedValueOnce(knownRanking);
@@ -252,7 +252,7 @@ test('a reward that fails does so before anything is drawn, or leaves the sample
 });
 
 test('stops where more rows than allowed cannot be read', async () => {
-  await writePictures('broken.jsonl', [1, 3, 4]);
+  await writeImages('broken.jsonl', [1, 3, 4]);
   await expect(evaluate(settings({ pairs: join(folder, 'broken.jsonl'), maxSkipped: 2 }))).rejects.toThrow(
     /3 rows could not be read, and at most 2 may be skipped \(maxSkipped\):\n.*broken\.jsonl/,
   );

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { clipTokenizer, tokenIds } from 'diffusion-dpo/diffusion';
-import { evaluateKeys, type Picture, readSettings } from 'diffusion-dpo/dpo';
+import { evaluateKeys, type Image, readSettings } from 'diffusion-dpo/dpo';
 import { type EvaluationSummary, evaluate, saveJudges } from 'diffusion-dpo/dpo/node';
 import { openDevice, read, type Tensor, treeLeaves } from 'diffusion-dpo/tensor';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -13,7 +13,7 @@ import { measureSamples } from '../../../dpo/evaluate/measureSamples.ts';
 import { type KeyPurpose, keyFor } from '../../../dpo/keys.ts';
 import { rankPairs } from '../../../dpo/train/implicitAccuracy.ts';
 import { loadTuned } from '../../../dpo/train/loadTuned.node.ts';
-import { samplePictures } from '../../../dpo/train/sampleImages.ts';
+import { sampleImages } from '../../../dpo/train/sampleImages.ts';
 import { writeTinyPairs, writeTinyPipeline } from '../tinyPipeline.ts';
 import { knownRanking, untrainedJudges } from './untrainedJudges.ts';
 
@@ -36,7 +36,7 @@ const images = (bright: number, first: number) =>
 const [ofBase, ofTuned] = [images(8, -0.4), images(12, 0.2)];
 const isBright = {
   name: 'bright',
-  score: (all: readonly Picture[]) =>
+  score: (all: readonly Image[]) =>
     all.map(({ data }) => Number(data.reduce((sum, value) => sum + value, 0) / data.length > 127)),
 };
 /** The divergence of the best model at β = 1/log 15, which draws bright images with the probability 15/16 instead of ½. */
@@ -64,10 +64,10 @@ beforeAll(async () => {
   vi.mocked(loadTuned)
     .mockImplementationOnce(load)
     .mockImplementationOnce((_folder, _lora, options) => load(join(folder, 'tuned'), null, options));
-  vi.mocked(samplePictures).mockResolvedValueOnce(ofBase).mockResolvedValueOnce(ofTuned);
+  vi.mocked(sampleImages).mockResolvedValueOnce(ofBase).mockResolvedValueOnce(ofTuned);
   vi.mocked(rankPairs).mockResolvedValueOnce(knownRanking);
-  vi.mocked(klEstimate).mockImplementationOnce(async ({ pictures, conditioning }) => {
-    measured = { images: Array.from(await read(pictures)), conditioning: await leavesOf(conditioning) };
+  vi.mocked(klEstimate).mockImplementationOnce(async ({ images, conditioning }) => {
+    measured = { images: Array.from(await read(images)), conditioning: await leavesOf(conditioning) };
     return kls;
   });
   const settings = readSettings(
@@ -165,7 +165,7 @@ describe('an evaluation hands on', () => {
   test('its settings to the sampler', async () => {
     await evaluation;
     for (const call of [0, 1])
-      expect(given(vi.mocked(samplePictures), call)).toMatchObject({
+      expect(given(vi.mocked(sampleImages), call)).toMatchObject({
         ...{ seed: 5, size: [8, 8], steps: 7, guidance: 2, rescale: 0.25, batchSize: 6 },
       });
   });

@@ -95,7 +95,7 @@ describe('evaluationReport', () => {
 
   test('sums up shares before and after', () => {
     expect(evaluationReport(options).summary).toBe(
-      'Pictures of the preferred kind: 10 % before, 90 % after. Held-out pairs ranked as labelled: 70 %. ' +
+      'Images of the preferred kind: 10 % before, 90 % after. Held-out pairs ranked as labelled: 70 %. ' +
         'Samples that show their caption: 30 % before, 40 % after.',
     );
   });
@@ -104,12 +104,12 @@ describe('evaluationReport', () => {
     const [grid] = evaluationReport(options).grids;
     const same = (a: Uint8Array | undefined, b: Uint8Array | undefined) => a?.join() === b?.join();
     expect(grid?.columns).toEqual(['before', 'after', 'real']);
-    expect(grid?.rows.map(({ caption, pictures }) => [caption, pictures.length])).toEqual([
+    expect(grid?.rows.map(({ caption, images }) => [caption, images.length])).toEqual([
       ['a cat', 3],
       ['a dog', 2],
     ]);
     // The rows' images are told apart by putting one array of pixels in the place of another.
-    const shown = (of: EvaluationReportOptions) => evaluationReport(of).grids[0]?.rows.map((row) => row.pictures) ?? [];
+    const shown = (of: EvaluationReportOptions) => evaluationReport(of).grids[0]?.rows.map((row) => row.images) ?? [];
     const [cat, dog] = shown(options);
     const { base, tuned } = options.drawn;
     const [catSwapped, dogSwapped] = shown({ ...options, drawn: { base: tuned, tuned: base } });

@@ -1,4 +1,4 @@
-import { kinds, type RealPictures, trainJudges } from 'diffusion-dpo/dpo';
+import { kinds, type RealImages, trainJudges } from 'diffusion-dpo/dpo';
 import { key, openDevice, read, setDefaultDevice } from 'diffusion-dpo/tensor';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { classifierAccuracy } from '../../../dpo/evaluate/classifier.ts';
@@ -9,7 +9,7 @@ vi.mock('../../../dpo/evaluate/classifier.ts', { spy: true });
 setDefaultDevice(await openDevice('reference'));
 
 /** Images of 1 × 1, each of one number, with kinds that alternate. */
-function images(numbers: readonly number[], name: string): RealPictures {
+function images(numbers: readonly number[], name: string): RealImages {
   return {
     captions: numbers.map((_, i) => `${name} ${i % 2}`),
     values: Float32Array.from(numbers.flatMap((number) => [number, number, number])),
@@ -34,7 +34,7 @@ beforeEach(() => {
 /** What a network was trained on: a number for each image, the labels, and the rest. */
 async function trainedOn(call: number) {
   const [options] = vi.mocked(trainClassifier).mock.calls[call] as Parameters<typeof trainClassifier>;
-  const values = Array.from(await read(options.pictures));
+  const values = Array.from(await read(options.images));
   return { ...options, numbers: values.filter((_, i) => i % 3 === 0) };
 }
 
@@ -52,13 +52,13 @@ describe('trainJudges', () => {
 
   test('measures it on held-out images and such that are neither, made from them', async () => {
     await trainJudges({ train, heldOut, size: [1, 1], key: key(1) });
-    const [network, pictures, labels] = vi.mocked(classifierAccuracy).mock.calls[0] as Parameters<
+    const [network, images, labels] = vi.mocked(classifierAccuracy).mock.calls[0] as Parameters<
       typeof classifierAccuracy
     >;
     expect(network).toBe(kind);
     expect(labels).toEqual([0, 1, 0, 1, 0, 1, 2, 2, 2]);
     expect(
-      Array.from(await read(pictures))
+      Array.from(await read(images))
         .filter((_, i) => i % 3 === 0)
         .slice(0, 6),
     ).toEqual([0, 0.25, 0.5, 0.75, 1, -0.625]);
@@ -73,7 +73,7 @@ describe('trainJudges', () => {
   });
 
   test('takes other images and epochs for the judge of kinds where they are given', async () => {
-    await trainJudges({ ...{ train, heldOut, size: [1, 1], key: key(1) }, kindPictures: own, kindEpochs: 3 });
+    await trainJudges({ ...{ train, heldOut, size: [1, 1], key: key(1) }, kindImages: own, kindEpochs: 3 });
     const { labels, numbers, epochs } = await trainedOn(0);
     expect([labels, epochs]).toEqual([[0, 1, 2], 3]);
     expect(numbers.slice(0, 2)).toEqual([0.0625, 0.125]);

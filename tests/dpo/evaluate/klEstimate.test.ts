@@ -41,7 +41,7 @@ interface Asked {
 
 /** Estimates with two models that differ by `difference` of the noisy images and c_t, [N, 1, …]. */
 async function estimate(
-  pictures: Tensor,
+  images: Tensor,
   draws: number,
   seed: number,
   difference: (noisy: Tensor, unit: Tensor) => Tensor,
@@ -61,7 +61,7 @@ async function estimate(
       return own.add(difference(noisy, take(unit, timesteps as Tensor).reshape(shape)));
     },
   };
-  const options = { task, tuned, reference, pictures, conditioning, draws, key: key(seed) };
+  const options = { task, tuned, reference, images, conditioning, draws, key: key(seed) };
   const kl = Array.from(await klEstimate(options));
   const numbers = async (x: Tensor) => Array.from(await read(x), Number);
   const asked: Asked[] = [];
@@ -83,8 +83,8 @@ describe('klEstimate', () => {
   test('noises each image by itself: the mean of x_t² is ᾱ_t·x² + 1 − ᾱ_t', async () => {
     const count = 4000;
     const level = (i: number) => 1 + (i % 2) * 3;
-    const pictures = tensor(Float32Array.from({ length: count }, (_, i) => level(i))).reshape([count, 1, 1, 1]);
-    const { asked } = await estimate(pictures, 1, 2, (noisy, c) => noisy.mul(c));
+    const images = tensor(Float32Array.from({ length: count }, (_, i) => level(i))).reshape([count, 1, 1, 1]);
+    const { asked } = await estimate(images, 1, 2, (noisy, c) => noisy.mul(c));
     const { noisy = [], timesteps = [] } = asked[0] ?? {};
     for (let t = 0; t < numTrainTimesteps; t++) {
       const bar = alphasCumprod[t] as number;

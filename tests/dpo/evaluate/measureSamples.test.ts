@@ -4,7 +4,7 @@ import {
   kid,
   measureSamples,
   precisionRecall,
-  type RealPictures,
+  type RealImages,
   slicedWasserstein,
   wilsonInterval,
 } from 'diffusion-dpo/dpo';
@@ -77,7 +77,7 @@ const featuresOfColours = (colours: readonly Colour[]) => featuresOf(colours.map
 const preferredColours: readonly Colour[] = [red, [0.75, -1, -0.75], [0.5, -0.5, -1], [1, -0.75, -0.5], [0.75, 0, -1]];
 const otherColours: readonly Colour[] = [green, [-1, 1, -0.5], [-0.5, 0.5, -1], [-1, 0.75, 0], [0, 1, 1]];
 const realColours = preferredColours.flatMap((colour, i) => [colour, otherColours[i] as Colour]);
-const real: RealPictures = {
+const real: RealImages = {
   captions: realColours.map(([, , b]) => (b < -0.6 ? 'dark' : 'light')),
   values: flat(realColours),
   preferred: realColours.map((_, i) => i % 2 === 0),

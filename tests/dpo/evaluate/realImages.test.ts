@@ -1,6 +1,6 @@
-import { type PairSource, type PreferencePair, realPictures } from 'diffusion-dpo/dpo';
+import { type PairSource, type PreferencePair, realImages } from 'diffusion-dpo/dpo';
 import { describe, expect, test } from 'vitest';
-import { flatPicture } from '../tinyPipeline.ts';
+import { flatImage } from '../tinyPipeline.ts';
 
 /** Pairs whose winner is brighter; the models that made them change sides in the second. */
 const pairs: readonly PreferencePair[] = [
@@ -8,8 +8,8 @@ const pairs: readonly PreferencePair[] = [
   { winner: 180, loser: 80, models: { winner: 'old', loser: 'new' } },
 ].map(({ winner, loser, models }, i) => ({
   ...{ caption: `caption ${i}`, place: `row ${i}`, models },
-  winner: flatPicture([winner, winner, winner]),
-  loser: flatPicture([loser, loser, loser]),
+  winner: flatImage([winner, winner, winner]),
+  loser: flatImage([loser, loser, loser]),
 }));
 
 const sourceOf = (rows: readonly PreferencePair[]): PairSource => ({
@@ -19,9 +19,9 @@ const sourceOf = (rows: readonly PreferencePair[]): PairSource => ({
 });
 const skip = { maxSkipped: 0 };
 
-describe('realPictures', () => {
+describe('realImages', () => {
   test('are both images of every pair, with caption, model and numbers from −1 to 1', async () => {
-    const { captions, models, values } = await realPictures(sourceOf(pairs), [8, 8], null, skip);
+    const { captions, models, values } = await realImages(sourceOf(pairs), [8, 8], null, skip);
     expect(captions).toEqual(['caption 0', 'caption 0', 'caption 1', 'caption 1']);
     expect(models).toEqual(['new', 'old', 'old', 'new']);
     expect(values).toHaveLength(4 * 3 * 64);
@@ -33,19 +33,19 @@ describe('realPictures', () => {
 
   test('are of the preferred kind by their labels, or by the model that made them', async () => {
     const kinds = async (preferred: string | null) =>
-      (await realPictures(sourceOf(pairs), [8, 8], preferred, skip)).preferred;
+      (await realImages(sourceOf(pairs), [8, 8], preferred, skip)).preferred;
     expect(await kinds(null)).toEqual([true, false, true, false]);
     expect(await kinds('new')).toEqual([true, false, false, true]);
     expect(await kinds('old')).toEqual([false, true, true, false]);
   });
 
   test('refuses a model that made none of them, or all', async () => {
-    await expect(realPictures(sourceOf(pairs), [8, 8], 'other', skip)).rejects.toThrow(
-      'pairs: none of the pictures are of the preferred model "other"; the models are new, old',
+    await expect(realImages(sourceOf(pairs), [8, 8], 'other', skip)).rejects.toThrow(
+      'pairs: none of the images are of the preferred model "other"; the models are new, old',
     );
     const one = pairs.map((pair) => ({ ...pair, models: { winner: 'new', loser: 'new' } }));
-    await expect(realPictures(sourceOf(one), [8, 8], 'new', skip)).rejects.toThrow('all of the pictures');
+    await expect(realImages(sourceOf(one), [8, 8], 'new', skip)).rejects.toThrow('all of the images');
     const unnamed = pairs.map(({ models: _, ...pair }) => pair);
-    await expect(realPictures(sourceOf(unnamed), [8, 8], 'new', skip)).rejects.toThrow('the pairs name no models');
+    await expect(realImages(sourceOf(unnamed), [8, 8], 'new', skip)).rejects.toThrow('the pairs name no models');
   });
 });

@@ -29,7 +29,7 @@ const report: Report = {
       rows: [
         {
           caption: hostile,
-          pictures: [{ bytes: Uint8Array.of(1, 2, 3) }, { bytes: Uint8Array.of(255), type: 'image/webp' }],
+          images: [{ bytes: Uint8Array.of(1, 2, 3) }, { bytes: Uint8Array.of(255), type: 'image/webp' }],
         },
       ],
     },

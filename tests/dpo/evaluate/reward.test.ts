@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { meanShare, type Picture, type Reward, rewardsOf } from 'diffusion-dpo/dpo';
+import { type Image, meanShare, type Reward, rewardsOf } from 'diffusion-dpo/dpo';
 import { loadReward } from 'diffusion-dpo/dpo/node';
 import { key, openDevice, setDefaultDevice } from 'diffusion-dpo/tensor';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -11,7 +11,7 @@ setDefaultDevice(await openDevice('reference'));
 
 /** Two images of 1 × 1, black and white. */
 const samples = { values: Float32Array.of(-1, -1, -1, 1, 1, 1), captions: ['a', 'b'], size: [1, 1] } as const;
-const giving = (score: (pictures: readonly Picture[], captions: readonly string[]) => unknown): Reward => ({
+const giving = (score: (images: readonly Image[], captions: readonly string[]) => unknown): Reward => ({
   name: 'mine',
   file: '/rewards/mine.mjs',
   score: score as Reward['score'],
@@ -52,18 +52,18 @@ describe('rewardsOf', () => {
     ['an object', { score: 1 }, 'gave an object, not a list of numbers'],
     ['a set', new Set([1, 2]), 'gave an object, not a list of numbers'],
     ['a function', () => [1, 2], 'gave a function, not a list of numbers'],
-    ['too few', [1], 'gave 1 number for 2 pictures'],
-    ['none', [], 'gave 0 numbers for 2 pictures'],
-    ['too many', [1, 2, 3], 'gave 3 numbers for 2 pictures'],
-    ['NaN', [1, Number.NaN], 'picture 1, "b", was given NaN, not a finite number'],
-    ['NaN in f32', Float32Array.of(Number.NaN, 1), 'picture 0, "a", was given NaN, not a finite number'],
-    ['an infinity', [1, -Infinity], 'picture 1, "b", was given -Infinity, not a finite number'],
-    ['null within', [1, null], 'picture 1, "b", was given null, not a finite number'],
-    ['undefined within', [1, undefined], 'picture 1, "b", was given undefined, not a finite number'],
-    ['texts', ['1', '2'], 'picture 0, "a", was given "1", not a finite number'],
-    ['truth', [1, true], 'picture 1, "b", was given true, not a finite number'],
-    ['big integers', [1n, 2n], 'picture 0, "a", was given 1, not a finite number'],
-    ['lists', [[1], [2]], 'picture 0, "a", was given an array, not a finite number'],
+    ['too few', [1], 'gave 1 number for 2 images'],
+    ['none', [], 'gave 0 numbers for 2 images'],
+    ['too many', [1, 2, 3], 'gave 3 numbers for 2 images'],
+    ['NaN', [1, Number.NaN], 'image 1, "b", was given NaN, not a finite number'],
+    ['NaN in f32', Float32Array.of(Number.NaN, 1), 'image 0, "a", was given NaN, not a finite number'],
+    ['an infinity', [1, -Infinity], 'image 1, "b", was given -Infinity, not a finite number'],
+    ['null within', [1, null], 'image 1, "b", was given null, not a finite number'],
+    ['undefined within', [1, undefined], 'image 1, "b", was given undefined, not a finite number'],
+    ['texts', ['1', '2'], 'image 0, "a", was given "1", not a finite number'],
+    ['truth', [1, true], 'image 1, "b", was given true, not a finite number'],
+    ['big integers', [1n, 2n], 'image 0, "a", was given 1, not a finite number'],
+    ['lists', [[1], [2]], 'image 0, "a", was given an array, not a finite number'],
   ])('refuses %s, and names the module', async (_, value, problem) => {
     await expect(
       rewardsOf(
@@ -98,7 +98,7 @@ describe('rewardsOf', () => {
 
   test('names a reward without a file by its name', async () => {
     await expect(rewardsOf({ name: 'own', score: () => [1] }, samples)).rejects.toThrow(
-      'reward own: gave 1 number for 2 pictures',
+      'reward own: gave 1 number for 2 images',
     );
   });
 });
@@ -109,8 +109,8 @@ describe('checkReward', () => {
   test('asks for one image, then for two', async () => {
     const asked: number[] = [];
     await checkReward(
-      giving((pictures, captions) => {
-        asked.push(pictures.length);
+      giving((images, captions) => {
+        asked.push(images.length);
         return captions.map(() => 0);
       }),
       three,
@@ -124,7 +124,7 @@ describe('checkReward', () => {
         giving(() => [1]),
         three,
       ),
-    ).rejects.toThrow('gave 1 number for 2 pictures');
+    ).rejects.toThrow('gave 1 number for 2 images');
   });
 });
 

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 /** Images of one number each, so that the convolution is a product with the middle of its kernel. */
 const levels = [-0.5, -0.3, -0.1, 0.2, 0.4, 0.9];
 const options: TrainClassifierOptions = {
-  pictures: tensor(levels).reshape([6, 1, 1, 1]),
+  images: tensor(levels).reshape([6, 1, 1, 1]),
   labels: [0, 0, 1, 0, 1, 1],
   classes: ['dark', 'bright'],
   key: key(4),

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { clipTokenizer, learnTokenizer } from 'diffusion-dpo/diffusion';
-import { type PairSource, type Picture, readSettings, type TrainSettings, trainKeys } from 'diffusion-dpo/dpo';
+import { type Image, type PairSource, readSettings, type TrainSettings, trainKeys } from 'diffusion-dpo/dpo';
 import type { TrainHooks, TrainResult } from 'diffusion-dpo/dpo/node';
 import { type Device, dispose, type FloatDType, ones, read, type Tensor, tensor } from 'diffusion-dpo/tensor';
 import { fullPolicy } from '../../../dpo/train/policy.ts';
@@ -26,7 +26,7 @@ export const captionCode = (caption: string): number =>
  * An image of 2 × 3, which is cropped at the left or at the right. The preferred ones, of even numbers, are brighter by far, so
  * that no slope is a small difference of large numbers.
  */
-function image(seed: number): Picture {
+function image(seed: number): Image {
   const bright = seed % 2 === 0 ? 170 : 60;
   const data = Uint8Array.from({ length: 18 }, (_, i) => bright + 60 * Math.sin(seed * 7.3 + i * 2.1));
   return { width: 3, height: 2, data };

@@ -91,7 +91,7 @@ test('a lock of another machine holds, also with the number of this process', as
 test('of runs that find the same stale lock at once, one goes on', async () => {
   await writeFile(lock, `${gone} ${host} 1234\n`);
   const script = `
-    import { lockRun } from './dpo/train/lockRun.node.ts';
+    import { lockRun } from './dpo/train/run/lockRun.node.ts';
     await lockRun(process.argv[1]).then(() => console.log('taken'), () => console.log('refused'));
     setTimeout(() => {}, 2000);`;
   const runs = [0, 1, 2].map(

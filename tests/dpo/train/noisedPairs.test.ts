@@ -24,10 +24,10 @@ test.each([
   ['sample', [1, 2]],
 ] as const)('each side of a pair has its own target: %s', async (prediction, [winner, loser]) => {
   for (const timesteps of [[0], tensor([0], { dtype: 'i32' })]) {
-    const { noisy, target, told } = noisePairs(schedule, prediction, pairs, tensor([[0.5]]), timesteps);
+    const { noisy, target, modelTimesteps } = noisePairs(schedule, prediction, pairs, tensor([[0.5]]), timesteps);
     await expectValues(noisy, [1.1, 1.9]);
     await expectValues(target, [winner, loser]);
-    expect(Array.isArray(told) ? told.length : (told as Tensor).shape[0]).toBe(2);
+    expect(Array.isArray(modelTimesteps) ? modelTimesteps.length : (modelTimesteps as Tensor).shape[0]).toBe(2);
     const output = pairOutput(target, tensor([[10], [20]]), tensor([[30], [40]]));
     await expectValues(output.winner.target, [winner]);
     await expectValues(output.loser.target, [loser]);

@@ -93,13 +93,13 @@ describe('weights of time steps', () => {
     expect(() => timestepWeights('min-snr', one, 'epsilon', { gamma: 0 })).toThrow(/positive/);
   });
 
-  test('are finite where nothing is left of the picture, unless the network predicts the noise', () => {
+  test('are finite where nothing is left of the image, unless the network predicts the noise', () => {
     const bare = noiseSchedule({ rescaleBetasZeroSnr: true });
     for (const name of ['elbo', 'min-snr', 'score-consistent'] as const)
       for (const prediction of ['v_prediction', 'sample'] as const)
         expect(timestepWeights(name, bare, prediction, { dataVariance: 0.25 }).every(Number.isFinite)).toBe(true);
     expect(() => timestepWeights('elbo', bare, 'epsilon')).toThrow(
-      'elbo has no finite weight at time step 999, where nothing is left of the picture',
+      'elbo has no finite weight at time step 999, where nothing is left of the image',
     );
   });
 

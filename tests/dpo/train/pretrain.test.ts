@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type PretrainSettings, pretrainKeys, readSettings } from 'diffusion-dpo/dpo';
 import { pretrain, writeCaptioned } from 'diffusion-dpo/dpo/node';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { flatPicture, tinyScheduler, tinyTextEncoder, tinyUNet } from '../tinyPipeline.ts';
+import { flatImage, tinyScheduler, tinyTextEncoder, tinyUNet } from '../tinyPipeline.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -13,11 +13,11 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
 async function tinyPretraining(output: string, changes: Partial<PretrainSettings>): Promise<PretrainSettings> {
-  const pictures = join(folder, 'pictures.parquet');
-  const picture = (i: number) => ({ caption: `picture ${i}`, picture: flatPicture([40 * i, 100, 200]) });
-  await writeCaptioned([0, 1, 2, 3, 4].map(picture), pictures);
+  const images = join(folder, 'pictures.parquet');
+  const image = (i: number) => ({ caption: `image ${i}`, image: flatImage([40 * i, 100, 200]) });
+  await writeCaptioned([0, 1, 2, 3, 4].map(image), images);
   const models = { unet: tinyUNet, textEncoder: tinyTextEncoder, scheduler: tinyScheduler, merges: 5 };
-  const run = { pictures, output: join(folder, output), device: 'reference', steps: 2, batchSize: 2, sampleSteps: 2 };
+  const run = { images, output: join(folder, output), device: 'reference', steps: 2, batchSize: 2, sampleSteps: 2 };
   return readSettings('test', { ...models, ...run, ...changes }, pretrainKeys);
 }
 

@@ -10,7 +10,7 @@ import {
   tokenIds,
 } from 'diffusion-dpo/diffusion';
 import { loadPipelineFolder } from 'diffusion-dpo/diffusion/node';
-import { type PretrainOptions, preparePicture, pretraining, pretrainKeys, readSettings } from 'diffusion-dpo/dpo';
+import { type PretrainOptions, prepareImage, pretraining, pretrainKeys, readSettings } from 'diffusion-dpo/dpo';
 import { pretrain, writeCaptioned } from 'diffusion-dpo/dpo/node';
 import { learningRateSchedule } from 'diffusion-dpo/nn';
 import {
@@ -26,7 +26,7 @@ import {
   tensor,
 } from 'diffusion-dpo/tensor';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { flatPicture, tinyScheduler, tinyTextEncoder, tinyUNet } from '../tinyPipeline.ts';
+import { flatImage, tinyScheduler, tinyTextEncoder, tinyUNet } from '../tinyPipeline.ts';
 import { T } from './analyticRun.ts';
 import { alphasCumprod, gradientOf, type Memory, mean, stepped } from './naiveTraining.ts';
 
@@ -63,7 +63,7 @@ async function trained(options: Options, steps: number) {
     schedule: noiseSchedule({ numTrainTimesteps: T, betaStart: 0.01, betaEnd: 0.2 }),
     learningRateSchedule: (step) => 1 / (1 + step),
     data: {
-      pictures: tensor(images.flat()).reshape([4, 1, 2, 2]),
+      images: tensor(images.flat()).reshape([4, 1, 2, 2]),
       ids: tensor(captionIds, { dtype: 'i32' }).reshape([4, 1]),
       emptyIds: tensor([0], { dtype: 'i32' }).reshape([1, 1]),
     },
@@ -149,13 +149,13 @@ describe('a run', () => {
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
   test('makes its model of all its settings', async () => {
-    const rows = [0, 1, 2, 3, 4].map((i) => ({ caption: `picture ${i}`, picture: flatPicture([40 * i, 100, 200]) }));
-    const pictures = join(folder, 'pictures.parquet');
-    await writeCaptioned(rows, pictures);
+    const rows = [0, 1, 2, 3, 4].map((i) => ({ caption: `image ${i}`, image: flatImage([40 * i, 100, 200]) }));
+    const images = join(folder, 'pictures.parquet');
+    await writeCaptioned(rows, images);
     const settings = readSettings(
       'test',
       {
-        ...{ pictures, output: join(folder, 'out'), device: 'reference', seed: 4, merges: 5, size: 4, batchSize: 3 },
+        ...{ images, output: join(folder, 'out'), device: 'reference', seed: 4, merges: 5, size: 4, batchSize: 3 },
         ...{ unet: tinyUNet, textEncoder: tinyTextEncoder, scheduler: tinyScheduler, steps: 3 },
         ...{ optimiser: 'adafactor', learningRate: 0.02, learningRateSchedule: 'linear', warmupSteps: 1 },
         ...{ weightDecay: 0.7, maxGradientNorm: 0.01, emaDecay: 0.1, captionDropout: 0.4 },
@@ -174,14 +174,14 @@ describe('a run', () => {
       textEncoder: { ...tinyTextEncoder, vocab_size: Object.keys(tokenizer.vocabulary).length },
     });
     const centre = { across: 0.5, down: 0.5, flip: false };
-    const values = rows.flatMap(({ picture }) => Array.from(preparePicture(picture, [4, 4], centre).values));
+    const values = rows.flatMap(({ image }) => Array.from(prepareImage(image, [4, 4], centre).values));
     const purposes = random.split(key(4), 6);
     const training = pretraining({
       ...{ model: own, ...noisingFromConfig(tinyScheduler), batchSize: 3, learningRate: 0.02, captionDropout: 0.4 },
       ...{ optimiser: 'adafactor', weightDecay: 0.7, maxGradientNorm: 0.01, emaDecay: 0.1, key: purposes[5] as Tensor },
       learningRateSchedule: learningRateSchedule('linear', { warmupSteps: 1, totalSteps: 3 }),
       data: {
-        pictures: tensor(values).reshape([5, 3, 4, 4]),
+        images: tensor(values).reshape([5, 3, 4, 4]),
         ids: tokenIds(clipTokenizer(tokenizer), captions),
         emptyIds: tokenIds(clipTokenizer(tokenizer), ['']),
       },

@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { evaluateKeys, readSettings, samplePictures } from 'diffusion-dpo/dpo';
+import { evaluateKeys, readSettings, sampleImages } from 'diffusion-dpo/dpo';
 import { evaluate, loadTuned } from 'diffusion-dpo/dpo/node';
 import { initLora, loraTensors } from 'diffusion-dpo/nn';
 import { full, key, mapTree, openDevice, realize, setDefaultDevice, type Tensor } from 'diffusion-dpo/tensor';
@@ -50,7 +50,7 @@ test('images of weights that are not finite are an error, not blank', async () =
   const { weight, bias } = pipeline.params.unet.conv_out as { weight: Tensor; bias: Tensor };
   const conv_out = { weight, bias: await realize(full(bias.shape, Number.NaN)) };
   const params = { ...pipeline.params, unet: { ...pipeline.params.unet, conv_out } };
-  await expect(samplePictures({ ...pipeline, params }, options)).rejects.toThrow('2 of 2 images hold NaN or infinity');
+  await expect(sampleImages({ ...pipeline, params }, options)).rejects.toThrow('2 of 2 images hold NaN or infinity');
 });
 
 test('sample and evaluate fail at such weights, and draw nothing', async () => {
@@ -87,6 +87,6 @@ test('drawing many small images lets signals and timers through', async () => {
   const controller = new AbortController();
   setTimeout(() => controller.abort(new Error('heard')), 60);
   const captions = Array.from({ length: 2000 }, () => 'a');
-  const drawn = samplePictures(pipeline, { ...options, captions, batchSize: 1, steps: 50, signal: controller.signal });
+  const drawn = sampleImages(pipeline, { ...options, captions, batchSize: 1, steps: 50, signal: controller.signal });
   await expect(drawn).rejects.toThrow('heard');
 });

@@ -3,12 +3,12 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { hostname, tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { loadPipelineFolder } from 'diffusion-dpo/diffusion/node';
-import { type MetricsRow, samplePictures, type TrainSettings } from 'diffusion-dpo/dpo';
+import { type MetricsRow, sampleImages, type TrainSettings } from 'diffusion-dpo/dpo';
 import { loadTuned, train, writePickAPic } from 'diffusion-dpo/dpo/node';
 import { flattenTree, read } from 'diffusion-dpo/tensor';
 import { openSafetensorsFile } from 'diffusion-dpo/tensor/node';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { flatPicture, tinyRun, writeTinyPairs, writeTinyPipeline } from '../tinyPipeline.ts';
+import { flatImage, tinyRun, writeTinyPairs, writeTinyPipeline } from '../tinyPipeline.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -128,8 +128,8 @@ test('seconds are those of the whole run, before and after it was stopped', asyn
 test('pairs without a preference are refused before anything is said or written', async () => {
   const settings = await tinyRun(folder);
   const file = join(folder, 'ties.parquet');
-  const picture = flatPicture([1, 2, 3]);
-  await writePickAPic([{ caption: 'a', winner: picture, loser: picture, tie: true }], file);
+  const image = flatImage([1, 2, 3]);
+  await writePickAPic([{ caption: 'a', winner: image, loser: image, tie: true }], file);
   const said: unknown[] = [];
   const asked = { ...settings, pairs: [file], output: join(folder, 'none') };
   await expect(train(asked, { onStart: (lines) => said.push(lines) })).rejects.toThrow(
@@ -311,7 +311,7 @@ test('a checkpoint without settings, and a file in the place of checkpoints, are
 
 test('a safeguard of nothing is refused before anything is written', async () => {
   const settings = await tinyRun(folder, { objective: 'sft', safeguard: 0.9 });
-  await expect(train(settings)).rejects.toThrow('safeguard limits the gradient by the other picture, and sft has none');
+  await expect(train(settings)).rejects.toThrow('safeguard limits the gradient by the other image, and sft has none');
   await expect(readdir(settings.output)).rejects.toThrow('ENOENT');
 });
 
@@ -358,8 +358,8 @@ describe('flows', () => {
     expect(tuned.scheduler).toMatchObject(flow);
     const options = { captions: ['a red square'], seed: 0, size: [4, 4], steps: 5, guidance: 3 } as const;
     const [drawn, before] = [
-      await samplePictures(tuned, options),
-      await samplePictures(await loadTuned(settings.model, null), options),
+      await sampleImages(tuned, options),
+      await sampleImages(await loadTuned(settings.model, null), options),
     ];
     expect(drawn.every(Number.isFinite)).toBe(true);
     expect(drawn.join()).not.toBe(before.join());

@@ -1,12 +1,7 @@
 import { basename, dirname, join } from 'node:path';
 import { grad } from '../../../autograd/index.ts';
 import { noiseSchedule } from '../../../diffusion/index.ts';
-import {
-  dpo,
-  pairOutput,
-  sft,
-  timestepMaps,
-} from '../../../dpo/index.ts';
+import { dpo, pairOutput, sft, timestepMaps } from '../../../dpo/index.ts';
 import { dispose, read, type Tensor, tensor } from '../../../tensor/index.ts';
 import { ofCase, readArchive } from '../archive.ts';
 import { bounds } from '../bounds.ts';
@@ -97,7 +92,7 @@ function lossResults(spec: JsonObject, tensors: Tensors, settings: Settings): Ma
   const [prediction, target, reference] = [input('model_pred'), input('target'), input('ref_pred')];
   if (prediction === undefined || target === undefined) throw new Error('a prediction or target is missing');
   if (reference === undefined) {
-    // The supervised variant has preferred pictures only.
+    // The supervised variant has preferred images only.
     const loss = (x: Tensor) => sft().loss({ winner: { prediction: x, target }, loser: { prediction: x, target } });
     return new Map([
       ['loss', loss(prediction)],

@@ -27,7 +27,7 @@ export async function loadPair(folder: string, settings: Settings) {
 export type Model = Awaited<ReturnType<typeof loadPair>>['model'];
 export type Params = ReturnType<Model['init']>;
 
-/** How pictures are noised, what the network predicts, and the size that it is told of, as a data set states them. */
+/** How images are noised, what the network predicts, and the size that it is told of, as a data set states them. */
 export interface Setup {
   readonly noising: ReturnType<typeof noisingFromConfig>;
   readonly resolution: number | undefined;
@@ -64,7 +64,7 @@ export async function stepInputs(tensors: Tensors, setup: Setup, settings: Setti
   return { pairs, ...setup.noising, ...ofPairs, context, pooled, timeIds };
 }
 
-/** One row for every picture: the stored ones, or pictures of the stated resolution that are not cropped. */
+/** One row for every image: the stored ones, or images of the stated resolution that are not cropped. */
 async function timeIdsOf(stored: Tensor | undefined, resolution: number | undefined, rows: number) {
   if (stored !== undefined) {
     const [values, width] = [Array.from(await read(stored)), stored.shape[1] as number];
@@ -74,7 +74,7 @@ async function timeIdsOf(stored: Tensor | undefined, resolution: number | undefi
   return Array.from({ length: rows }, () => [resolution, resolution, 0, 0, resolution, resolution]);
 }
 
-/** What a UNet predicts for pictures of both sides, or of one. */
+/** What a UNet predicts for images of both sides, or of one. */
 export function predictor(model: Model, inputs: Awaited<ReturnType<typeof stepInputs>>) {
   const { context, pooled, timeIds } = inputs;
   return (params: Params, noisy: Tensor, timesteps: readonly number[]): Tensor => {
@@ -119,8 +119,8 @@ export async function checkSteps(folder: string, io: GoldenFile, settings: Setti
   const inputs = await stepInputs(stored, setup, settings);
   const predict = predictor(model, inputs);
   const { schedule, prediction, noise, timesteps } = inputs;
-  const { noisy, target, told } = noisePairs(schedule, prediction, inputs, noise, timesteps);
-  const run = (params: Params) => predict(params, noisy, told as readonly number[]);
+  const { noisy, target, modelTimesteps } = noisePairs(schedule, prediction, inputs, noise, timesteps);
+  const run = (params: Params) => predict(params, noisy, modelTimesteps as readonly number[]);
   const [ofPolicy, ofReference] = await realize([run(policy), run(reference)] as const, settings);
 
   for (const [i, one] of (spec.runs as readonly JsonObject[]).entries()) {

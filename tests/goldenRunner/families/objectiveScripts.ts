@@ -22,7 +22,7 @@ import {
 } from '../../../dpo/index.ts';
 import { concat, read, type Tensor, take, tensor } from '../../../tensor/index.ts';
 import type { Params } from '../params.ts';
-import { quantities } from './dpo.ts';
+import { quantities } from './dpoQuantities.ts';
 
 /** An input of a case by its name; throws where there is none. */
 export type Given = (name: string) => Tensor;

@@ -1,5 +1,5 @@
 import { resizeWindow } from '../../../dpo/data/resize.ts';
-import { type Picture, preparePicture, type Transform } from '../../../dpo/index.ts';
+import { type Image, prepareImage, type Transform } from '../../../dpo/index.ts';
 import { dispose, read, type Tensor, tensor } from '../../../tensor/index.ts';
 import { ofCase, readArchive } from '../archive.ts';
 import { isObject, type JsonObject, Params } from '../params.ts';
@@ -105,7 +105,7 @@ async function compute(spec: JsonObject, stored: Tensors, expected: Tensors, set
     if (size !== crop) return 'the library resizes to the size of the crop, not to another';
     resize('resized', height, width);
     const prepared = (name: string, place: readonly number[] | undefined, transform: Transform): Float32Array => {
-      const { values, timeIds } = preparePicture(image, [crop, crop], transform);
+      const { values, timeIds } = prepareImage(image, [crop, crop], transform);
       const found = timeIds.slice(2, 4);
       if (place !== undefined && found.join() !== place.join())
         problems.push(`${name} begins at ${found.join(', ')}, not ${place.join(', ')}`);
@@ -136,7 +136,7 @@ async function compute(spec: JsonObject, stored: Tensors, expected: Tensors, set
   return { results, problems };
 }
 
-async function imageOf(stored: Tensors, name: string): Promise<Picture> {
+async function imageOf(stored: Tensors, name: string): Promise<Image> {
   const found = stored.get(`image.${name}`);
   if (found === undefined) throw new Error(`there is no image '${name}'`);
   const [height = 0, width = 0] = found.shape;

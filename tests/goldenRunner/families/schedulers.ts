@@ -172,15 +172,15 @@ async function noising(
       ['get_velocity.out', velocity(schedule, x0, noise, timesteps)],
     ]);
   }
-  const mixtures = timesteps.map((t) => {
+  const scales = timesteps.map((t) => {
     const distances = trajectory.timesteps.map((one) => Math.abs(one - t));
     const nearest = distances.indexOf(Math.min(...distances));
     if (!((distances[nearest] ?? Number.NaN) <= timestepBound)) throw new Error(`${t} is no time step`);
-    return trajectory.mixtureAt(nearest);
+    return trajectory.noiseScalesAt(nearest);
   });
   const factor = (name: 'signal' | 'noise') =>
     tensor(
-      mixtures.map((mixture) => mixture[name]),
+      scales.map((scales) => scales[name]),
       { dtype: settings.dtype },
     ).reshape([timesteps.length, ...x0.shape.slice(1).map(() => 1)]);
   return new Map([['add_noise.out', x0.mul(factor('signal')).add(noise.mul(factor('noise')))]]);

@@ -176,7 +176,7 @@ async function checkCase(
   };
 }
 
-/** Sees what the layer at a path gives; of a block on the way down, the picture that leaves it. */
+/** Sees what the layer at a path gives; of a block on the way down, the image that leaves it. */
 function watchLayer(params: unknown, path: string, see: (output: Tensor) => void): (() => void)[] {
   const own = path
     .split('.')

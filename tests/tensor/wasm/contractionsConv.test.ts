@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { ConvAttributes } from '../../../tensor/primitives.ts';
 import { sizeOf, stridesOf } from '../../../tensor/shape.ts';
-import type { ContractionDType, View } from '../../../tensor/wasm/contractions/plan.ts';
 import { planConv } from '../../../tensor/wasm/contractions/conv/plan.ts';
+import type { ContractionDType, View } from '../../../tensor/wasm/contractions/plan.ts';
 import { generator, randomValues, roundingBound, runPlan, untouchedValue } from './contractionsRunner.ts';
 
 const random = generator(11);

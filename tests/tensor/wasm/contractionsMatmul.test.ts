@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { ContractionDType, View } from '../../../tensor/wasm/contractions/plan.ts';
 import { planMatmul } from '../../../tensor/wasm/contractions/matmul/plan.ts';
+import type { ContractionDType, View } from '../../../tensor/wasm/contractions/plan.ts';
 import { generator, randomValues, roundingBound, runPlan, untouchedValue } from './contractionsRunner.ts';
 
 const random = generator(7);

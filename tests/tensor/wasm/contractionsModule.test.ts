@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { contractionModule } from '../../../tensor/wasm/contractions/module.ts';
 import { planConv } from '../../../tensor/wasm/contractions/conv/plan.ts';
 import { planMatmul } from '../../../tensor/wasm/contractions/matmul/plan.ts';
+import { contractionModule } from '../../../tensor/wasm/contractions/module.ts';
 
 const attributes = {
   strides: [1, 1],

@@ -1,7 +1,7 @@
 import { erf } from '../../../tensor/reference/erf.ts';
 import { brIf, i32, type Local, local, loop, type V128, v128 } from '../../../tensor/wasm/assembler/instructions.ts';
-import type { VectorFunctionName } from '../../../tensor/wasm/simd/math/index.ts';
 import { ModuleBuilder, type Scope } from '../../../tensor/wasm/assembler/module.ts';
+import type { VectorFunctionName } from '../../../tensor/wasm/simd/math/index.ts';
 
 const pages = 192;
 const region = (pages / 3) * 65536;

@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { contractionModule } from '../../../tensor/wasm/contractions/module.ts';
 import { countUp, get, int, product } from '../../../tensor/wasm/assembler/control.ts';
 import { i32, unreachable, when } from '../../../tensor/wasm/assembler/instructions.ts';
 import { ModuleBuilder } from '../../../tensor/wasm/assembler/module.ts';
+import { contractionModule } from '../../../tensor/wasm/contractions/module.ts';
 import type { Phase } from '../../../tensor/wasm/runtime/threads.ts';
 import { WorkerThreads } from '../../../tensor/wasm/runtime/workerThreads.ts';
 

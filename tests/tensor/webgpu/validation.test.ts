@@ -6,9 +6,9 @@ import { programInputs, programs, runProgram } from '../../../autograd/testing/i
 import { readProgram } from '../../../tensor/compiler/program.ts';
 import * as t from '../../../tensor/index.ts';
 import { attentionIsComposed } from '../../../tensor/webgpu/contractions/attention/index.ts';
+import { draftPlan } from '../../../tensor/webgpu/plan.ts';
 import { openAdapter } from '../../../tensor/webgpu/runtime/gpu.ts';
 import { Pipelines } from '../../../tensor/webgpu/runtime/pipelines.ts';
-import { draftPlan } from '../../../tensor/webgpu/plan.ts';
 import { plainTraits, type ShaderTraits } from '../../../tensor/webgpu/wgsl/shader.ts';
 
 /**

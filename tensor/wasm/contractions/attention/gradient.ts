@@ -1,12 +1,24 @@
-import { countUp, forRange, get, increase, int, integers, minimum, product, repeat, set, sum } from '../../assembler/control.ts';
+import {
+  countUp,
+  forRange,
+  get,
+  increase,
+  int,
+  integers,
+  minimum,
+  product,
+  repeat,
+  set,
+  sum,
+} from '../../assembler/control.ts';
 import { type I32, i32, type Local, memoryFill, type Statement, v128, when } from '../../assembler/instructions.ts';
 import type { ModuleBuilder } from '../../assembler/module.ts';
-import { wholeBlocks } from './kernel.ts';
-import { type AttentionParts, clearRows, scorePanel } from './parts.ts';
 import type { Element } from '../element.ts';
 import { eachItem, moveToBatch, splitDigit } from '../items.ts';
 import { blockRows } from '../microKernel.ts';
 import { attentionGradientWords, attentionSumWords, wordsAt } from '../parameters.ts';
+import { wholeBlocks } from './kernel.ts';
+import { type AttentionParts, clearRows, scorePanel } from './parts.ts';
 
 const roundedUp = (value: I32, multiple: number): I32 => i32.and(i32.add(value, int(multiple - 1)), int(-multiple));
 

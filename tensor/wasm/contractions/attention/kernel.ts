@@ -1,9 +1,9 @@
 import { countUp, get, int, integers, minimum, product, set, sum } from '../../assembler/control.ts';
 import { type I32, i32, when } from '../../assembler/instructions.ts';
 import type { ModuleBuilder } from '../../assembler/module.ts';
-import { type AttentionParts, clearRows, scorePanel } from './parts.ts';
 import { eachItem, moveToBatch, splitDigit } from '../items.ts';
 import { attentionWords, wordsAt } from '../parameters.ts';
+import { type AttentionParts, clearRows, scorePanel } from './parts.ts';
 
 /** The keys up to which packed panels must be filled, those that are seen being whole blocks of them. */
 export const wholeBlocks = (seen: I32, block: I32, keys: I32): I32 =>

@@ -1,4 +1,16 @@
-import { forRange, get, increase, int, integers, minimum, product, range, repeat, set, sum } from '../../assembler/control.ts';
+import {
+  forRange,
+  get,
+  increase,
+  int,
+  integers,
+  minimum,
+  product,
+  range,
+  repeat,
+  set,
+  sum,
+} from '../../assembler/control.ts';
 import {
   f32,
   f32x4,
@@ -13,9 +25,9 @@ import {
   v128,
   when,
 } from '../../assembler/instructions.ts';
+import type { ModuleBuilder, Scope, TypedFunction } from '../../assembler/module.ts';
 import { double, type FloatLanes, single } from '../../simd/math/format.ts';
 import { vectorMath } from '../../simd/math/index.ts';
-import type { ModuleBuilder, Scope, TypedFunction } from '../../assembler/module.ts';
 import type { Element } from '../element.ts';
 import { blockColumns, blockRows, blockVectors, type RowsKernel } from '../microKernel.ts';
 import type { PackPanels } from '../packing/packPanels.ts';

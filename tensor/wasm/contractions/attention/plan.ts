@@ -1,9 +1,18 @@
 import type { AttentionAttributes } from '../../../primitives.ts';
 import { sizeOf, stridesOf } from '../../../shape.ts';
 import { blockColumns, blockRows } from '../microKernel.ts';
-import { attentionGradientWords, attentionSumWords, attentionWords, type Operand } from '../parameters.ts';
-import { type ContractionPlan, pointer, roundUp, type Step, storageOf, type View, type Word, wordsOf } from '../plan.ts';
 import { panelPlaces, planPack } from '../packing/planPack.ts';
+import { attentionGradientWords, attentionSumWords, attentionWords, type Operand } from '../parameters.ts';
+import {
+  type ContractionPlan,
+  pointer,
+  roundUp,
+  type Step,
+  storageOf,
+  type View,
+  type Word,
+  wordsOf,
+} from '../plan.ts';
 import { cut, depthBlock } from '../tiling.ts';
 
 /** With as many items, any number of threads that a machine is likely to have shares the work evenly. */

@@ -1,13 +1,13 @@
 import { get, increase, int, integers, minimum, product, set, sum } from '../../assembler/control.ts';
 import { brIf, i32, type Local, loop, type Statement, when } from '../../assembler/instructions.ts';
 import type { ModuleBuilder, Scope } from '../../assembler/module.ts';
-import type { Gather, GatherRun } from './gather.ts';
-import { addColumnTables, listed } from './tables.ts';
 import type { Element } from '../element.ts';
 import { eachItem, runs, splitDigit } from '../items.ts';
 import { blockColumns, blockRows } from '../microKernel.ts';
 import type { DirectLoop, PanelLoop } from '../panelLoop.ts';
 import { convWords, wordsAt } from '../parameters.ts';
+import type { Gather, GatherRun } from './gather.ts';
+import { addColumnTables, listed } from './tables.ts';
 
 /** The contracted dimension cut into runs along the kernel's rows. */
 const tapRuns = (scope: Scope, words: ReturnType<typeof wordsAt<(typeof convWords)[number]>>) => {

@@ -1,7 +1,6 @@
 import { ShapeError } from '../../../errors.ts';
 import type { ConvAttributes } from '../../../primitives.ts';
 import { sizeOf, stridesOf } from '../../../shape.ts';
-import { type AxisPhase, type AxisPhases, axisPhases } from './axis.ts';
 import { blockColumns, blockRows } from '../microKernel.ts';
 import { convWords } from '../parameters.ts';
 import {
@@ -15,10 +14,11 @@ import {
   type View,
   wordsOf,
 } from '../plan.ts';
+import { depthBlock, tile } from '../tiling.ts';
+import { type AxisPhase, type AxisPhases, axisPhases } from './axis.ts';
 import { type ConvArrays, exchanged, exchangedPlan, planPointwise } from './planForms.ts';
 import { type Images, type PaddedImages, planPad, type Spatial } from './planPad.ts';
 import { planWeights } from './planWeights.ts';
-import { depthBlock, tile } from '../tiling.ts';
 
 /** Tiles of a convolution: what is gathered for one is used for all of its rows. */
 const mostRows = 192;

@@ -1,8 +1,8 @@
 import type { ConvAttributes } from '../../../primitives.ts';
 import { sizeOf, stridesOf } from '../../../shape.ts';
+import { planMatmul } from '../matmul/plan.ts';
 import type { Operand } from '../parameters.ts';
 import { type ContractionDType, type ContractionPlan, pointer, type Step, type View } from '../plan.ts';
-import { planMatmul } from '../matmul/plan.ts';
 
 /** Positions an image must have for a 1×1 convolution to be a matrix product for each image. */
 const manyPositions = 64;

@@ -1,7 +1,7 @@
-import type { AxisPhases } from './axis.ts';
-import { seen } from './axis.ts';
 import { padWords } from '../parameters.ts';
 import { type ContractionDType, pointer, roundUp, type Step, storageOf, wordsOf } from '../plan.ts';
+import type { AxisPhases } from './axis.ts';
+import { seen } from './axis.ts';
 
 /** Elements that one unit of padding writes. */
 const unitElements = 16_384;

@@ -1,4 +1,16 @@
-import { forRange, get, increase, int, integers, minimum, product, range, repeat, set, sum } from '../../assembler/control.ts';
+import {
+  forRange,
+  get,
+  increase,
+  int,
+  integers,
+  minimum,
+  product,
+  range,
+  repeat,
+  set,
+  sum,
+} from '../../assembler/control.ts';
 import { i32, type Local, type Statement, select, v128, when } from '../../assembler/instructions.ts';
 import type { ModuleBuilder } from '../../assembler/module.ts';
 import type { Element } from '../element.ts';

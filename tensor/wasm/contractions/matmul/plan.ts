@@ -1,5 +1,6 @@
 import { sizeOf, stridesOf } from '../../../shape.ts';
 import { blockColumns, blockRows } from '../microKernel.ts';
+import { panelPlaces, planPack } from '../packing/planPack.ts';
 import { gemmWords, type Operand, skinnyWords } from '../parameters.ts';
 import {
   type ContractionDType,
@@ -12,7 +13,6 @@ import {
   type View,
   wordsOf,
 } from '../plan.ts';
-import { panelPlaces, planPack } from '../packing/planPack.ts';
 import { depthBlock, tile } from '../tiling.ts';
 
 /** Rows of A up to which B is not packed at all, but read where it is. */

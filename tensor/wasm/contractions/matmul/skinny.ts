@@ -1,4 +1,16 @@
-import { forRange, get, increase, int, integers, minimum, product, range, repeat, set, sum } from '../../assembler/control.ts';
+import {
+  forRange,
+  get,
+  increase,
+  int,
+  integers,
+  minimum,
+  product,
+  range,
+  repeat,
+  set,
+  sum,
+} from '../../assembler/control.ts';
 import {
   brIf,
   type I32,
@@ -12,11 +24,11 @@ import {
   when,
 } from '../../assembler/instructions.ts';
 import type { ModuleBuilder, TypedFunction } from '../../assembler/module.ts';
-import { addDotProducts } from './dotProducts.ts';
 import type { Element } from '../element.ts';
 import { eachItem, moveToBatch, splitDigit } from '../items.ts';
 import { skinnyWords, wordsAt } from '../parameters.ts';
 import type { Storage } from '../storage.ts';
+import { addDotProducts } from './dotProducts.ts';
 
 /** Products of this many steps are added before their sum is added to that of the steps before. */
 const blockDepth = 256;

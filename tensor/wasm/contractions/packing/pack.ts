@@ -2,9 +2,9 @@ import { get, increase, int, integers, minimum, product, set, sum } from '../../
 import { brIf, i32, loop, type Statement } from '../../assembler/instructions.ts';
 import type { ModuleBuilder } from '../../assembler/module.ts';
 import { eachItem, moveToBatch, runs, splitDigit } from '../items.ts';
-import type { PackPanels } from './packPanels.ts';
 import { packWords, wordsAt } from '../parameters.ts';
 import type { Storage } from '../storage.ts';
+import type { PackPanels } from './packPanels.ts';
 
 /**
  * Exports (parameters, unit, scratch): packs panels of a matrix, or of a batch, for `gemm` or `conv`. The panels of one

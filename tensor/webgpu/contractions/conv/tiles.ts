@@ -3,8 +3,8 @@ import type { ConvAttributes } from '../../../primitives.ts';
 import { range } from '../../../range.ts';
 import { sizeOf, stridesOf } from '../../../shape.ts';
 import { type Kernel, typeOf } from '../../wgsl/shader.ts';
-import { type ContractionOptions, ContractionShader } from '../result.ts';
 import { tileKernel } from '../matmul/tiles.ts';
+import { type ContractionOptions, ContractionShader } from '../result.ts';
 import { fewMultiplications, type Product, type View } from '../view.ts';
 
 const at = (list: readonly number[], i: number): number => list[i] as number;
