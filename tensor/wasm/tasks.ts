@@ -11,7 +11,8 @@ import { planConv } from './contractions/conv/plan.ts';
 import { planMatmul } from './contractions/matmul/plan.ts';
 import type { Operand } from './contractions/parameters.ts';
 import type { ContractionDType, ContractionPlan, View } from './contractions/plan.ts';
-import { type LoopPhase, loopPhases } from './loops/loopCode.ts';
+import type { KernelPhase } from './kernelPhase.ts';
+import { loopPhases } from './loops/loopCode.ts';
 import { planLoops } from './loops/loopPlan.ts';
 import { planStep } from './steps/index.ts';
 import { contractionTime, loopTime, stepTime } from './time.ts';
@@ -42,7 +43,7 @@ export interface KernelWork {
 
 /** Code that any number of tasks run, on different memory. */
 export interface KernelCode {
-  readonly phases: readonly LoopPhase[];
+  readonly phases: readonly KernelPhase[];
   readonly scratchBytes: number;
   readonly description: string;
   readonly flops: number;

@@ -174,7 +174,7 @@ export const numberMutations: readonly Mutation[] = [
   },
   {
     name: 'argMax takes the last of equals (wasm)',
-    file: 'tensor/wasm/steps/index.ts',
+    file: 'tensor/wasm/steps/argMax.ts',
     find: 'f64.lt(local.get(largest), local.get(candidate))',
     replace: 'i32.eqz(f64.lt(local.get(candidate), local.get(largest)))',
     tests: wasm,
@@ -182,7 +182,7 @@ export const numberMutations: readonly Mutation[] = [
   },
   {
     name: 'sorting is not stable (wasm)',
-    file: 'tensor/wasm/steps/index.ts',
+    file: 'tensor/wasm/steps/argSort.ts',
     find: 'f64.lt(local.get(b), local.get(a)), i32.and(isNaN(a), i32.eqz(isNaN(b)))',
     replace: 'i32.eqz(f64.lt(local.get(a), local.get(b))), i32.and(isNaN(a), i32.eqz(isNaN(b)))',
     tests: wasm,

@@ -3,34 +3,28 @@ import type { Variable } from '../../compiler/position.ts';
 import { byteSize } from '../../dtype.ts';
 import { countUp, forRange, get, increase, int, range, set } from '../assembler/control.ts';
 import { i32, type Local, type Statement, type V128 } from '../assembler/instructions.ts';
+import type { KernelContext, KernelPhase } from '../kernelPhase.ts';
 import { type Count, loadLanes } from '../simd/lanes.ts';
 import { transposeLanes } from '../simd/transpose.ts';
-import type { StepContext } from '../steps/index.ts';
 import { type LoopPlan, loadsAcross, type MapPlan, placeShares, unitsOf } from './loopPlan.ts';
-import { type LoopContext, LoopWriter } from './loopWriter.ts';
+import { LoopWriter } from './loopWriter.ts';
 import { reduceCode } from './reduceCode.ts';
 import { Computed, elementAddress, strideAlong } from './scalarCode.ts';
 import { type Digit, eachUnit, pieceOf, vectorLoop } from './units.ts';
 
-/** Units that may all run at once; the phase after begins when they have ended. */
-export interface LoopPhase {
-  readonly units: number;
-  readonly code: (context: LoopContext & StepContext, from: Local<'i32'>, to: Local<'i32'>) => Statement;
-}
-
 /** The phases of a kernel: functions that do units [from, to). */
-export function loopPhases(plan: LoopPlan): { readonly phases: readonly LoopPhase[]; readonly scratchBytes: number } {
+export function loopPhases(plan: LoopPlan): { readonly phases: readonly KernelPhase[]; readonly scratchBytes: number } {
   const units = unitsOf(plan);
   if (plan.kind === 'map')
     return { phases: [{ units: units[0] as number, code: (...rest) => mapCode(plan, ...rest) }], scratchBytes: 0 };
-  const phases = units.map((count, phase): LoopPhase => {
+  const phases = units.map((count, phase): KernelPhase => {
     const part = units.length === 1 ? 'all' : phase === 0 ? 'share' : 'join';
     return { units: count, code: (...rest) => reduceCode(plan, part, ...rest) };
   });
   return { phases, scratchBytes: placeShares(plan).bytes };
 }
 
-function mapCode(plan: MapPlan, context: LoopContext, from: Local<'i32'>, to: Local<'i32'>): Statement {
+function mapCode(plan: MapPlan, context: KernelContext, from: Local<'i32'>, to: Local<'i32'>): Statement {
   const { kernel, lanes, vector, pieces, across } = plan;
   const { scope } = context;
   const writer = new LoopWriter(plan, context);

@@ -4,25 +4,23 @@ import { allParts, partsOf } from '../../compiler/scalars.ts';
 import { byteSize } from '../../dtype.ts';
 import { get, increase, range, set } from '../assembler/control.ts';
 import { i8x16, i32, type Local, type Statement, type V128 } from '../assembler/instructions.ts';
+import type { KernelContext } from '../kernelPhase.ts';
 import { type Count, storeLanes } from '../simd/lanes.ts';
 import type { LoopPlan } from './loopPlan.ts';
-import { type Computed, computeScalar, type KernelContext, loopsOf, positionCode, strideAlong } from './scalarCode.ts';
-
-/** What a kernel's code needs to know of its surroundings. */
-export type LoopContext = Pick<KernelContext, 'scope' | 'address' | 'argument' | 'reportIndex'>;
+import { type Computed, computeScalar, loopsOf, positionCode, type ScalarContext, strideAlong } from './scalarCode.ts';
 
 /** What stages have made at one place, by their numbers. */
 export type Made = Map<number, V128>;
 
 /** Writes the parts that the code of all kernels is made of. */
 export class LoopWriter {
-  readonly context: KernelContext;
+  readonly context: ScalarContext;
   readonly kernel: LoopKernel;
   /** What stages refer to from now on. */
   made: Made = new Map();
   readonly #dependsOn = new Map<Scalar, ReadonlySet<Variable>>();
 
-  constructor({ kernel, lanes, vector }: LoopPlan, context: LoopContext) {
+  constructor({ kernel, lanes, vector }: LoopPlan, context: KernelContext) {
     this.kernel = kernel;
     this.context = {
       ...context,

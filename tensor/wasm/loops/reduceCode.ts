@@ -4,11 +4,11 @@ import { isHalf } from '../../dtype.ts';
 import { stridesOf } from '../../shape.ts';
 import { countUp, forRange, get, int, product, range, set, sum } from '../assembler/control.ts';
 import { type I32, i32, type Local, type Statement, type V128 } from '../assembler/instructions.ts';
+import type { KernelContext } from '../kernelPhase.ts';
 import { type Count, laneDType, roundToHalf } from '../simd/lanes.ts';
-import type { StepContext } from '../steps/index.ts';
 import { Accumulator } from './accumulator.ts';
 import { placeShares, type ReducePlan, stagesOfWalk } from './loopPlan.ts';
-import { type LoopContext, LoopWriter, type Made } from './loopWriter.ts';
+import { LoopWriter, type Made } from './loopWriter.ts';
 import { Computed, positionCode } from './scalarCode.ts';
 import { eachUnit, pieceOf, vectorLoop } from './units.ts';
 
@@ -25,7 +25,7 @@ interface Block {
 export function reduceCode(
   plan: ReducePlan,
   part: 'all' | 'share' | 'join',
-  context: LoopContext & StepContext,
+  context: KernelContext,
   from: Local<'i32'>,
   to: Local<'i32'>,
 ): Statement {

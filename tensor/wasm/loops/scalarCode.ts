@@ -16,28 +16,21 @@ import {
   v128,
   when,
 } from '../assembler/instructions.ts';
-import type { Scope } from '../assembler/module.ts';
+import type { KernelContext } from '../kernelPhase.ts';
 import { applyLanes, castLanes } from '../simd/apply.ts';
 import { type Count, laneDType, literalLanes, loadLanes } from '../simd/lanes.ts';
 import { reverseLanes } from '../simd/transpose.ts';
 
-/** What the code of a kernel refers to. */
-export interface KernelContext {
-  readonly scope: Scope;
-  /** 4, or 2 where the kernel has f64 in it. */
+/** What the code of a scalar refers to: its kernel, the loops around it and the stages before it. */
+export interface ScalarContext extends KernelContext {
+  /** 4, or 2 in kernels with f64. */
   readonly lanes: 2 | 4;
-  /** The loop along which a vector's lanes lie. */
+  /** The loop along which the lanes of a vector lie. */
   readonly vector: Variable;
-  /** The present value of a loop. */
+  /** The counter of each loop. */
   readonly loops: ReadonlyMap<Variable, Local<'i32'>>;
-  /** The address of a value's buffer. */
-  address(value: Value): I32;
-  /** The address of the vector that holds a number given to the run. */
-  argument(slot: number): { base: I32; offset: number };
-  /** What an earlier stage made at this place. */
+  /** The value of an earlier stage at the current place. */
   stage(stage: number): V128;
-  /** Notes an index that is out of range, to be reported when the run is over. */
-  reportIndex(value: Value, index: I32): Statement;
 }
 
 /** Scalars already computed into locals; a scope may look into the one around it. */
@@ -59,7 +52,7 @@ export class Computed {
 }
 
 /** The code of a position, from the loops' present values. */
-export function positionCode({ loops }: Pick<KernelContext, 'loops'>, { constant, terms }: Position): I32 {
+export function positionCode({ loops }: Pick<ScalarContext, 'loops'>, { constant, terms }: Position): I32 {
   const parts = terms.map(({ atom, factor }): I32 => {
     const value = atom.kind === 'variable' ? local.get(loops.get(atom) as Local<'i32'>) : quotientCode({ loops }, atom);
     return factor === 1 ? value : i32.mul(value, i32.const(factor));
@@ -69,7 +62,7 @@ export function positionCode({ loops }: Pick<KernelContext, 'loops'>, { constant
 }
 
 function quotientCode(
-  context: Pick<KernelContext, 'loops'>,
+  context: Pick<ScalarContext, 'loops'>,
   { kind, of, by }: { kind: 'quotient' | 'remainder'; of: Position; by: number },
 ): I32 {
   return (kind === 'quotient' ? i32.divU : i32.remU)(positionCode(context, of), i32.const(by));
@@ -83,7 +76,7 @@ export function strideAlong(position: Position, vector: Variable): number | unde
 }
 
 /** The address of a value's element. */
-export const elementAddress = (context: KernelContext, value: Value, position: Position): I32 => {
+export const elementAddress = (context: ScalarContext, value: Value, position: Position): I32 => {
   const { constant, terms } = position;
   const size = byteSize[value.dtype];
   const index = positionCode(context, { constant, terms });
@@ -92,7 +85,7 @@ export const elementAddress = (context: KernelContext, value: Value, position: P
 
 /** Code for the first lane alone, run once for each of `count` places along the vector loop, and gathered into lanes. */
 function laneByLane(
-  context: KernelContext,
+  context: ScalarContext,
   count: Count,
   wide: boolean,
   body: () => { code: Statement[]; value: V128 },
@@ -116,7 +109,7 @@ function laneByLane(
  * Computes a scalar, and what it is made of, into locals: `count` lanes along the vector loop. Returns the statements;
  * the results are entered into `computed`.
  */
-export function computeScalar(context: KernelContext, scalar: Scalar, count: Count, computed: Computed): Statement[] {
+export function computeScalar(context: ScalarContext, scalar: Scalar, count: Count, computed: Computed): Statement[] {
   if (computed.get(scalar) !== undefined) return [];
   const code: Statement[] = [];
   if (scalar.kind !== 'masked')
@@ -127,7 +120,7 @@ export function computeScalar(context: KernelContext, scalar: Scalar, count: Cou
   return code;
 }
 
-function scalarCode(context: KernelContext, scalar: Scalar, count: Count, computed: Computed): V128 {
+function scalarCode(context: ScalarContext, scalar: Scalar, count: Count, computed: Computed): V128 {
   const { scope, vector } = context;
   switch (scalar.kind) {
     case 'load': {
@@ -175,7 +168,7 @@ export function splat(dtype: Scalar['dtype'], x: V128): V128 {
   return laneDType(dtype) === 'f64' ? f64x2.splat(f64x2.extractLane(x, 0)) : i32x4.splat(i32x4.extractLane(x, 0));
 }
 
-function placeLanes(context: KernelContext, position: Position, dtype: Scalar['dtype'], count: Count): V128 {
+function placeLanes(context: ScalarContext, position: Position, dtype: Scalar['dtype'], count: Count): V128 {
   const stride = strideAlong(position, context.vector);
   const start = i32x4.splat(positionCode(context, position));
   const whole =
@@ -190,7 +183,7 @@ function placeLanes(context: KernelContext, position: Position, dtype: Scalar['d
   return castLanes(context.scope, 'i32', dtype, whole);
 }
 
-function conditionCode(context: KernelContext, condition: Condition): I32 {
+function conditionCode(context: ScalarContext, condition: Condition): I32 {
   const position = positionCode(context, condition.position);
   if (condition.kind === 'multiple') return i32.eqz(i32.remU(position, i32.const(condition.by)));
   const { low, high } = condition;
@@ -199,7 +192,7 @@ function conditionCode(context: KernelContext, condition: Condition): I32 {
 }
 
 function maskedCode(
-  context: KernelContext,
+  context: ScalarContext,
   scalar: Extract<Scalar, { kind: 'masked' }>,
   count: Count,
   computed: Computed,
@@ -226,7 +219,7 @@ function maskedCode(
 }
 
 function lookupCode(
-  context: KernelContext,
+  context: ScalarContext,
   scalar: Extract<Scalar, { kind: 'lookup' }>,
   count: Count,
   computed: Computed,
