@@ -6,10 +6,15 @@
  *   samplers/     from noise to images: DDPM, DDIM, Euler, DPM-Solver++, PNDM, and Euler on flows; guidance
  *   checkpoint/   parameters from and to files and folders, as diffusers has them
  *   text/         CLIP's tokenizer and text encoder
+ *   autoencoder/  between images and latents: AutoencoderKL and AutoencoderTiny, in slices and tiles
  *   unet/         UNet2DModel and UNet2DConditionModel, from their config.json
  *   pipeline/     a text encoder and a UNet together
  */
 
+export { type Autoencoder, type LatentDistribution, latentSample, sampleLatents } from './autoencoder/autoencoder.ts';
+export { type AutoencoderKLConfig, autoencoderKL } from './autoencoder/autoencoderKL.ts';
+export { type AutoencoderTinyConfig, autoencoderTiny } from './autoencoder/autoencoderTiny.ts';
+export { decodeLatents, encodeImages, type RunAutoencoderOptions } from './autoencoder/runAutoencoder.ts';
 export { formatObject, type JsonObject, parseObject } from './checkpoint/json.ts';
 export { type LoadOptions, loadParameters } from './checkpoint/loadParameters.ts';
 export { type Manifest, manifestOf } from './checkpoint/manifest.ts';

@@ -1,5 +1,7 @@
 import type { InitOptions } from '../../nn/index.ts';
 import { FormatError, type Tensor } from '../../tensor/index.ts';
+import { autoencoderKL } from '../autoencoder/autoencoderKL.ts';
+import { autoencoderTiny } from '../autoencoder/autoencoderTiny.ts';
 import { clipTextModel } from '../text/clipTextModel.ts';
 import { unet2dConditionModel } from '../unet/unet2dConditionModel.ts';
 import { unet2dModel } from '../unet/unet2dModel.ts';
@@ -33,6 +35,8 @@ const clip: KnownModel = { build: clipTextModel, ignore: ['text_model.embeddings
 const known: ReadonlyMap<unknown, KnownModel> = new Map<unknown, KnownModel>([
   ['UNet2DModel', { build: unet2dModel, oldNames: oldAttentionNames }],
   ['UNet2DConditionModel', { build: unet2dConditionModel }],
+  ['AutoencoderKL', { build: autoencoderKL, oldNames: oldAttentionNames }],
+  ['AutoencoderTiny', { build: autoencoderTiny }],
   ['CLIPTextModel', clip],
   ['CLIPTextModelWithProjection', clip],
 ]);

@@ -1,10 +1,10 @@
 import { downsample2d, type Layer, module, type ResnetBlockOptions, resnetBlock, upsample2d } from '../../nn/index.ts';
 import { concat, random, type Tensor, TensorError } from '../../tensor/index.ts';
 
-/** What every block of a UNet is given beside the image. */
+/** What every block is given beside the image; the blocks of autoencoders are given nothing. */
 export interface Conditions {
   /** [N, embeddingDim], of the time step and whatever else applies to the whole image. */
-  readonly embedding: Tensor;
+  readonly embedding?: Tensor | undefined;
   /** [N, tokens, contextDim], what cross-attention looks at. */
   readonly context?: Tensor | undefined;
   /** Which tokens of the context may be seen: broadcasts to [N, heads, queries, tokens]. */

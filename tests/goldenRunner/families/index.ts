@@ -1,3 +1,4 @@
+import { autoencoders } from './autoencoders.ts';
 import { dpoFamily } from './dpo.ts';
 import type { Family } from './family.ts';
 import { manifests } from './manifests.ts';
@@ -17,6 +18,7 @@ export const families: readonly Family[] = [
   modules,
   schedulers,
   unets,
+  autoencoders,
   textEncoders,
   manifests,
   preprocess,

@@ -177,7 +177,7 @@ async function checkCase(
 }
 
 /** Sees what the layer at a path gives; of a block on the way down, the image that leaves it. */
-function watchLayer(params: unknown, path: string, see: (output: Tensor) => void): (() => void)[] {
+export function watchLayer(params: unknown, path: string, see: (output: Tensor) => void): (() => void)[] {
   const own = path
     .split('.')
     .reduce<unknown>((tree, name) => (tree as Record<string, unknown> | undefined)?.[name], params);
@@ -209,11 +209,12 @@ async function embeddings(
 }
 
 /** The norms of all parameters' gradients are there for every case; and that of all of them together is bounded closer. */
-async function normProblems(
+export async function normProblems(
   gradients: readonly { readonly path: string; readonly tensor: Tensor }[],
   norms: Readonly<Record<string, number>>,
   total: number,
   { device }: Settings,
+  row: { readonly gradient: number; readonly allGradients: number } = bounds.unet,
 ): Promise<string[]> {
   const computed = await realize(
     gradients.map(({ tensor }) => tensor.square().sum().sqrt()),
@@ -227,10 +228,10 @@ async function normProblems(
     ...gradients.flatMap(({ path }, i) => {
       const [norm, expected] = [values[i] as number, norms[path] ?? Number.NaN];
       const isNothing = expected < 1e-6 * total;
-      const bound = isNothing ? 10 * 2 ** -24 * total : bounds.unet.gradient * expected;
+      const bound = isNothing ? 10 * 2 ** -24 * total : row.gradient * expected;
       return Math.abs(norm - expected) <= bound ? [] : [`the gradient of '${path}' has norm ${norm}, not ${expected}`];
     }),
-    ...(Math.abs(Math.hypot(...values) / total - 1) <= bounds.unet.allGradients
+    ...(Math.abs(Math.hypot(...values) / total - 1) <= row.allGradients
       ? []
       : [`all gradients together have norm ${Math.hypot(...values)}, not ${total}`]),
   ];
