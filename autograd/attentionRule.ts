@@ -1,12 +1,5 @@
-import {
-  type AttentionAttributes,
-  composedAttention,
-  makeNode,
-  reshape,
-  sizeOf,
-  split,
-  type Tensor,
-} from '../tensor/index.ts';
+import { type AttentionAttributes, reshape, sizeOf, split, type Tensor } from '../tensor/index.ts';
+import { composedAttention, makeNode } from '../tensor/internal.ts';
 import type { Rule } from './rule.ts';
 
 /** The gradients by q, k and v, which one primitive computes in one row. */

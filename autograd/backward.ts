@@ -1,17 +1,6 @@
 import type { Primitive } from '../tensor/index.ts';
-import {
-  add,
-  type CustomCall,
-  isFloat,
-  makeNode,
-  sameShape,
-  sourceOf,
-  Tensor,
-  TensorError,
-  topologicalOrder,
-  typeOf,
-  zerosLike,
-} from '../tensor/index.ts';
+import { add, type CustomCall, isFloat, sameShape, Tensor, TensorError, typeOf, zerosLike } from '../tensor/index.ts';
+import { makeNode, sourceOf, topologicalOrder } from '../tensor/internal.ts';
 import type { Gradient, Rule, RuleContext } from './rule.ts';
 import { type Rules, rules } from './rules.ts';
 

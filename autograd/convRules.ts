@@ -1,13 +1,5 @@
-import {
-  adjointKernel,
-  type ConvAttributes,
-  conv,
-  dilated,
-  permute,
-  reshape,
-  type Tensor,
-  zerosLike,
-} from '../tensor/index.ts';
+import { type ConvAttributes, conv, permute, reshape, type Tensor, zerosLike } from '../tensor/index.ts';
+import { adjointKernel, dilated } from '../tensor/internal.ts';
 
 /** Sizes of the spatial axes, which come after batch (or outputs) and channels. */
 const spatialOf = (x: Tensor): readonly number[] => x.shape.slice(2);

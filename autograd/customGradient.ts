@@ -1,16 +1,13 @@
 import {
   type CustomCall,
   isFloat,
-  makeNode,
-  nextTensorId,
   replaceLeaves,
-  sourceOf,
   type Tensor,
   TensorError,
-  topologicalOrder,
   treeLeaves,
   zerosLike,
 } from '../tensor/index.ts';
+import { makeNode, nextTensorId, sourceOf, topologicalOrder } from '../tensor/internal.ts';
 import { backward } from './backward.ts';
 
 /** The outputs of a call, marked so that gradients take the call's rule instead of the graph behind them. */

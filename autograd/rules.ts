@@ -2,7 +2,6 @@ import {
   add,
   broadcastTo,
   cast,
-  composedAttentionGradient,
   cos,
   cumsum,
   div,
@@ -41,6 +40,7 @@ import {
   where,
   zerosLike,
 } from '../tensor/index.ts';
+import { composedAttentionGradient } from '../tensor/internal.ts';
 import { attentionRule } from './attentionRule.ts';
 import { convInputGradient, convKernelGradient } from './convRules.ts';
 import { padGradient, sliceGradient } from './movementRules.ts';

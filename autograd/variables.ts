@@ -1,4 +1,5 @@
-import { flattenTree, isFloat, makeNode, replaceLeaves, type Tensor, TensorError, typeOf } from '../tensor/index.ts';
+import { flattenTree, isFloat, replaceLeaves, type Tensor, TensorError, typeOf } from '../tensor/index.ts';
+import { makeNode } from '../tensor/internal.ts';
 
 /**
  * A tree of fresh identities of the same tensors. Differentiating with respect to these, and not the tensors

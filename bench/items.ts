@@ -7,7 +7,6 @@ import {
   key,
   layerNorm,
   matmul,
-  nextTensorId,
   random,
   realize,
   scaledDotProductAttention,
@@ -17,6 +16,7 @@ import {
   tanh,
   zeros,
 } from 'diffusion-dpo/tensor';
+import { nextTensorId } from '../tensor/internal.ts';
 import { finish } from './devices.ts';
 import type { LimitKind } from './limit.ts';
 import {

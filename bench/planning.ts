@@ -19,8 +19,8 @@ import {
   realize,
   silu,
   type Tensor,
-  topologicalOrder,
 } from 'diffusion-dpo/tensor';
+import { topologicalOrder } from '../tensor/internal.ts';
 
 const { values: options } = parseArgs({
   options: { layers: { type: 'string', default: '320' }, json: { type: 'boolean', default: false } },

@@ -49,21 +49,17 @@ export {
   toNested,
 } from './evaluate.ts';
 export { chromeTrace, explain, formatPlan, profile } from './explain.ts';
-export { topologicalOrder } from './graph.ts';
 export { inspect } from './inspect.ts';
 export { type DeviceKind, type DeviceOptions, defaultDevice, openDevice, setDefaultDevice } from './openDevice.ts';
 export * from './ops/activations.ts';
 export * from './ops/attention.ts';
-export { composedAttention, composedAttentionGradient } from './ops/composedAttention.ts';
 export {
-  adjointKernel,
   type Conv2dOptions,
   type ConvOptions,
   type ConvTranspose2dOptions,
   conv,
   conv2d,
   convTranspose2d,
-  dilated,
   type Padding2d,
   type Pair,
 } from './ops/conv.ts';
@@ -85,5 +81,5 @@ export { key } from './random.ts';
 export { threefry } from './reference/threefry.ts';
 export * from './safetensors/index.ts';
 export { broadcastShapes, formatShape, type Shape, sameShape, sizeOf } from './shape.ts';
-export { describe, inputsOf, makeNode, nextTensorId, sourceOf, Tensor, typeOf } from './tensor.ts';
+export { describe, inputsOf, Tensor, typeOf } from './tensor.ts';
 export { flattenTree, mapTree, replaceLeaves, treeLeaves, zipTrees } from './tree.ts';

@@ -20,6 +20,10 @@ const executors = ['tensor/reference/', 'tensor/wasm/', 'tensor/webgpu/'];
 /** Who opens them, and shows what of them is for all. */
 const openers = ['tensor/openDevice.ts', 'tensor/index.ts'];
 
+/** The inner door of `tensor`, for what makes and walks graphs: no package export, and open to one other layer. */
+const innerDoor = 'tensor/internal.ts';
+const innerLayer = 'autograd';
+
 const root = fileURLToPath(new URL('..', import.meta.url));
 const layerOf = (file: string): string => file.split('/')[0] as string;
 const needsNode = (file: string): boolean => file.endsWith('.node.ts');
@@ -42,7 +46,7 @@ function wrongImport(file: string, specifier: string): string | undefined {
   const [from, to] = [layerOf(file), layerOf(target)];
   if (!layers.includes(to)) return `${target} is in none of the layers ${layers.join(', ')}`;
   if (from === to) {
-    if (/^[^/]+\/index(\.node)?\.ts$/.test(target) && !isTesting(file))
+    if ((/^[^/]+\/index(\.node)?\.ts$/.test(target) && !isTesting(file)) || target === innerDoor)
       return `inside the layer ${to}, import the file itself instead of ${target}`;
     const executor = executors.find((folder) => target.startsWith(folder));
     if (executor !== undefined && !file.startsWith(executor) && !openers.includes(file))
@@ -52,6 +56,7 @@ function wrongImport(file: string, specifier: string): string | undefined {
   }
   if (layers.indexOf(to) > layers.indexOf(from))
     return `imports point down, and ${to} is above ${from} (lowest first: ${layers.join(', ')})`;
+  if (target === innerDoor && from === innerLayer) return undefined;
   const doors = needsNode(file) ? [`${to}/index.ts`, `${to}/index.node.ts`] : [`${to}/index.ts`];
   return doors.includes(target) ? undefined : `other layers are entered by ${doors.join(' or ')}, not ${target}`;
 }
@@ -100,6 +105,12 @@ describe('the layers of the project', () => {
     expect(missing).toEqual([]);
   });
 
+  test('keep the inner door out of the package', () => {
+    const { exports } = JSON.parse(sourceOf('package.json')) as { exports: Record<string, unknown> };
+    expect(files).toContain(innerDoor);
+    expect(JSON.stringify(exports)).not.toContain('internal');
+  });
+
   test('have no cycle', () => {
     const below = new Map(layers.map((layer) => [layer, new Set<string>()]));
     for (const file of files) {
@@ -127,6 +138,8 @@ describe('the import rule', () => {
     ['who opens an executor', 'tensor/openDevice.ts', "import { WasmDevice } from './wasm/device.ts';"],
     ['the index of a folder', 'tensor/index.node.ts', "export * from './safetensors/index.node.ts';"],
     ['fast-check in the gradient checks', 'autograd/testing/arbitraries.ts', "import fc from 'fast-check';"],
+    ['the inner door in autograd', 'autograd/vjp.ts', "import { makeNode } from '../tensor/internal.ts';"],
+    ['the inner door in the checks', 'autograd/testing/a.ts', "import { dilated } from '../../tensor/internal.ts';"],
     ['gradients in their checks', 'autograd/testing/check.ts', "import { grad } from '../index.ts';"],
   ])('allows %s', (_, file, source) => {
     expect(problemsOf(file, source)).toEqual([]);
@@ -139,6 +152,10 @@ describe('the import rule', () => {
     ['an executor in the compiler', 'tensor/compiler/a.ts', "import('../wasm/device.ts');", 'part of an executor'],
     ['a way past index.ts', 'autograd/vjp.ts', "import { leaf } from '../tensor/placement.ts';", 'tensor/index.ts'],
     ['an export past index.ts', 'nn/index.ts', "export * from '../autograd/vjp.ts';", 'autograd/index.ts'],
+    ['the inner door above', 'nn/a.ts', "import { makeNode } from '../tensor/internal.ts';", 'tensor/index.ts'],
+    ['its export', 'dpo/index.ts', "export * from '../tensor/internal.ts';", 'tensor/index.ts'],
+    ['its export to users', 'tensor/index.ts', "export * from './internal.ts';", 'the file itself'],
+    ['its use in its layer', 'tensor/ops/conv.ts', "import { makeNode } from '../internal.ts';", 'the file itself'],
     ['the own index', 'tensor/ops/conv.ts', "import { add } from '../index.ts';", 'the file itself'],
     ['a dynamic import', 'tensor/device.ts', "const nn = await import('../nn/index.ts');", 'imports point down'],
     ['an import for its effect', 'tensor/a.ts', "import '../nn/index.ts';", 'imports point down'],

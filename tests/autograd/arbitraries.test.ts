@@ -12,17 +12,8 @@ import {
   tensors,
   views,
 } from '../../autograd/testing/index.ts';
-import {
-  broadcastShapes,
-  dtypes,
-  isFloat,
-  read,
-  realize,
-  sizeOf,
-  sourceOf,
-  type Tensor,
-  topologicalOrder,
-} from '../../tensor/index.ts';
+import { broadcastShapes, dtypes, isFloat, read, realize, sizeOf, type Tensor } from '../../tensor/index.ts';
+import { sourceOf, topologicalOrder } from '../../tensor/internal.ts';
 
 /** The simplest value that fast-check still finds to fail. */
 async function smallest<T>(arbitrary: fc.Arbitrary<T>, holds: (value: T) => boolean): Promise<T> {

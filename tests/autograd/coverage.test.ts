@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { rules } from '../../autograd/rules.ts';
-import { inputsOf, sourceOf, type Tensor, topologicalOrder, treeLeaves } from '../../tensor/index.ts';
+import { inputsOf, type Tensor, treeLeaves } from '../../tensor/index.ts';
+import { sourceOf, topologicalOrder } from '../../tensor/internal.ts';
 import * as activations from '../../tensor/ops/activations.ts';
 import * as attention from '../../tensor/ops/attention.ts';
 import * as conv from '../../tensor/ops/conv.ts';

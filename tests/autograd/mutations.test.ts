@@ -4,6 +4,7 @@ import { padGradient, sliceGradient } from '../../autograd/movementRules.ts';
 import { type Rules, rules } from '../../autograd/rules.ts';
 import { checkGradients, GradientCheckError } from '../../autograd/testing/index.ts';
 import * as t from '../../tensor/index.ts';
+import { makeNode } from '../../tensor/internal.ts';
 import { gradWith } from './gradWith.ts';
 
 type Tensor = t.Tensor;
@@ -268,7 +269,7 @@ const mutations: Readonly<Record<string, Mutation>> = {
   'gradient cut off (variable)': {
     rules: { variable: () => [undefined] },
     inputs: [x],
-    f: (x) => t.makeNode('variable', [t.sin(x)], {}, x.shape, x.dtype),
+    f: (x) => makeNode('variable', [t.sin(x)], {}, x.shape, x.dtype),
   },
 };
 

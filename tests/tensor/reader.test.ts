@@ -4,10 +4,10 @@ import { grad } from '../../autograd/index.ts';
 import { programInputs, programs, runProgram } from '../../autograd/testing/index.ts';
 import { readProgram } from '../../tensor/compiler/program.ts';
 import { ProgramReader } from '../../tensor/compiler/reader.ts';
-import { topologicalOrder } from '../../tensor/graph.ts';
 import * as t from '../../tensor/index.ts';
+import { sourceOf, topologicalOrder } from '../../tensor/internal.ts';
 
-const isPending = (tensor: t.Tensor): boolean => t.sourceOf(tensor).kind === 'pending';
+const isPending = (tensor: t.Tensor): boolean => sourceOf(tensor).kind === 'pending';
 
 /** A run as `realize` has it. */
 function runOf(roots: readonly t.Tensor[]) {

@@ -2,10 +2,11 @@ import { expect, test } from 'vitest';
 import { readProgram } from '../../tensor/compiler/program.ts';
 import { type ScheduleOptions, schedule } from '../../tensor/compiler/schedule.ts';
 import * as t from '../../tensor/index.ts';
+import { sourceOf, topologicalOrder } from '../../tensor/internal.ts';
 
 /** What each kernel of a graph computes, value by value. */
 function kernelsOf(output: t.Tensor, options: Partial<ScheduleOptions> = {}): string[] {
-  const order = t.topologicalOrder([output], t.inputsOf).filter((tensor) => t.sourceOf(tensor).kind === 'pending');
+  const order = topologicalOrder([output], t.inputsOf).filter((tensor) => sourceOf(tensor).kind === 'pending');
   return schedule(readProgram(order, [output]), { mostLoads: 8, ...options }).kernels.map((kernel) =>
     kernel.kind === 'step' ? kernel.value.primitive : kernel.stages.map(({ value }) => value.primitive).join(' '),
   );

@@ -11,8 +11,8 @@ import {
   isInteger,
   sameShape,
   sizeOf,
-  topologicalOrder,
 } from '../../tensor/index.ts';
+import { topologicalOrder } from '../../tensor/internal.ts';
 import { stridesOf } from '../../tensor/shape.ts';
 import { round } from './conformance/naive.ts';
 

@@ -1,4 +1,5 @@
-import { dilated, type Shape, sizeOf, type Tensor } from '../../../tensor/index.ts';
+import { type Shape, sizeOf, type Tensor } from '../../../tensor/index.ts';
+import { dilated } from '../../../tensor/internal.ts';
 import { filled, float, number, one, type ProgramOperator, ranked, type Supply, two } from './operator.ts';
 import { call, fitted, type Term, tamed } from './terms.ts';
 

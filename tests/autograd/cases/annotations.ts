@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { checkpoint, customGradient } from '../../../autograd/index.ts';
 import { broadcastableShapes, shapes, tensors } from '../../../autograd/testing/index.ts';
 import * as t from '../../../tensor/index.ts';
+import { makeNode } from '../../../tensor/internal.ts';
 import { type GradientCase, gradientCase } from './gradientCase.ts';
 
 type Tensor = t.Tensor;
@@ -21,11 +22,11 @@ const own = customGradient(
 export const annotationCases: readonly GradientCase[] = [
   gradientCase('variable', x, (x) => ({
     inputs: [x],
-    f: (x) => t.makeNode('variable', [t.sin(x)], {}, x.shape, x.dtype),
+    f: (x) => makeNode('variable', [t.sin(x)], {}, x.shape, x.dtype),
   })),
   gradientCase('barrier', x, (x) => ({
     inputs: [x],
-    f: (x) => t.makeNode('barrier', [t.sin(x), t.exp(x)], {}, x.shape, x.dtype),
+    f: (x) => makeNode('barrier', [t.sin(x), t.exp(x)], {}, x.shape, x.dtype),
   })),
   gradientCase('customGradient', x, (x) => ({ inputs: [x], f: (x) => own(x, t.cos(x)) })),
   gradientCase('checkpoint', pair, ({ a, b }) => ({

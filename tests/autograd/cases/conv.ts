@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { tensors } from '../../../autograd/testing/index.ts';
 import * as t from '../../../tensor/index.ts';
+import { dilated } from '../../../tensor/internal.ts';
 import { type GradientCase, gradientCase } from './gradientCase.ts';
 
 const from1 = (max: number) => fc.integer({ min: 1, max });
@@ -18,8 +19,8 @@ const axis = fc
     after: fc.integer({ min: -2, max: 2 }),
   })
   .map((found) => {
-    const extent = t.dilated(found.size, found.inputDilation) + found.before;
-    const reach = t.dilated(found.kernel, found.kernelDilation);
+    const extent = dilated(found.size, found.inputDilation) + found.before;
+    const reach = dilated(found.kernel, found.kernelDilation);
     return { ...found, after: Math.max(found.after, reach - extent) };
   });
 

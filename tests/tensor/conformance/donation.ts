@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import * as t from '../../../tensor/index.ts';
+import { sourceOf } from '../../../tensor/internal.ts';
 import type { DeviceOf } from './support.ts';
 
 const values = async (x: t.Tensor): Promise<number[]> => Array.from(await t.read(x));
@@ -217,7 +218,7 @@ export function donation(device: DeviceOf): void {
     const four = place([4]);
     const tree = { w: place([1, 2]), host: t.tensor([3]), pending: t.add(four, 1) };
     const copied = await t.copy(tree, { device: device() });
-    expect(t.sourceOf(copied.w)).toMatchObject({ kind: 'placed' });
+    expect(sourceOf(copied.w)).toMatchObject({ kind: 'placed' });
     t.dispose([tree, four]);
     expect(await values(copied.w)).toEqual([1, 2]);
     expect(await values(copied.host)).toEqual([3]);

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import * as t from '../../../tensor/index.ts';
+import { makeNode, sourceOf } from '../../../tensor/internal.ts';
 import { type DeviceOf, had, upload, whole } from './support.ts';
 import { WatchedDevice } from './wrapped.ts';
 
@@ -119,7 +120,7 @@ export function evaluation(device: DeviceOf): void {
     const tree = { a: t.add(middle, 1), list: [leaf, middle, 'text', 7, null], none: undefined };
     const result = await t.realize(tree, { device: device() });
     expect(result).toBe(tree);
-    for (const x of t.treeLeaves(tree)) expect(t.sourceOf(x).kind).toBe('placed');
+    for (const x of t.treeLeaves(tree)) expect(sourceOf(x).kind).toBe('placed');
     expect(await values(tree.a)).toEqual([3, 5]);
     // The graph behind a leaf is gone: what it was made of may be freed.
     t.dispose([leaf, middle]);
@@ -129,9 +130,9 @@ export function evaluation(device: DeviceOf): void {
 
   test('a leaf on the host goes to the device that was asked for', async () => {
     const x = t.tensor([1, 2]);
-    expect(t.sourceOf(x).kind).toBe('host');
+    expect(sourceOf(x).kind).toBe('host');
     await t.realize({ x }, { device: device() });
-    const source = t.sourceOf(x);
+    const source = sourceOf(x);
     expect(source.kind === 'placed' && source.device === device()).toBe(true);
     expect(await values(x)).toEqual([1, 2]);
     t.dispose(x);
@@ -178,11 +179,11 @@ export function evaluation(device: DeviceOf): void {
     const x = t.tensor([1, 2], { device: device() });
     const y = t.add(x, 1);
     const call = { name: 'test', inputs: [], outputCount: 1, rule: () => [] };
-    const chain = t.makeNode('barrier', [t.makeNode('variable', [y], {}, [2], 'f32'), t.exp(x)], {}, [2], 'f32');
-    const last = t.makeNode('custom', [chain], { call, index: 0 }, [2], 'f32');
+    const chain = makeNode('barrier', [makeNode('variable', [y], {}, [2], 'f32'), t.exp(x)], {}, [2], 'f32');
+    const last = makeNode('custom', [chain], { call, index: 0 }, [2], 'f32');
     expect(await values(last)).toEqual([2, 3]);
     expect(await values(t.mul(chain, last))).toEqual([4, 9]);
-    expect(await values(t.makeNode('variable', [x], {}, [2], 'f32'))).toEqual([1, 2]);
+    expect(await values(makeNode('variable', [x], {}, [2], 'f32'))).toEqual([1, 2]);
     t.dispose(x);
   });
 
@@ -194,7 +195,7 @@ export function evaluation(device: DeviceOf): void {
     const following = values(t.mul(y, 2));
     await expect(failing).rejects.toThrow('gather: index 9');
     expect(await following).toEqual([4, 6]);
-    expect(t.sourceOf(y).kind).toBe('pending');
+    expect(sourceOf(y).kind).toBe('pending');
     expect(await values(x)).toEqual([1, 2]);
     expect(device().memory().buffers).toBeLessThanOrEqual(before + 1);
     t.dispose([x, y]);
@@ -274,7 +275,7 @@ export function evaluation(device: DeviceOf): void {
     expect(await values(t.add(t.add(x, t.tensor([10, 20])), t.ones([2])))).toEqual([12, 23]);
     expect(watched.runs.length).toBe(1);
     const [made] = await t.realize([t.arange(3)], { device: watched });
-    const source = t.sourceOf(made as t.Tensor);
+    const source = sourceOf(made as t.Tensor);
     expect(source.kind === 'placed' && source.device === watched).toBe(true);
     t.dispose([x, made]);
   });

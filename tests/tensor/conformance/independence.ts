@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { grad } from '../../../autograd/index.ts';
 import { programInputs, programs, runProgram } from '../../../autograd/testing/index.ts';
 import * as t from '../../../tensor/index.ts';
+import { sourceOf, topologicalOrder } from '../../../tensor/internal.ts';
 import { generator } from './naive.ts';
 import { type DeviceOf, had } from './support.ts';
 
@@ -16,7 +17,7 @@ async function bitsOf(
   beside: (pending: readonly t.Tensor[]) => readonly t.Tensor[],
 ): Promise<unknown[]> {
   const results = graph(inputs);
-  const pending = t.topologicalOrder(results, t.inputsOf).filter((node) => t.sourceOf(node).kind === 'pending');
+  const pending = topologicalOrder(results, t.inputsOf).filter((node) => sourceOf(node).kind === 'pending');
   const all = [...new Set([...results, ...beside(pending)])];
   await t.realize(all, { device });
   const bits = await Promise.all(results.map((result) => t.readStorage(result)));

@@ -1,12 +1,5 @@
-import {
-  type Device,
-  type DeviceBuffer,
-  type DType,
-  type MemoryUse,
-  type Run,
-  type StorageArray,
-  sourceOf,
-} from '../../../tensor/index.ts';
+import type { Device, DeviceBuffer, DType, MemoryUse, Run, StorageArray } from '../../../tensor/index.ts';
+import { sourceOf } from '../../../tensor/internal.ts';
 
 /** A device under another name that passes everything on and writes down which primitives it was asked to run. */
 export class WatchedDevice implements Device {

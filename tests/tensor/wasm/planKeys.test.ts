@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as t from '../../../tensor/index.ts';
+import { makeNode } from '../../../tensor/internal.ts';
 import { ReferenceDevice } from '../../../tensor/reference/device.ts';
 import { WasmDevice } from '../../../tensor/wasm/device.ts';
 
@@ -25,7 +26,7 @@ const conv = (attributes: Partial<Record<keyof t.ConvAttributes, readonly number
   } as t.ConvAttributes);
 
 const pad = (attributes: object) => () =>
-  t.makeNode(
+  makeNode(
     'pad',
     [ramp([3], 'f32', 1)],
     { before: [1], after: [1], interior: [0], value: 5, ...attributes } as t.Attributes['pad'],
@@ -37,11 +38,11 @@ const attention =
   (causal: boolean, biased = false) =>
   () => {
     const inputs = [fractions([1, 5, 4]), fractions([1, 5, 4]), ramp([1, 5, 4]).mul(0.1)];
-    return t.makeNode('attention', biased ? [...inputs, ramp([1, 5, 5])] : inputs, { causal }, [1, 5, 4], 'f32');
+    return makeNode('attention', biased ? [...inputs, ramp([1, 5, 5])] : inputs, { causal }, [1, 5, 4], 'f32');
   };
 
 const attentionGradient = (causal: boolean) => () =>
-  t.makeNode(
+  makeNode(
     'attentionGradient',
     [fractions([1, 5, 4]), ramp([1, 5, 4]).mul(0.1), fractions([1, 5, 4]), fractions([1, 5, 4])],
     { causal },
@@ -50,7 +51,7 @@ const attentionGradient = (causal: boolean) => () =>
   );
 
 const threefry = (word: 0 | 1) => () =>
-  t.makeNode(
+  makeNode(
     'threefry',
     [1, 2, 3, 4].map((k) => ramp([4], 'u32', k)),
     { word },

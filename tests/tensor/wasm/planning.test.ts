@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { grad } from '../../../autograd/index.ts';
 import { readProgram } from '../../../tensor/compiler/program.ts';
 import * as t from '../../../tensor/index.ts';
+import { sourceOf, topologicalOrder } from '../../../tensor/internal.ts';
 import { WasmDevice } from '../../../tensor/wasm/device.ts';
 import { compilePlan } from '../../../tensor/wasm/plan.ts';
 
@@ -67,7 +68,7 @@ describe('planning', () => {
   test('kernels that differ only in what they work on share their code', () => {
     const [few, many] = [4, 12].map((layers) => {
       const outputs = step(layers);
-      const order = t.topologicalOrder(outputs, t.inputsOf).filter((tensor) => t.sourceOf(tensor).kind === 'pending');
+      const order = topologicalOrder(outputs, t.inputsOf).filter((tensor) => sourceOf(tensor).kind === 'pending');
       const { module, tasks } = compilePlan(readProgram(order, outputs), { initial: 1 }, true);
       return { kernels: tasks.length, bytes: module.length };
     }) as [Size, Size];

@@ -5,6 +5,7 @@ import { vjp } from '../../../autograd/index.ts';
 import { programInputs, programs, runProgram } from '../../../autograd/testing/index.ts';
 import { readProgram } from '../../../tensor/compiler/program.ts';
 import * as t from '../../../tensor/index.ts';
+import { sourceOf, topologicalOrder } from '../../../tensor/internal.ts';
 import { attentionIsComposed } from '../../../tensor/webgpu/contractions/attention/index.ts';
 import { draftPlan } from '../../../tensor/webgpu/plan.ts';
 import { openAdapter } from '../../../tensor/webgpu/runtime/gpu.ts';
@@ -35,8 +36,8 @@ const traitsOf: Readonly<Record<string, ShaderTraits>> = {
 
 /** Compiles every kernel of a graph, for every kind of device. */
 async function compile(outputs: readonly t.Tensor[], traits: ShaderTraits): Promise<number> {
-  const order = t.topologicalOrder(outputs, t.inputsOf).filter((tensor) => t.sourceOf(tensor).kind === 'pending');
-  const pending = [...new Set(outputs)].filter((output) => t.sourceOf(output).kind === 'pending');
+  const order = topologicalOrder(outputs, t.inputsOf).filter((tensor) => sourceOf(tensor).kind === 'pending');
+  const pending = [...new Set(outputs)].filter((output) => sourceOf(output).kind === 'pending');
   const plans = [true, false].map((software) => {
     const options = { software, traits, fuse: true };
     return draftPlan(readProgram(order, pending, attentionIsComposed(options)), options).plan([]);
