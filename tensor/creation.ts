@@ -7,28 +7,33 @@ import { leaf } from './placement.ts';
 import { checkShape, formatShape, type Shape, sizeOf } from './shape.ts';
 import type { Tensor } from './tensor.ts';
 
-/** Numbers or truth values in nested arrays, all arrays of a level equally long. */
+/** Numbers or booleans in nested arrays; all arrays of a level have the same length. */
 export type Nested = number | boolean | readonly Nested[];
 
+/** The typed arrays that `tensor` takes elements from. */
 export type TypedArray = Float64Array | Float32Array | Int32Array | Uint32Array | Uint8Array | Uint16Array;
 
+/** Options of `tensor`. */
 export interface TensorOptions {
-  /** Default: for nested arrays their own nesting, for typed arrays one dimension. */
+  /** Default: the nesting of nested arrays; one dimension for a typed array. */
   readonly shape?: Shape;
-  /** Default: what the typed array holds (Uint8Array: bool); for plain numbers f32, for truth values bool. */
+  /** Default: the element type of a typed array (bool for a Uint8Array); f32 for numbers, bool for booleans. */
   readonly dtype?: DType;
-  /** Where to put it at once. Default: where the graph that uses it runs. */
+  /** Uploads the elements at once. Default: they stay on the host until a graph that uses them runs. */
   readonly device?: Device;
 }
 
+/** The dtype of a tensor to be made. */
 export interface DTypeOption {
   /** Default f32. */
   readonly dtype?: DType;
 }
 
 /**
- * A tensor with the given elements, which are copied. Values are rounded to the dtype; those that it cannot stand for
- * (fractions or numbers out of range for integers) are refused. A Uint16Array with dtype f16 or bf16 is taken as bits.
+ * A tensor with a copy of the given elements (PyTorch's `tensor`). Float dtypes round; a Uint16Array with dtype f16 or
+ * bf16 holds their bits.
+ * @throws ShapeError for ragged arrays and where the elements do not fill the shape; TensorError for a value outside an
+ * integer or bool dtype and for a typed array whose dtype must be given
  */
 export function tensor(data: Nested | TypedArray, options: TensorOptions = {}): Tensor {
   const {
@@ -80,17 +85,19 @@ function fromNested(data: Nested): { values: number[]; shape: number[]; dtype: D
   return { values, shape, dtype: truths > 0 && truths === values.length ? 'bool' : 'f32' };
 }
 
-/** `shape` filled with one number. */
+/** A tensor of the given shape, filled with one value (PyTorch's `full`). */
 export const full = (shape: Shape, value: number | boolean, { dtype = 'f32' }: DTypeOption = {}): Tensor =>
   constant(checkScalar('full', dtype, value), checkShape('full', shape), dtype);
 
+/** Zeros of the given shape, f32 by default. */
 export const zeros = (shape: Shape, options?: DTypeOption): Tensor => full(shape, 0, options);
 
+/** Ones of the given shape, f32 by default. */
 export const ones = (shape: Shape, options?: DTypeOption): Tensor => full(shape, 1, options);
 
 /**
- * `start`, `start + step`, … up to but without `stop`; with one number, 0 up to it. Default dtype: i32 where all three
- * are whole, else f32.
+ * `start`, `start + step`, … below `stop` (PyTorch's `arange`); `arange(n)` counts from 0 to n − 1. Default dtype: i32 if
+ * all three numbers are whole, else f32. Shape [⌈(stop − start) / step⌉].
  */
 export function arange(start: number, stop?: number, step = 1, options: DTypeOption = {}): Tensor {
   const [from, to] = stop === undefined ? [0, start] : [start, stop];
@@ -99,13 +106,13 @@ export function arange(start: number, stop?: number, step = 1, options: DTypeOpt
   const count = Math.max(0, Math.ceil((to - from) / step));
   const dtype = options.dtype ?? ([from, to, step].every(Number.isInteger) ? 'i32' : 'f32');
   checkScalar('arange', dtype, from);
-  // u32 steps may be negative: wrapping makes them work out.
+  // A negative step of u32 works because u32 arithmetic wraps.
   const scale = checkScalar('arange', dtype, dtype === 'u32' && Number.isInteger(step) ? step >>> 0 : step);
   const wide = isHalf(dtype) ? 'f32' : dtype;
   return cast(add(mul(iota([count], 0, wide), scale), from), dtype);
 }
 
-/** `count` numbers evenly spaced from `start` to `stop`, both included. */
+/** `count` evenly spaced numbers from `start` to `stop`, both included (PyTorch's `linspace`). Shape [count]. */
 export function linspace(start: number, stop: number, count: number, { dtype = 'f32' }: DTypeOption = {}): Tensor {
   const [n] = checkShape('linspace', [count]) as [number];
   const values = Float64Array.from({ length: n }, (_, i) => (n === 1 ? start : start + ((stop - start) * i) / (n - 1)));
@@ -113,7 +120,7 @@ export function linspace(start: number, stop: number, count: number, { dtype = '
   return leaf([n], dtype, toStorage(dtype, values));
 }
 
-/** The identity matrix, or a rectangle with ones on its diagonal. */
+/** Ones on the main diagonal, zeros elsewhere (PyTorch's `eye`). Shape [rows, columns]; square by default. */
 export function eye(
   rows: number,
   { columns = rows, dtype = 'f32' }: DTypeOption & { readonly columns?: number } = {},

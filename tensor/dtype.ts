@@ -3,27 +3,32 @@ import { bfloat16ToNumber, float16ToNumber, numberToBfloat16, numberToFloat16 } 
 
 /**
  * Element types. `f16` and `bf16` are storage types: operators widen them to f32, compute, and round once.
- * `f64` exists on the executors that can do it (not on WebGPU).
+ * WebGPU has no `f64`.
  */
 export type DType = 'f64' | 'f32' | 'f16' | 'bf16' | 'i32' | 'u32' | 'bool';
+/** The floating-point dtypes: those that have gradients. */
 export type FloatDType = 'f64' | 'f32' | 'f16' | 'bf16';
 
+/** All dtypes, widest float first. */
 export const dtypes: readonly DType[] = ['f64', 'f32', 'f16', 'bf16', 'i32', 'u32', 'bool'];
 
-/** The array that holds elements of a dtype in memory; `f16` and `bf16` are held as their bits, `bool` as 0 or 1. */
+/** The arrays that hold elements in memory: `f16` and `bf16` as their bits, `bool` as 0 or 1. */
 export type StorageArray = Float64Array | Float32Array | Uint16Array | Int32Array | Uint32Array | Uint8Array;
 
-/** What `read` gives back: like `StorageArray`, but halves are expanded to their exact f32 values. */
+/** The arrays that `read` returns: `f16` and `bf16` as their exact f32 values, `bool` as 0 or 1. */
 export type ValueArray = Float64Array | Float32Array | Int32Array | Uint32Array | Uint8Array;
 
-/** Bytes that one element takes. */
+/** Bytes per element. */
 export const byteSize: Readonly<Record<DType, number>> = { f64: 8, f32: 4, f16: 2, bf16: 2, i32: 4, u32: 4, bool: 1 };
 
+/** True for f64, f32, f16 and bf16. */
 export const isFloat = (dtype: DType): dtype is FloatDType =>
   dtype === 'f64' || dtype === 'f32' || dtype === 'f16' || dtype === 'bf16';
 
+/** True for f16 and bf16. */
 export const isHalf = (dtype: DType): dtype is 'f16' | 'bf16' => dtype === 'f16' || dtype === 'bf16';
 
+/** True for i32 and u32. */
 export const isInteger = (dtype: DType): dtype is 'i32' | 'u32' => dtype === 'i32' || dtype === 'u32';
 
 /** A new storage array of `length` zeros. */
@@ -45,7 +50,7 @@ export function allocate(dtype: DType, length: number): StorageArray {
   }
 }
 
-/** The dtype that a typed array stands for when none is named; `undefined` for kinds that stand for none. */
+/** The default dtype of a typed array; `undefined` for kinds that have none, such as Uint16Array. */
 export function dtypeOfArray(array: ArrayBufferView): DType | undefined {
   if (array instanceof Float64Array) return 'f64';
   if (array instanceof Float32Array) return 'f32';
@@ -55,13 +60,13 @@ export function dtypeOfArray(array: ArrayBufferView): DType | undefined {
   return undefined;
 }
 
-/** Whether `array` is the kind of storage that `dtype` uses. */
+/** True if tensors of `dtype` store their elements in arrays of this kind. */
 export const isStorageOf = (dtype: DType, array: ArrayBufferView): array is StorageArray =>
   array.constructor === allocate(dtype, 0).constructor;
 
 /**
- * A number as the nearest value of `dtype` that it can stand for: floats round to nearest even; floats cast to
- * integers truncate toward zero and saturate, NaN becomes 0; bool is "not zero".
+ * Converts a number to `dtype`, as `cast` does: float dtypes round to nearest even; integer dtypes truncate toward zero
+ * and saturate, and NaN becomes 0; bool is 1 for every number but 0.
  */
 export function roundTo(dtype: DType, value: number): number {
   switch (dtype) {
@@ -82,7 +87,7 @@ export function roundTo(dtype: DType, value: number): number {
   }
 }
 
-/** Storage as numbers. Shares the array unless the dtype is a half, whose bits are expanded to f32. */
+/** The values in a storage array: the same array, or for halves a new one with the bits expanded to f32. */
 export function toValues(dtype: DType, storage: StorageArray): ValueArray {
   if (!isHalf(dtype)) return storage as ValueArray;
   const expand = dtype === 'f16' ? float16ToNumber : bfloat16ToNumber;
@@ -91,7 +96,7 @@ export function toValues(dtype: DType, storage: StorageArray): ValueArray {
   return values;
 }
 
-/** Numbers as storage of `dtype`, each rounded as `roundTo` does. Always a new array. */
+/** A new storage array with each number converted by `roundTo`. */
 export function toStorage(dtype: DType, values: ArrayLike<number>): StorageArray {
   const storage = allocate(dtype, values.length);
   if (dtype === 'f64' || dtype === 'f32') {
@@ -104,7 +109,7 @@ export function toStorage(dtype: DType, values: ArrayLike<number>): StorageArray
   return storage;
 }
 
-/** Checks that a JavaScript number, given where a tensor of `dtype` is expected, means something exact there. */
+/** Returns a JavaScript number or boolean as an element of `dtype`; throws for fractions and numbers out of its range. */
 export function checkScalar(operator: string, dtype: DType, value: number | boolean): number {
   const number = Number(value);
   const fits =

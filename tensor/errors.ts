@@ -1,9 +1,9 @@
-/** Every error that this library raises on purpose, so that callers can tell it from a bug. */
+/** The base class of all errors that this library throws on purpose; any other error is a bug. */
 export class TensorError extends Error {
   override name = 'TensorError';
 }
 
-/** The shapes, dtypes or attributes handed to an operator do not fit it. */
+/** Shapes that do not fit an operator or each other. */
 export class ShapeError extends TensorError {
   override name = 'ShapeError';
 }

@@ -8,10 +8,10 @@ import { broadcastTo, cast } from './ops/operands.ts';
 import * as reductions from './ops/reductions.ts';
 import { Tensor } from './tensor.ts';
 
-// Joining takes a list, and padInterior serves gradients: neither reads well as a method.
+// concat and stack take a list of tensors; padInterior is for gradients.
 const { concat, stack, padInterior, ...movements } = movement;
 
-/** The operators that are methods too: every free function here takes its tensor as the first argument. */
+/** The operators that are methods too; the first argument of each is the tensor. */
 const methods = { ...elementwise, ...reductions, ...movements, ...indexing, ...activations, matmul, broadcastTo, cast };
 
 type Method<F> = F extends (x: Tensor, ...rest: infer Rest) => infer Result ? (...rest: Rest) => Result : never;
@@ -21,7 +21,7 @@ declare module './tensor.ts' {
   interface Tensor extends Methods, Disposable {}
 }
 
-// What `using x = …` calls at the end of its block; browsers without the symbol get the one that compilers look for.
+// `using x = …` calls this at the end of its block. Compilers look for the second symbol where a browser lacks the first.
 Object.defineProperty(Tensor.prototype, Symbol.dispose ?? Symbol.for('Symbol.dispose'), {
   value(this: Tensor) {
     dispose(this);

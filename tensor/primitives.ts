@@ -1,6 +1,6 @@
 import type { Tensor } from './tensor.ts';
 
-/** Elementwise primitives of one input; shape and dtype stay. */
+/** Elementwise primitives of one input; the output has its shape and dtype. */
 export type UnaryPrimitive =
   | 'neg'
   | 'exp'
@@ -16,7 +16,7 @@ export type UnaryPrimitive =
   | 'erf'
   | 'floor';
 
-/** Elementwise primitives of two inputs of one shape and dtype; broadcasting is a node of its own. */
+/** Elementwise primitives of two inputs of the same shape and dtype; `broadcastTo` is a separate node. */
 export type BinaryPrimitive = 'add' | 'sub' | 'mul' | 'div' | 'pow' | 'maximum' | 'minimum' | 'remainder';
 
 /** Elementwise primitives whose output is bool. */
@@ -24,25 +24,25 @@ export type TestPrimitive = 'equal' | 'less' | 'isNaN' | 'isFinite';
 
 type None = Readonly<Record<never, never>>;
 
-/** The attributes of primitives that have none: one object, since graphs have thousands of such nodes. */
+/** The attributes of primitives that have none: one shared object, since graphs have thousands of such nodes. */
 export const noAttributes: None = Object.freeze({});
 
 /**
- * Every primitive and what it needs to know beside its inputs. This list is all that an executor evaluates and all that
- * `autograd` differentiates; every other operator is composed of these.
+ * All primitives and their attributes. Executors evaluate and `autograd` differentiates these and nothing else; every
+ * other operator is composed of them.
  *
- * Reductions keep the reduced axes with size 1; `broadcastTo` keeps the rank. So a reduction and a broadcast are each
- * other's gradient, and operators that drop or add axes reshape around them.
+ * Reductions keep the reduced axes with size 1, and `broadcastTo` keeps the rank: a reduction is the gradient of a
+ * broadcast and the reverse. Operators that drop or add axes reshape before or after them.
  */
 export interface Attributes extends Record<UnaryPrimitive | BinaryPrimitive | TestPrimitive, None> {
   // Sources
-  /** The output filled with one number. */
+  /** One number in every element of the output. */
   constant: { readonly value: number };
   /** 0, 1, 2, … along one axis. */
   iota: { readonly axis: number };
 
   // Elementwise
-  /** To the dtype of the output, as `roundTo` says. */
+  /** Converts to the dtype of the output, as `roundTo` does. */
   cast: None;
   /** `where(condition, a, b)`. */
   where: None;
@@ -53,11 +53,11 @@ export interface Attributes extends Record<UnaryPrimitive | BinaryPrimitive | Te
   reshape: None;
   /** Output axis i is input axis `axes[i]`. */
   permute: { readonly axes: readonly number[] };
-  /** Sizes of 1 are repeated up to the output's. */
+  /** Repeats axes of size 1 to the sizes of the output. */
   broadcastTo: None;
-  /** Output index j is input index `starts + j·steps`, steps from 1. */
+  /** Output index j is input index `starts + j·steps`; steps are at least 1. */
   slice: { readonly starts: readonly number[]; readonly steps: readonly number[] };
-  /** `interior` elements between neighbours, then `before` and `after`; all from 0, all filled with `value`. */
+  /** Inserts `interior` elements between neighbours, and `before` and `after` around them, each with `value`. */
   pad: {
     readonly before: readonly number[];
     readonly after: readonly number[];
@@ -70,17 +70,17 @@ export interface Attributes extends Record<UnaryPrimitive | BinaryPrimitive | Te
   // Reductions and scans
   sum: { readonly axes: readonly number[] };
   max: { readonly axes: readonly number[] };
-  /** i32 index of the first maximum; NaN counts as the largest. */
+  /** The i32 index of the first maximum; NaN counts as the largest. */
   argMax: { readonly axis: number };
-  /** Running sums that include their own element. */
+  /** Inclusive running sums. */
   cumsum: { readonly axis: number };
-  /** i32 indices that sort stably; NaN sorts as the largest. */
+  /** The i32 indices of a stable sort; NaN sorts as the largest. */
   argSort: { readonly axis: number; readonly descending: boolean };
 
   // Indexing
-  /** `out[…, i, …] = x[…, index[…, i, …], …]`: PyTorch's `gather`; off the axis, index sizes may be smaller. */
+  /** `out[…, i, …] = x[…, index[…, i, …], …]`: PyTorch's `gather`; on other axes, the index may be smaller than x. */
   gather: { readonly axis: number };
-  /** Inputs (base, index, updates): base plus every update added at its index; the adjoint of `gather`. */
+  /** Inputs (base, index, updates): adds each update to the base at its index. The adjoint of `gather`. */
   scatterAdd: { readonly axis: number };
 
   // Contractions
@@ -95,25 +95,25 @@ export interface Attributes extends Record<UnaryPrimitive | BinaryPrimitive | Te
    */
   attention: AttentionAttributes;
   /**
-   * Inputs (q, k, v, g) or (q, k, v, g, bias), g being the cotangent of `attention`'s output. For each batch, the
-   * gradients by q, k and v one after the other, in one row: [batch…, queries·dim + keys·dim + keys·width].
+   * Inputs (q, k, v, g) or (q, k, v, g, bias), where g is the cotangent of `attention`'s output. Each batch gives one row
+   * with the gradients of q, k and v in this order: [batch…, queries·dim + keys·dim + keys·width].
    */
   attentionGradient: AttentionAttributes;
 
   // Annotations: each evaluates to its first input.
-  /** A fresh identity, with respect to which something is differentiated. */
+  /** A new identity of a tensor, to differentiate with respect to. */
   variable: None;
-  /** Not before the other inputs are there: keeps recomputed values from being computed early. */
+  /** Evaluates after all inputs: gradient checkpointing keeps recomputed values from being computed early. */
   barrier: None;
-  /** An output of a call that brings its own gradient rule. */
+  /** Output `index` of a call with its own gradient rule. */
   custom: { readonly call: CustomCall; readonly index: number };
 }
 
 /**
  * The general convolution, closed under differentiation:
  * `out[n, o, q] = Σ_{i,k} x[n, i, (q·stride + k·kernelDilation − before) / inputDilation] · w[o, i, k]`,
- * where positions that do not divide, or lie outside, contribute nothing. Padding may be negative (a crop).
- * x: [N, groups·I, spatial…], w: [groups·O, I, kernel…] → [N, groups·O, out…]. Arrays hold one entry a spatial axis.
+ * where positions that are not whole, or lie outside of x, contribute nothing. Negative padding crops.
+ * x: [N, groups·I, spatial…], w: [groups·O, I, kernel…] → [N, groups·O, out…]. Arrays hold one entry per spatial axis.
  */
 export interface ConvAttributes {
   readonly strides: readonly number[];
@@ -124,28 +124,30 @@ export interface ConvAttributes {
   readonly groups: number;
 }
 
+/** The attributes of `attention` and `attentionGradient`. */
 export interface AttentionAttributes {
-  /** Query i sees keys 0 to i only. */
+  /** Query i attends to keys 0 to i only. */
   readonly causal: boolean;
 }
 
 /**
- * A call with its own gradient rule. The gradient of its outputs goes to `inputs` by `rule`, and never into the graph
- * that computed the outputs.
+ * A call with its own gradient rule. `rule` takes the cotangents of its outputs to gradients of `inputs`; gradients never
+ * enter the graph that computed the outputs.
  */
 export interface CustomCall {
   readonly name: string;
   readonly inputs: readonly Tensor[];
   readonly outputCount: number;
   /**
-   * Cotangents of the outputs (`undefined` where nothing flowed back) to gradients of the inputs (`undefined` for zero).
+   * Takes one cotangent per output (`undefined` for zero), returns one gradient per input (`undefined` for zero).
    */
   readonly rule: (cotangents: readonly (Tensor | undefined)[]) => readonly (Tensor | undefined)[];
 }
 
+/** The name of a primitive. */
 export type Primitive = keyof Attributes;
 
-/** What a pending tensor is computed from. */
+/** A node of the graph: the primitive that computes a pending tensor, its inputs and attributes. */
 export type Node = {
   [P in Primitive]: { readonly primitive: P; readonly inputs: readonly Tensor[]; readonly attributes: Attributes[P] };
 }[Primitive];

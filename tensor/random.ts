@@ -9,23 +9,23 @@ import { checkShape, normalizeAxis, type Shape, sizeOf } from './shape.ts';
 import { makeNode, type Tensor, typeOf } from './tensor.ts';
 
 /**
- * Randomness without hidden state: what is drawn is a function of a key, a u32[2]. Word i of a draw is Threefry-2x32-20
- * of the key and the counter (i, purpose), so an element depends on the key and its own position only, never on
- * the shape around it; and a key that is split, folded and drawn from never uses one counter twice.
+ * Random numbers without hidden state, as in JAX: every draw is a function of a key, a u32[2]. Word i of a draw is
+ * Threefry-2x32-20 of the key and the counter (i, purpose), so an element depends on the key and its own position only,
+ * not on the shape. Draws, splits and folds of one key never share a counter.
  *
- * Use a key once: `split` it for more. Random words, and `uniform`, `bernoulli`, `randint` and `permutation` made from
- * them, are the same bits on every executor; `normal` goes through log and cos and agrees within 4 ulp.
+ * Use a key once: `split` it for more. `randomBits`, `uniform`, `bernoulli`, `randint` and `permutation` return the same
+ * bits on every executor; `normal` goes through log and cos and agrees within 4 ulp.
  */
 const purposes = { draw: 0, split: 1, fold: 2 } as const;
 
-/** A key from a seed: any whole number from 0 to 2^53 − 1. */
+/** A key (u32[2]) from a seed, a whole number from 0 to 2^53 − 1. */
 export function key(seed: number): Tensor {
   if (!Number.isSafeInteger(seed) || seed < 0)
     throw new TensorError(`key: a seed is a whole number from 0 to 2^53 − 1, got ${seed}`);
   return leaf([2], 'u32', Uint32Array.of(Math.floor(seed / 2 ** 32), seed % 2 ** 32));
 }
 
-/** One word of the block cipher for each counter. */
+/** One word of Threefry per counter. */
 function words(
   operator: string,
   randomKey: Tensor,
@@ -47,15 +47,15 @@ function words(
   return reshape(makeNode('threefry', inputs, { word }, [sizeOf(shape)], 'u32'), shape);
 }
 
-/** 0, 1, 2, … in row-major order over a whole shape. */
+/** The row-major position of each element: 0, 1, 2, …. */
 const positions = (shape: Shape): Tensor => reshape(iota([sizeOf(shape)], 0, 'u32'), shape);
 
-/** Uniform random u32 words. */
+/** Uniform random u32 words of the given shape; word 1 is independent of word 0. */
 export function randomBits(randomKey: Tensor, shape: Shape, word: 0 | 1 = 0): Tensor {
   return words('randomBits', randomKey, positions(checkShape('randomBits', shape)), 'draw', word);
 }
 
-/** `count` new keys (two, unless said otherwise), independent of each other and of everything else made from the key. */
+/** `count` new keys, by default two, independent of each other and of all that is drawn from the key. */
 export function split(randomKey: Tensor): [Tensor, Tensor];
 export function split(randomKey: Tensor, count: number): Tensor[];
 export function split(randomKey: Tensor, count = 2): Tensor[] {
@@ -64,7 +64,7 @@ export function split(randomKey: Tensor, count = 2): Tensor[] {
   return cut(stack(halves, 1), count, 0).map((row) => squeeze(row, 0));
 }
 
-/** A new key from a key and a number (0 to 2^32 − 1), such as a step or a sample's index. */
+/** A new key from a key and a number from 0 to 2^32 − 1, such as a step or a sample's index. */
 export function foldIn(randomKey: Tensor, data: number): Tensor {
   if (!Number.isInteger(data) || data < 0 || data >= 2 ** 32)
     throw new TensorError(`foldIn: needs a whole number from 0 to 2^32 − 1, got ${data}`);
@@ -78,6 +78,7 @@ export function foldIn(randomKey: Tensor, data: number): Tensor {
   );
 }
 
+/** Options of `uniform`. */
 export interface UniformOptions {
   /** Default 0. */
   readonly min?: number;
@@ -96,8 +97,7 @@ function unit(randomKey: Tensor, shape: Shape, dtype: 'f64' | 'f32'): Tensor {
 }
 
 /**
- * Uniform numbers in [min, max). Where they are rounded once more, for halves and for a min other than 0, that can
- * reach max.
+ * Uniform numbers in [min, max), floats only. For halves, and for a min other than 0, a further rounding can reach max.
  */
 export function uniform(
   randomKey: Tensor,
@@ -116,7 +116,7 @@ function checkFloatOption(operator: string, dtype: DType): void {
   if (!isFloat(dtype)) throw new TensorError(`${operator}: draws floats, not ${dtype}`);
 }
 
-/** Standard normal numbers: √(−2·log u)·cos(2π·v) of two uniform ones (Box & Muller 1958), computed in f32 or f64. */
+/** Standard normal numbers, √(−2·log u)·cos(2π·v) of uniform u and v (Box & Muller 1958). Computed in f32, f64 for f64. */
 export function normal(
   randomKey: Tensor,
   shape: Shape,
@@ -130,7 +130,7 @@ export function normal(
   return cast(mul(radius, cos(mul(unit(angleKey, shape, wide), 2 * Math.PI))), dtype);
 }
 
-/** True with probability p: a number, or an f32 or f64 tensor that broadcasts to the shape. */
+/** A bool tensor, true with probability p: a number, or a float tensor that broadcasts to the shape. */
 export function bernoulli(randomKey: Tensor, p: number | Tensor, shape: Shape): Tensor {
   if (typeof p === 'number' && !(p >= 0 && p <= 1))
     throw new TensorError(`bernoulli: a probability lies in [0, 1], got ${p}`);
@@ -139,8 +139,8 @@ export function bernoulli(randomKey: Tensor, p: number | Tensor, shape: Shape): 
 }
 
 /**
- * Uniform whole numbers (i32) from `min` up to but without `max`: the upper half of a 64-bit random number times the
- * span, which favours no number by more than 2^−32 of its probability.
+ * Uniform whole numbers (i32) in [min, max): the upper half of a 64-bit random number times the span. The probabilities
+ * of two numbers differ by at most one part in 2^32.
  */
 export function randint(randomKey: Tensor, shape: Shape, min: number, max: number): Tensor {
   const span = max - min;
@@ -150,18 +150,18 @@ export function randint(randomKey: Tensor, shape: Shape, min: number, max: numbe
   if (span === 2 ** 32) return wrapToInt32(randomBits(randomKey, shape));
   const upper = wideProduct(randomBits(randomKey, shape, 0), span);
   const lower = wideProduct(randomBits(randomKey, shape, 1), span);
-  // The sum of the middle words carries into the result where it wraps.
+  // Where the sum of the middle words wraps, it carries into the result.
   const carry = cast(less(add(upper.low, lower.high), upper.low), 'u32');
   return add(wrapToInt32(add(upper.high, carry)), min);
 }
 
-/** u32 to the i32 with the same bits, where a cast would saturate. */
+/** Reinterprets u32 bits as i32; a cast would saturate. */
 function wrapToInt32(x: Tensor): Tensor {
   const negative = sub(neg(cast(sub(neg(x), 1), 'i32')), 1);
   return where(less(x, 2 ** 31), cast(x, 'i32'), negative);
 }
 
-/** Both words of the 64-bit product of u32 words with a number below 2^32, by 16-bit halves. */
+/** Both words of the 64-bit product of u32 words and a number below 2^32, computed by 16-bit halves. */
 function wideProduct(x: Tensor, factor: number): { high: Tensor; low: Tensor } {
   const half = 2 ** 16;
   const [xHigh, xLow] = [div(x, half), remainder(x, half)];
@@ -172,15 +172,15 @@ function wideProduct(x: Tensor, factor: number): { high: Tensor; low: Tensor } {
   return { high: add(add(mul(xHigh, high), div(middle, half)), div(cross, half)), low: mul(x, factor) };
 }
 
-/** Indices (i32) drawn with probabilities softmax(logits) along an axis: the largest of logits plus Gumbel noise. */
+/** Draws indices (i32) with probabilities softmax(logits) along an axis: argMax of the logits plus Gumbel noise. */
 export function categorical(randomKey: Tensor, logits: Tensor, axis = -1): Tensor {
   checkFloat('categorical', logits);
   const at = normalizeAxis('categorical', axis, logits.rank);
   const dtype = logits.dtype === 'f64' ? 'f64' : 'f32';
-  // 0 stands for the step up to the next number; in its middle the noise is finite, so that −∞ never wins.
+  // 0 stands for the interval up to the next number; its middle keeps the noise finite, so that a logit of −∞ never wins.
   const chance = maximum(unit(randomKey, logits.shape, dtype), dtype === 'f64' ? 2 ** -54 : 2 ** -25);
   return argMax(sub(cast(logits, dtype), log(neg(log(chance)))), at);
 }
 
-/** The numbers 0 to n − 1 (i32) in random order: the order of n random words. */
+/** The numbers 0 to n − 1 (i32) in random order: the argSort of n random words. */
 export const permutation = (randomKey: Tensor, n: number): Tensor => argSort(randomBits(randomKey, [n]), 0);

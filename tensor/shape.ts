@@ -10,7 +10,7 @@ export function sizeOf(shape: Shape): number {
   return size;
 }
 
-/** Distances, in elements, between neighbours along each dimension of a row-major array. */
+/** Strides, in elements, of a row-major array. */
 export function stridesOf(shape: Shape): number[] {
   const strides = new Array<number>(shape.length);
   let stride = 1;
@@ -21,8 +21,10 @@ export function stridesOf(shape: Shape): number[] {
   return strides;
 }
 
+/** `[2, 3]`. */
 export const formatShape = (shape: Shape): string => `[${shape.join(', ')}]`;
 
+/** True if both shapes have the same rank and sizes. */
 export function sameShape(a: Shape, b: Shape): boolean {
   if (a === b) return true;
   if (a.length !== b.length) return false;
@@ -30,10 +32,10 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return true;
 }
 
-/** A shape that nobody can change: itself, if it is one already. */
+/** A frozen copy of a shape, or the shape itself if it is frozen. */
 export const frozenShape = (shape: Shape): Shape => (Object.isFrozen(shape) ? shape : Object.freeze(shape.slice()));
 
-/** Throws unless every size is a whole number from 0 and the element count can be indexed. Returns it frozen. */
+/** Returns the shape, frozen; throws unless every size is a whole number from 0 and the tensor has at most 2^40 elements. */
 export function checkShape(operator: string, shape: Shape): Shape {
   for (const size of shape) {
     if (!Number.isInteger(size) || size < 0) {
@@ -45,7 +47,7 @@ export function checkShape(operator: string, shape: Shape): Shape {
   return frozenShape(shape);
 }
 
-/** An axis counted from the front; negative ones count from the end, −1 being the last. */
+/** An axis counted from the front; a negative one counts from the end (−1 is the last). Throws for an axis out of range. */
 export function normalizeAxis(operator: string, axis: number, rank: number): number {
   if (!Number.isInteger(axis) || axis < -rank || axis >= rank) {
     const range = rank === 0 ? 'a scalar has no axes' : `axes of rank ${rank} are ${-rank} to ${rank - 1}`;
@@ -54,7 +56,7 @@ export function normalizeAxis(operator: string, axis: number, rank: number): num
   return axis < 0 ? axis + rank : axis;
 }
 
-/** Axes to reduce over, in ascending order: all when `axes` is undefined; duplicates are refused. */
+/** Axes counted from the front, in ascending order; `undefined` means all. Throws for an axis that occurs twice. */
 export function normalizeAxes(operator: string, axes: number | readonly number[] | undefined, rank: number): number[] {
   if (axes === undefined) return Array.from({ length: rank }, (_, axis) => axis);
   const list = (typeof axes === 'number' ? [axes] : axes).map((axis) => normalizeAxis(operator, axis, rank));
@@ -63,7 +65,10 @@ export function normalizeAxes(operator: string, axes: number | readonly number[]
   return list.sort((a, b) => a - b);
 }
 
-/** The shape that NumPy's rules broadcast `shapes` to: aligned at the end, sizes equal or 1. */
+/**
+ * The shape to which `shapes` broadcast by NumPy's rules: aligned at the last axis, sizes equal or 1.
+ * @throws ShapeError that names `operator`
+ */
 export function broadcastShapes(operator: string, ...shapes: readonly Shape[]): Shape {
   const [first] = shapes;
   if (first !== undefined && shapes.every((shape) => sameShape(first, shape))) return first;
@@ -86,7 +91,7 @@ export function broadcastShapes(operator: string, ...shapes: readonly Shape[]): 
   return result;
 }
 
-/** The shape after reducing over `axes`: dropped, or kept with size 1. */
+/** The shape after a reduction over `axes`, which are dropped or, with `keepDims`, have size 1. */
 export const reducedShape = (shape: Shape, axes: readonly number[], keepDims: boolean): Shape =>
   keepDims
     ? shape.map((size, axis) => (axes.includes(axis) ? 1 : size))

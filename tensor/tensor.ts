@@ -4,7 +4,7 @@ import { DisposedError } from './errors.ts';
 import type { Attributes, Node, Primitive } from './primitives.ts';
 import { formatShape, frozenShape, type Shape, sizeOf } from './shape.ts';
 
-/** Where the value of a tensor is, or how it comes about. */
+/** Where the value of a tensor is: not computed yet, on the host, on a device, or given up. */
 export type Source =
   | { readonly kind: 'pending'; readonly node: Node }
   | { readonly kind: 'host'; readonly storage: StorageArray }
@@ -13,23 +13,23 @@ export type Source =
 
 let created = 0;
 
-/** The id that the next tensor will get. Ids only grow, so they tell what existed before a point in time. */
+/** The id of the next tensor. Ids only grow: a tensor with a smaller id already exists. */
 export const nextTensorId = (): number => created;
 
 /**
- * An immutable array: a shape, a dtype, and either a value or the operator that will compute it. Building tensors runs
- * nothing; `realize` and `read` do. Its operators are free functions, and methods of the same names.
+ * An immutable, lazy array: a shape, a dtype, and either a value or the node that computes it. Operators only build the
+ * graph; `realize` and `read` run it. Operators are free functions, and methods of the same names.
  */
 export class Tensor {
   readonly shape: Shape;
   readonly dtype: DType;
-  /** Unique in the process, ascending in order of creation; error messages name it. */
+  /** Unique in the process, in the order of creation; error messages name it. */
   readonly id: number;
   #source: Source;
-  /** The last walk that came by. */
+  /** The number of the last walk that visited this tensor. */
   #walk = 0;
 
-  /** Use `tensor`, `zeros` and the operators; this is for them. */
+  /** Internal: `tensor`, `zeros` and the operators make tensors. */
   constructor(shape: Shape, dtype: DType, source: Source) {
     this.shape = shape;
     this.dtype = dtype;
@@ -47,17 +47,17 @@ export class Tensor {
     return sizeOf(this.shape);
   }
 
-  /** For this layer's use: the source of a tensor. */
+  /** Internal: where a tensor's value is. */
   static sourceOf(tensor: Tensor): Source {
     return tensor.#source;
   }
 
-  /** For this layer's use: replaces the source, as when a value was computed or given up. */
+  /** Internal: replaces the source when the value is computed or given up. */
   static settle(tensor: Tensor, source: Source): void {
     tensor.#source = source;
   }
 
-  /** For this layer's use: whether a walk through a graph, by its number, comes by a tensor for the first time. */
+  /** Internal: true the first time that the walk of this number visits a tensor. */
   static isNewTo(tensor: Tensor, walk: number): boolean {
     if (tensor.#walk === walk) return false;
     tensor.#walk = walk;
@@ -67,23 +67,23 @@ export class Tensor {
 
 export const { sourceOf, settle, isNewTo } = Tensor;
 
-/** What a pending tensor is computed from; nothing of any other. */
+/** The inputs of a pending tensor; none for a tensor that has its value. */
 export const inputsOf = (tensor: Tensor): readonly Tensor[] => {
   const source = sourceOf(tensor);
   return source.kind === 'pending' ? source.node.inputs : [];
 };
 
-/** `f32[2, 3]`. */
+/** The dtype and shape of a tensor as text: `f32[2, 3]`. */
 export const typeOf = (tensor: Tensor): string => `${tensor.dtype}${formatShape(tensor.shape)}`;
 
-/** How messages name a tensor: its type, its id and how it came about. */
+/** A tensor's name in messages: its type, its id and the primitive that computes it. */
 export function describe(tensor: Tensor): string {
   const source = sourceOf(tensor);
   const origin = source.kind === 'pending' ? `, result of ${source.node.primitive}` : '';
   return `${typeOf(tensor)} (tensor #${tensor.id}${origin})`;
 }
 
-/** Throws unless the tensor can still be used. */
+/** Throws a DisposedError if the tensor was disposed of or donated. */
 export function checkUsable(user: string, tensor: Tensor): void {
   const source = sourceOf(tensor);
   if (source.kind === 'gone') {
@@ -91,7 +91,7 @@ export function checkUsable(user: string, tensor: Tensor): void {
   }
 }
 
-/** A pending tensor. Shapes and dtypes have been checked by the operator that calls this. */
+/** Makes a pending tensor; the caller has checked shapes and dtypes. */
 export function makeNode<P extends Primitive>(
   primitive: P,
   inputs: readonly Tensor[],
@@ -100,7 +100,7 @@ export function makeNode<P extends Primitive>(
   dtype: DType,
 ): Tensor {
   for (const input of inputs) checkUsable(primitive, input);
-  // The correlation between `primitive` and `attributes` holds by the signature; the union type cannot express it.
+  // The signature ties `attributes` to `primitive`; the union type cannot express it.
   const node = { primitive, inputs, attributes } as unknown as Node;
   return new Tensor(frozenShape(shape), dtype, { kind: 'pending', node });
 }

@@ -3,7 +3,7 @@ import { Tensor } from './tensor.ts';
 
 /**
  * Trees are nested arrays and plain objects with tensors as leaves: parameters, gradients, optimiser states, batches.
- * Anything else in them (numbers, strings, null, class instances) is carried along untouched.
+ * All other values in them (numbers, strings, null, class instances) stay as they are.
  */
 const isPlainObject = (value: unknown): value is Record<string, unknown> => {
   if (typeof value !== 'object' || value === null) return false;
@@ -31,12 +31,12 @@ function visit(tree: unknown, path: string, f: (tensor: Tensor, path: string) =>
   else if (isPlainObject(tree)) for (const key of Object.keys(tree)) visit(tree[key], join(path, key), f);
 }
 
-/** The same tree with every tensor replaced by `f(tensor, path)`; paths join keys with dots. */
+/** A copy of the tree with every tensor replaced by `f(tensor, path)`. A path joins keys with dots: `blocks.0.weight`. */
 export function mapTree<T>(tree: T, f: (tensor: Tensor, path: string) => Tensor): T {
   return map(tree, '', f) as T;
 }
 
-/** Tensors of a tree with their paths, in the order of its keys. A tensor that occurs twice is listed twice. */
+/** The tensors of a tree with their paths, in the order of its keys. A tensor that occurs twice is listed twice. */
 export function flattenTree(tree: unknown): { path: string; tensor: Tensor }[] {
   const leaves: { path: string; tensor: Tensor }[] = [];
   visit(tree, '', (tensor, path) => leaves.push({ path, tensor }));
@@ -46,15 +46,16 @@ export function flattenTree(tree: unknown): { path: string; tensor: Tensor }[] {
 /** The tensors of a tree, in the order of `flattenTree`. */
 export const treeLeaves = (tree: unknown): Tensor[] => flattenTree(tree).map(({ tensor }) => tensor);
 
-/** The same tree with its tensors replaced, in the order of `flattenTree`. */
+/** A copy of the tree with its tensors replaced in the order of `flattenTree`; those without a replacement stay. */
 export function replaceLeaves<T>(tree: T, replacements: readonly Tensor[]): T {
   let next = 0;
   return mapTree(tree, (tensor) => replacements[next++] ?? tensor);
 }
 
 /**
- * Combines trees of one structure, tensor by tensor: the first tree with each of its tensors replaced by `f` of it and
- * its counterparts. Throws where the others have no tensor at the same path.
+ * Combines trees of the same structure: a copy of the first tree with each tensor replaced by `f` of that tensor and the
+ * tensors at the same path of the other trees.
+ * @throws TensorError where the trees have tensors at different paths
  */
 export function zipTrees<T>(
   f: (tensor: Tensor, ...others: Tensor[]) => Tensor,

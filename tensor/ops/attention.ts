@@ -6,18 +6,21 @@ import { composedAttention } from './composedAttention.ts';
 import { mul, where } from './elementwise.ts';
 import { broadcastTo, cast, checkFloat, constant } from './operands.ts';
 
+/** Options of `scaledDotProductAttention`. */
 export interface AttentionOptions {
-  /** Broadcasts to [batch…, queries, keys]. bool: true where a query may see a key; float: added to the scores. */
+  /** Broadcasts to [batch…, queries, keys]. bool: true where a query attends to a key; float: added to the scores. */
   readonly mask?: Tensor | undefined;
-  /** Query i sees keys 0 to i only. */
+  /** Query i attends to keys 0 to i only. */
   readonly causal?: boolean;
-  /** What scores are multiplied by; default 1/√dim. */
+  /** The factor of q·kᵀ; default 1/√dim. */
   readonly scale?: number | undefined;
 }
 
 /**
- * softmax(q·kᵀ·scale + mask)·v (Vaswani et al. 2017, equation 1). q: [batch…, queries, dim], k: [batch…, keys, dim],
- * v: [batch…, keys, width] → [batch…, queries, width]. A query that may see no key at all gets NaN.
+ * softmax(q·kᵀ·scale + mask)·v (Vaswani et al. 2017, equation 1; PyTorch's `scaled_dot_product_attention`).
+ * q: [batch…, queries, dim], k: [batch…, keys, dim], v: [batch…, keys, width], all of the same float dtype →
+ * [batch…, queries, width]. A query whose keys are all masked gets NaN.
+ * @throws ShapeError for shapes that do not fit, TensorError for dtypes that differ
  */
 export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   checkFloat('scaledDotProductAttention', q);
@@ -57,7 +60,7 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
     inputs.push(broadcastTo(bias, [...batch, queries as number, keys as number]));
   }
   const attributes = { causal };
-  // Sums over nothing are not what kernels are made for.
+  // Attention kernels do not handle empty inputs.
   if (inputs.some(({ size }) => size === 0)) return composedAttention(attributes, ...inputs);
   return makeNode('attention', inputs, attributes, [...batch, queries as number, v.shape.at(-1) as number], q.dtype);
 }

@@ -19,8 +19,8 @@ function weightsOf(q: Tensor, k: Tensor, bias: Tensor | undefined, { causal }: A
 }
 
 /**
- * The primitive `attention` composed of others, which keeps the whole matrix of scores: what its derivatives beyond the
- * first follow from, and what executors without a kernel of their own compute.
+ * The primitive `attention` composed of others, with the whole matrix of scores in memory. Second derivatives and
+ * executors without an attention kernel use it.
  */
 export function composedAttention(attributes: AttentionAttributes, ...inputs: readonly Tensor[]): Tensor {
   const [q, k, v, bias] = inputs as readonly [Tensor, Tensor, Tensor, Tensor | undefined];

@@ -6,15 +6,18 @@ import { add } from './elementwise.ts';
 import { flip, permute, reshape } from './movement.ts';
 import { checkNumeric, constant } from './operands.ts';
 
+/** The attributes of `conv`. Default: strides and dilations of 1, no padding, one group. */
 export type ConvOptions = Partial<ConvAttributes>;
 
-/** How far `size` elements reach with `dilation − 1` gaps between neighbours. */
+/** The extent of `size` elements with `dilation − 1` gaps between neighbours. */
 export const dilated = (size: number, dilation: number): number => (size === 0 ? 0 : (size - 1) * dilation + 1);
 
 /**
- * The general convolution (cross-correlation) over any number of spatial axes; see `ConvAttributes` for its formula.
- * x: [N, groups·I, spatial…], weight: [groups·O, I, kernel…] → [N, groups·O, out…], where
- * `out = ⌊(dilated(spatial) + before + after − dilated(kernel)) / stride⌋ + 1`. Its gradients are convolutions again.
+ * The general convolution (cross-correlation) over any number of spatial axes; `ConvAttributes` gives the formula.
+ * x: [N, groups·I, spatial…], weight: [groups·O, I, kernel…] of the same dtype → [N, groups·O, out…], where
+ * `out = ⌊(dilated(spatial) + before + after − dilated(kernel)) / stride⌋ + 1` and
+ * `dilated(size) = (size − 1)·dilation + 1`.
+ * @throws ShapeError for shapes that do not fit, TensorError for dtypes that differ and for invalid attributes
  */
 export function conv(x: Tensor, weight: Tensor, options: ConvOptions = {}): Tensor {
   checkNumeric('conv', x);
@@ -72,7 +75,7 @@ export function conv(x: Tensor, weight: Tensor, options: ConvOptions = {}): Tens
     return Math.floor((padded - reach) / at('strides')) + 1;
   });
   const shape = [batch, outputs, ...out];
-  // Without a single product to add, the sum is zero everywhere.
+  // Every element is a sum of no products.
   if (sizeOf(shape) > 0 && (x.size === 0 || weight.size === 0)) return constant(0, shape, x.dtype);
   return makeNode('conv', [x, weight], attributes, shape, x.dtype);
 }
@@ -80,12 +83,13 @@ export function conv(x: Tensor, weight: Tensor, options: ConvOptions = {}): Tens
 /** One number for both spatial axes, or [vertical, horizontal]. */
 export type Pair = number | readonly [number, number];
 
+/** A `Pair` as [vertical, horizontal]. */
 export const pairOf = (value: Pair): readonly [number, number] => (typeof value === 'number' ? [value, value] : value);
 
 /** Padding of two spatial axes: one number, [vertical, horizontal], or [[top, bottom], [left, right]]. */
 export type Padding2d = Pair | readonly [readonly [number, number], readonly [number, number]];
 
-/** As [[top, left], [bottom, right]]. */
+/** Padding as `conv` takes it: before is [top, left], after is [bottom, right]. */
 export function paddingOf(padding: Padding2d): { before: [number, number]; after: [number, number] } {
   const [vertical, horizontal] = typeof padding === 'number' ? [padding, padding] : padding;
   const [top, bottom] = typeof vertical === 'number' ? [vertical, vertical] : vertical;
@@ -93,7 +97,7 @@ export function paddingOf(padding: Padding2d): { before: [number, number]; after
   return { before: [top, left], after: [bottom, right] };
 }
 
-/** Adds one number a channel to [N, C, …]. */
+/** Adds one number per channel to [N, C, …]. */
 function addBias(operator: string, x: Tensor, bias: Tensor | undefined): Tensor {
   if (bias === undefined) return x;
   const channels = x.shape[1] as number;
@@ -113,6 +117,7 @@ function checkImages(operator: string, x: Tensor, weight: Tensor): void {
   }
 }
 
+/** Options of `conv2d`. Default: stride and dilation 1, no padding, one group, no bias. */
 export interface Conv2dOptions {
   readonly stride?: Pair;
   readonly padding?: Padding2d;
@@ -121,7 +126,10 @@ export interface Conv2dOptions {
   readonly bias?: Tensor | undefined;
 }
 
-/** Convolution of images: x [N, C, H, W], weight [O, C/groups, kh, kw], bias [O] → [N, O, H′, W′] (PyTorch's `conv2d`). */
+/**
+ * Convolution of images (PyTorch's `conv2d`): x [N, C, H, W], weight [O, C/groups, kh, kw], bias [O] → [N, O, H′, W′].
+ * @throws ShapeError for shapes that do not fit, TensorError for dtypes that differ
+ */
 export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions = {}): Tensor {
   checkImages('conv2d', x, weight);
   const { stride = 1, padding = 0, dilation = 1, groups = 1, bias } = options;
@@ -134,6 +142,7 @@ export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions = {}): 
   return addBias('conv2d', product, bias);
 }
 
+/** Options of `convTranspose2d`. Default: stride and dilation 1, no padding, one group, no bias. */
 export interface ConvTranspose2dOptions {
   readonly stride?: Pair;
   readonly padding?: Pair;
@@ -144,8 +153,10 @@ export interface ConvTranspose2dOptions {
 }
 
 /**
- * The adjoint of `conv2d` as a layer: x [N, C, H, W], weight [C, O/groups, kh, kw], bias [O] → [N, O, H′, W′] with
- * `H′ = (H − 1)·stride − 2·padding + dilation·(kh − 1) + outputPadding + 1` (PyTorch's `conv_transpose2d`).
+ * Transposed convolution of images, the adjoint of `conv2d` (PyTorch's `conv_transpose2d`): x [N, C, H, W],
+ * weight [C, O/groups, kh, kw], bias [O] → [N, O, H′, W′] with
+ * `H′ = (H − 1)·stride − 2·padding + dilation·(kh − 1) + outputPadding + 1`.
+ * @throws ShapeError for shapes that do not fit, TensorError for dtypes that differ
  */
 export function convTranspose2d(x: Tensor, weight: Tensor, options: ConvTranspose2dOptions = {}): Tensor {
   checkImages('convTranspose2d', x, weight);
@@ -166,7 +177,7 @@ export function convTranspose2d(x: Tensor, weight: Tensor, options: ConvTranspos
   return addBias('convTranspose2d', product, bias);
 }
 
-/** Mirrors the kernel and swaps its channel axes within each group: [groups·A, B, kernel…] → [groups·B, A, kernel…]. */
+/** Mirrors a kernel and swaps its channel axes within each group: [groups·A, B, kernel…] → [groups·B, A, kernel…]. */
 export function adjointKernel(weight: Tensor, groups: number): Tensor {
   const [outer, inner, ...kernel] = weight.shape as readonly [number, number, ...number[]];
   const spatial = kernel.map((_, i) => i + 2);

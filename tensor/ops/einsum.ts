@@ -15,9 +15,11 @@ interface Labelled {
 }
 
 /**
- * Einstein summation: `einsum('bqd,bkd->bqk', q, k)`. Labels are letters; a label left out of the result is summed over,
- * a label that occurs twice in one operand takes its diagonal, `...` stands for further axes that broadcast. Without
- * `->`, the result has the labels that occur once, in alphabetical order. Operands are joined from left to right.
+ * Einstein summation (PyTorch's `einsum`): `einsum('bqd,bkd->bqk', q, k)`. Labels are letters. A label that the result
+ * lacks is summed over, a label that occurs twice in one operand takes its diagonal, and `...` stands for further axes,
+ * which broadcast. Without `->`, the result has the labels that occur once, in alphabetical order. Operands are
+ * contracted from left to right.
+ * @throws TensorError for an equation that is not valid, ShapeError for sizes that differ
  */
 export function einsum(equation: string, ...operands: readonly Tensor[]): Tensor {
   const [left, right, ...extra] = equation.replaceAll(' ', '').split('->') as [string, string?, ...string[]];
@@ -51,7 +53,7 @@ export function einsum(equation: string, ...operands: readonly Tensor[]): Tensor
   );
 }
 
-/** Axes under `...` are labelled `.0`, `.1`, … from the last one, so that they align at the end. */
+/** The axes under `...` have the labels `.0`, `.1`, …, counted from the last, so that they align at the end. */
 const isEllipsis = (label: string): boolean => label.startsWith('.');
 
 function parse(equation: string, term: string): string[] {
@@ -102,7 +104,7 @@ function sumOut({ x, labels }: Labelled, wanted: readonly string[]): Labelled {
   return { x: axes.length === 0 ? x : sum(x, axes), labels: labels.filter((l) => wanted.includes(l)) };
 }
 
-/** One matrix product: shared labels that stay are batch axes, shared ones that go are the inner axis. */
+/** Contracts two operands by one matrix product: shared labels are batch axes if wanted, else the inner axis. */
 function contract(left: Labelled, right: Labelled, wanted: readonly string[]): Labelled {
   const a = sumOut(left, [...wanted, ...right.labels]);
   const b = sumOut(right, [...wanted, ...left.labels]);

@@ -34,51 +34,55 @@ const arithmetic = (primitive: BinaryPrimitive) => {
 export const exp: (x: Tensor) => Tensor = float('exp');
 /** e^x − 1, accurate near 0. */
 export const expm1: (x: Tensor) => Tensor = float('expm1');
-/** Natural logarithm; −∞ at 0, NaN below. */
+/** The natural logarithm; −∞ at 0, NaN for negative x. */
 export const log: (x: Tensor) => Tensor = float('log');
 /** log(1 + x), accurate near 0. */
 export const log1p: (x: Tensor) => Tensor = float('log1p');
-/** Square root; its gradient at 0 is infinite, as in PyTorch. */
+/** The square root; NaN for negative x. The gradient at 0 is infinite, as in PyTorch. */
 export const sqrt: (x: Tensor) => Tensor = float('sqrt');
+/** The sine of an angle in radians. */
 export const sin: (x: Tensor) => Tensor = float('sin');
+/** The cosine of an angle in radians. */
 export const cos: (x: Tensor) => Tensor = float('cos');
+/** The hyperbolic tangent. */
 export const tanh: (x: Tensor) => Tensor = float('tanh');
 /** σ(x) = 1 / (1 + e^−x). */
 export const sigmoid: (x: Tensor) => Tensor = float('sigmoid');
 /** log(1 + e^x), without overflow. */
 export const softplus: (x: Tensor) => Tensor = float('softplus');
-/** Gauss's error function. */
+/** The Gauss error function, 2/√π·∫₀ˣ e^−t² dt. */
 export const erf: (x: Tensor) => Tensor = float('erf');
 
-/** −x; u32 wraps. */
+/** −x; integers wrap. */
 export function neg(x: Tensor): Tensor {
   checkNumeric('neg', x);
   return makeNode('neg', [x], noAttributes, x.shape, x.dtype);
 }
 
-/** Integers wrap. */
+/** a + b; integers wrap. */
 export const add: (a: Operand, b: Operand) => Tensor = arithmetic('add');
-/** Integers wrap. */
+/** a − b; integers wrap. */
 export const sub: (a: Operand, b: Operand) => Tensor = arithmetic('sub');
-/** Integers wrap. */
+/** a·b; integers wrap. */
 export const mul: (a: Operand, b: Operand) => Tensor = arithmetic('mul');
-/** Integers truncate toward zero; an integer divided by 0 is 0. */
+/** a / b. Integers truncate toward zero; an integer divided by 0 is 0. */
 export const div: (a: Operand, b: Operand) => Tensor = arithmetic('div');
 /**
- * The larger of the two, NaN if either is. Where they tie, each gets half of the gradient; where one is NaN, each gets
- * all of it, as in PyTorch.
+ * The larger of a and b, NaN if either is NaN. Where they tie, each gets half of the gradient; where one is NaN, each
+ * gets all of it, as in PyTorch's `maximum`.
  */
 export const maximum: (a: Operand, b: Operand) => Tensor = arithmetic('maximum');
-/** The smaller of the two; NaN and gradients as of `maximum`. */
+/** The smaller of a and b; NaN and gradients as for `maximum`. */
 export const minimum: (a: Operand, b: Operand) => Tensor = arithmetic('minimum');
 
-/** a^b on floats. */
+/** a^b, floats only. */
 export function pow(a: Operand, b: Operand): Tensor {
   const [x, y] = broadcastOperands('pow', [a, b]) as [Tensor, Tensor];
   checkFloat('pow', x);
   return makeNode('pow', [x, y], noAttributes, x.shape, x.dtype);
 }
 
+/** x². */
 export const square = (x: Tensor): Tensor => mul(x, x);
 /** 1 / x. */
 export const reciprocal = (x: Tensor): Tensor => div(1, x);
@@ -88,24 +92,25 @@ export function rsqrt(x: Tensor): Tensor {
   return inFloat32(x, (wide) => reciprocal(sqrt(wide)));
 }
 
+/** The tangent of an angle in radians. */
 export function tan(x: Tensor): Tensor {
   checkFloat('tan', x);
   return inFloat32(x, (wide) => div(sin(wide), cos(wide)));
 }
 
-/** |x|; its gradient at 0 is 0, the mean of both sides. */
+/** |x|. The gradient at 0 is 0. */
 export function abs(x: Tensor): Tensor {
   checkNumeric('abs', x);
   return x.dtype === 'u32' ? x : maximum(x, neg(x));
 }
 
-/** −1, 0 or 1; 0 for NaN. Its gradient is zero. */
+/** The sign of x: −1, 0 or 1; 0 for NaN. The gradient is zero. */
 export function sign(x: Tensor): Tensor {
   checkNumeric('sign', x);
   return sub(cast(greater(x, 0), x.dtype), cast(less(x, 0), x.dtype));
 }
 
-/** The largest whole number not above x. Integers stay. Its gradient is zero, as is that of the other roundings. */
+/** The largest whole number not above x. The gradient is zero, here and for `ceil`, `trunc` and `round`. */
 export function floor(x: Tensor): Tensor {
   checkNumeric('floor', x);
   return isFloat(x.dtype) ? makeNode('floor', [x], noAttributes, x.shape, x.dtype) : x;
@@ -117,13 +122,13 @@ export function ceil(x: Tensor): Tensor {
   return isFloat(x.dtype) ? neg(floor(neg(x))) : x;
 }
 
-/** The whole number next to x toward zero. */
+/** x without its fraction. */
 export function trunc(x: Tensor): Tensor {
   checkNumeric('trunc', x);
   return isFloat(x.dtype) ? where(less(x, 0), ceil(x), floor(x)) : x;
 }
 
-/** The nearest whole number; halves go to the even one, as in IEEE 754 and PyTorch. */
+/** The nearest whole number, the even one of two equally near, as in PyTorch's `round`. */
 export function round(x: Tensor): Tensor {
   checkNumeric('round', x);
   if (!isFloat(x.dtype)) return x;
@@ -136,8 +141,8 @@ export function round(x: Tensor): Tensor {
 }
 
 /**
- * a − ⌊a/b⌋·b, as if computed without error and then rounded once: takes the sign of b, as Python's `%`. Floats divided
- * by 0 are NaN; integers are themselves. By an infinite b, a is a or, where the signs differ, b.
+ * a − ⌊a/b⌋·b, rounded once (PyTorch's `remainder`, Python's `%`): the result has the sign of b. For b = 0 it is NaN, for
+ * integers a. For an infinite b it is a or, where the signs differ, b.
  */
 export function remainder(a: Operand, b: Operand): Tensor {
   const [x, y] = broadcastOperands('remainder', [a, b]) as [Tensor, Tensor];
@@ -145,24 +150,25 @@ export function remainder(a: Operand, b: Operand): Tensor {
   if (isFloat(x.dtype)) return makeNode('remainder', [x, y], noAttributes, x.shape, x.dtype);
   const rest = sub(x, mul(div(x, y), y));
   if (x.dtype !== 'i32') return rest;
-  // Integer division truncates toward zero; where the signs differ the rest moves over by one divisor.
+  // Integer division truncates toward zero; where the signs differ, the rest is one divisor off.
   const wrongSide = logicalAnd(notEqual(rest, 0), notEqual(less(rest, 0), less(y, 0)));
   return where(wrongSide, add(rest, y), rest);
 }
 
-/** Elementwise a = b; NaN equals nothing. */
+/** True where a = b; NaN equals nothing. */
 export function equal(a: Operand, b: Operand): Tensor {
   const [x, y] = broadcastOperands('equal', [a, b]) as [Tensor, Tensor];
   return makeNode('equal', [x, y], noAttributes, x.shape, 'bool');
 }
 
-/** Elementwise a < b; false where either is NaN. */
+/** True where a < b; false where either is NaN. */
 export function less(a: Operand, b: Operand): Tensor {
   const [x, y] = broadcastOperands('less', [a, b]) as [Tensor, Tensor];
   checkNumeric('less', x);
   return makeNode('less', [x, y], noAttributes, x.shape, 'bool');
 }
 
+/** True where a ≠ b, and where either is NaN. */
 export function notEqual(a: Operand, b: Operand): Tensor {
   const [x, y] = broadcastOperands('notEqual', [a, b]) as [Tensor, Tensor];
   return logicalNot(equal(x, y));
@@ -176,10 +182,13 @@ const ordered = (operator: string, compare: (x: Tensor, y: Tensor) => Tensor) =>
   };
 };
 
+/** True where a > b; false where either is NaN. */
 export const greater: (a: Operand, b: Operand) => Tensor = ordered('greater', (x, y) => less(y, x));
+/** True where a ≤ b; false where either is NaN. */
 export const lessEqual: (a: Operand, b: Operand) => Tensor = ordered('lessEqual', (x, y) =>
   logicalOr(less(x, y), equal(x, y)),
 );
+/** True where a ≥ b; false where either is NaN. */
 export const greaterEqual: (a: Operand, b: Operand) => Tensor = ordered('greaterEqual', (x, y) => lessEqual(y, x));
 
 const logical = (operator: string, primitive: 'minimum' | 'maximum') => {
@@ -190,11 +199,12 @@ const logical = (operator: string, primitive: 'minimum' | 'maximum') => {
   };
 };
 
-/** On bools: the minimum. */
+/** True where a and b are true; bool only. */
 export const logicalAnd: (a: Operand, b: Operand) => Tensor = logical('logicalAnd', 'minimum');
-/** On bools: the maximum. */
+/** True where a or b is true; bool only. */
 export const logicalOr: (a: Operand, b: Operand) => Tensor = logical('logicalOr', 'maximum');
 
+/** True where x is false; bool only. */
 export function logicalNot(x: Tensor): Tensor {
   checkBool('logicalNot', x);
   return equal(x, false);
@@ -213,9 +223,9 @@ export function isFinite(x: Tensor): Tensor {
 }
 
 /**
- * `a` where the condition (bool) holds, else `b`; all three broadcast. The branch not taken gets a gradient of zero;
- * if the function that made that branch has an infinite derivative there, zero times it is NaN, as in PyTorch:
- * guard its input, not its output.
+ * a where the condition (bool) is true, else b; all three broadcast (PyTorch's `where`). The branch not taken gets a
+ * gradient of zero. If the function that computes that branch has an infinite derivative there, the gradient is
+ * 0·∞ = NaN, as in PyTorch: guard the function's input, not its output.
  */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   checkBool('where', condition);
@@ -225,13 +235,16 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   return makeNode('where', inputs, noAttributes, shape, x.dtype);
 }
 
-/** Bounds for `clamp`; either may be left out. */
+/** Bounds for `clamp`; at least one. */
 export interface Bounds {
   readonly min?: number;
   readonly max?: number;
 }
 
-/** x limited to [min, max]. The gradient passes inside and on the bounds, as in PyTorch; NaN stays NaN. */
+/**
+ * x limited to [min, max] (PyTorch's `clamp`). The gradient is 1 inside and on the bounds, else 0; NaN stays NaN.
+ * @throws TensorError without any bound, and where min is above max
+ */
 export function clamp(x: Tensor, bounds: Bounds | number, max?: number): Tensor {
   const { min: low, max: high } = typeof bounds === 'number' ? { min: bounds, max } : bounds;
   if (low === undefined && high === undefined)

@@ -15,7 +15,7 @@ function checkIndex(operator: string, index: Tensor): Tensor {
   return cast(index, 'i32');
 }
 
-/** Throws unless `index` has the rank of `x` and is nowhere larger but along `axis`. */
+/** Throws unless `index` has the rank of `x` and, on all axes but `axis`, no larger sizes. */
 function checkAligned(operator: string, x: Tensor, index: Tensor, axis: number): void {
   const fits = index.rank === x.rank && index.shape.every((size, i) => i === axis || size <= (x.shape[i] as number));
   if (!fits) {
@@ -27,8 +27,9 @@ function checkAligned(operator: string, x: Tensor, index: Tensor, axis: number):
 }
 
 /**
- * `out[…, i, …] = x[…, index[…, i, …], …]` along an axis (PyTorch's `gather`). An index outside [0, size) is an error
- * when it is evaluated.
+ * `out[…, i, …] = x[…, index[…, i, …], …]` along an axis (PyTorch's `gather`). The index is i32 or u32, has the rank of x
+ * and, on other axes, no larger sizes; the output has the shape of the index. Evaluation throws for an index outside
+ * [0, size).
  */
 export function gather(x: Tensor, index: Tensor, axis: number): Tensor {
   const at = normalizeAxis('gather', axis, x.rank);
@@ -37,7 +38,10 @@ export function gather(x: Tensor, index: Tensor, axis: number): Tensor {
   return makeNode('gather', [x, indices], { axis: at }, indices.shape, x.dtype);
 }
 
-/** `base` with each of `updates` added where `index` says, in a fixed order: the adjoint of `gather`. */
+/**
+ * Adds each of `updates` to `base` at its index along an axis, in a fixed order (PyTorch's `scatter_add`): the adjoint of
+ * `gather`. The index and `updates` have the same shape. Evaluation throws for an index outside [0, size).
+ */
 export function scatterAdd(base: Tensor, index: Tensor, updates: Tensor, axis: number): Tensor {
   checkNumeric('scatterAdd', base);
   const at = normalizeAxis('scatterAdd', axis, base.rank);
@@ -51,7 +55,10 @@ export function scatterAdd(base: Tensor, index: Tensor, updates: Tensor, axis: n
   return makeNode('scatterAdd', [base, indices, updates], { axis: at }, base.shape, base.dtype);
 }
 
-/** Whole slices by number: `x[…, ids, …]` along an axis, the shape of `ids` in its place. Embeddings are `take(weight, ids)`. */
+/**
+ * `x[…, ids, …]`: the slices of x at `ids` (i32 or u32) along an axis, which the axes of `ids` replace. For example,
+ * `take(weight, ids)` is an embedding. Evaluation throws for an id outside [0, size).
+ */
 export function take(x: Tensor, ids: Tensor, axis = 0): Tensor {
   const at = normalizeAxis('take', axis, x.rank);
   const indices = checkIndex('take', ids);
@@ -62,7 +69,7 @@ export function take(x: Tensor, ids: Tensor, axis = 0): Tensor {
   return reshape(taken, [...before, ...indices.shape, ...after]);
 }
 
-/** 1 at the class, 0 elsewhere, along a new last axis; all zeros for an id outside [0, classes). */
+/** 1 at the class `ids` names, 0 elsewhere: [ids…, classes]; all zeros for an id outside [0, classes). */
 export function oneHot(ids: Tensor, classes: number, { dtype = 'f32' }: { dtype?: DType } = {}): Tensor {
   const indices = checkIndex('oneHot', ids);
   const [count] = checkShape('oneHot', [classes]) as [number];
@@ -70,7 +77,7 @@ export function oneHot(ids: Tensor, classes: number, { dtype = 'f32' }: { dtype?
   return cast(equal(broadcastTo(unsqueeze(indices, -1), shape), iota(shape, shape.length - 1, 'i32')), dtype);
 }
 
-/** The elements at equal positions along two axes of equal length, as a new last axis. */
+/** The diagonal along two axes of equal length, as a new last axis (PyTorch's `diagonal`). */
 export function diagonal(x: Tensor, axis1 = -2, axis2 = -1): Tensor {
   const i = normalizeAxis('diagonal', axis1, x.rank);
   const j = normalizeAxis('diagonal', axis2, x.rank);
@@ -80,6 +87,6 @@ export function diagonal(x: Tensor, axis1 = -2, axis2 = -1): Tensor {
   }
   const others = x.shape.map((_, axis) => axis).filter((axis) => axis !== i && axis !== j);
   const moved = permute(x, [...others, i, j]);
-  // Row r of the last two axes gives its r-th element.
+  // Element r of row r.
   return squeeze(gather(moved, unsqueeze(iota(moved.shape.slice(0, -1), others.length, 'i32'), -1), -1), -1);
 }

@@ -9,8 +9,9 @@ import { squeeze, unsqueeze } from './movement.ts';
 import { cast, checkFloat, inFloat32 } from './operands.ts';
 import { mean, sum } from './reductions.ts';
 
+/** Options of the losses. */
 export interface LossOptions {
-  /** What becomes of the per-element losses: their mean (the default), their sum, or nothing. */
+  /** The mean of the losses (the default), their sum, or `none`: one loss per element. */
   readonly reduction?: 'mean' | 'sum' | 'none';
 }
 
@@ -18,7 +19,7 @@ function reduce(losses: Tensor, { reduction = 'mean' }: LossOptions): Tensor {
   return reduction === 'none' ? losses : reduction === 'sum' ? sum(losses) : mean(losses);
 }
 
-/** A loss of pairs of elements, computed in f32 for halves and rounded once, after the reduction. */
+/** A loss of pairs of elements; halves are computed in f32 and rounded once, after the reduction. */
 const pairwise = (operator: string, each: (a: Tensor, b: Tensor) => Tensor) => {
   return (a: Tensor, b: Tensor, options: LossOptions = {}): Tensor => {
     checkFloat(operator, a);
@@ -29,17 +30,17 @@ const pairwise = (operator: string, each: (a: Tensor, b: Tensor) => Tensor) => {
   };
 };
 
-/** (a − b)². */
+/** (a − b)² (PyTorch's `mse_loss`). a and b have the same shape and float dtype. */
 export const mseLoss: (a: Tensor, b: Tensor, options?: LossOptions) => Tensor = pairwise('mseLoss', (a, b) =>
   square(sub(a, b)),
 );
 
-/** |a − b|. */
+/** |a − b| (PyTorch's `l1_loss`). a and b have the same shape and float dtype. */
 export const l1Loss: (a: Tensor, b: Tensor, options?: LossOptions) => Tensor = pairwise('l1Loss', (a, b) =>
   abs(sub(a, b)),
 );
 
-/** −log softmax(logits)[target]: logits [N, classes], target i32 [N]. */
+/** −log softmax(logits)[target] (PyTorch's `cross_entropy`): logits [N, classes], target [N], i32 or u32. */
 export function crossEntropy(logits: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   if (logits.rank !== 2 || target.rank !== 1 || logits.shape[0] !== target.shape[0]) {
     throw new ShapeError(
@@ -51,7 +52,10 @@ export function crossEntropy(logits: Tensor, target: Tensor, options: LossOption
   );
 }
 
-/** −[y·log σ(x) + (1 − y)·log(1 − σ(x))] = softplus(x) − x·y, without overflow. */
+/**
+ * −[y·log σ(x) + (1 − y)·log(1 − σ(x))] = softplus(x) − x·y for logits x and targets y of the same shape and float dtype,
+ * without overflow (PyTorch's `binary_cross_entropy_with_logits`).
+ */
 export const binaryCrossEntropyWithLogits: (logits: Tensor, target: Tensor, options?: LossOptions) => Tensor = pairwise(
   'binaryCrossEntropyWithLogits',
   (logits, target) => sub(softplus(logits), mul(logits, target)),

@@ -7,8 +7,9 @@ import { reshape, squeeze, transpose, unsqueeze } from './movement.ts';
 import { broadcastTo, checkNumeric } from './operands.ts';
 
 /**
- * Matrix product by NumPy's rules: [batch…, M, K] × [batch…, K, N] → [batch…, M, N], batch axes broadcast; a vector on
- * the left is a row, on the right a column, and its axis vanishes from the result.
+ * The matrix product by NumPy's rules (PyTorch's `matmul`): [batch…, M, K] × [batch…, K, N] → [batch…, M, N]; batch axes
+ * broadcast. A vector on the left is a row, a vector on the right a column; the result lacks its axis.
+ * @throws ShapeError for inner sizes that differ, TensorError for dtypes that differ
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
   checkNumeric('matmul', a);
@@ -25,7 +26,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   if (b.rank === 1) return squeeze(matmul(a, unsqueeze(b, 1)), -1);
   const [rows, columns] = [a.shape.at(-2) as number, b.shape.at(-1) as number];
   if (b.rank === 2 && a.rank > 2) {
-    // One matrix for the whole batch: its rows become the rows of a single product.
+    // All of the batch is multiplied by one matrix, so its rows are the rows of one product.
     return reshape(matmul(reshape(a, [sizeOf(a.shape.slice(0, -1)), inner]), b), [...a.shape.slice(0, -1), columns]);
   }
   const batch = broadcastShapes('matmul', a.shape.slice(0, -2), b.shape.slice(0, -2));
@@ -33,7 +34,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   return makeNode('matmul', inputs, noAttributes, [...batch, rows, columns], a.dtype);
 }
 
-/** `x · weightᵀ + bias` over the last axis; weight is [out, in], as PyTorch stores it. */
+/** x·weightᵀ + bias (PyTorch's `linear`): x [batch…, in], weight [out, in], bias [out] → [batch…, out]. */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   if (weight.rank !== 2 || x.shape.at(-1) !== weight.shape[1]) {
     throw new ShapeError(
@@ -49,7 +50,7 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   return bias === undefined ? product : add(product, bias);
 }
 
-/** The product of every element of one vector with every element of another: [M], [N] → [M, N]. */
+/** The outer product of two vectors: [M], [N] → [M, N] (PyTorch's `outer`). */
 export function outer(a: Tensor, b: Tensor): Tensor {
   if (a.rank !== 1 || b.rank !== 1) throw new ShapeError(`outer: needs two vectors, got ${typeOf(a)} and ${typeOf(b)}`);
   return matmul(unsqueeze(a, 1), unsqueeze(b, 0));

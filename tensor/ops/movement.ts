@@ -5,7 +5,7 @@ import { checkShape, formatShape, normalizeAxes, normalizeAxis, type Shape, same
 import { makeNode, type Tensor, typeOf } from '../tensor.ts';
 import { broadcastTo, constant } from './operands.ts';
 
-/** The same elements in row-major order under another shape; one size may be −1: what remains. */
+/** The same elements, in row-major order, in another shape; one size of −1 is inferred (PyTorch's `reshape`). */
 export function reshape(x: Tensor, shape: Shape): Tensor {
   let [rest, unknown] = [1, 0];
   for (const size of shape) {
@@ -19,7 +19,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   return sameShape(target, x.shape) ? x : makeNode('reshape', [x], noAttributes, target, x.dtype);
 }
 
-/** Reorders axes: output axis i is input axis `axes[i]`. */
+/** Reorders axes: output axis i is input axis `axes[i]` (PyTorch's `permute`). */
 export function permute(x: Tensor, axes: readonly number[]): Tensor {
   const order = axes.map((axis) => normalizeAxis('permute', axis, x.rank));
   if (order.length !== x.rank || new Set(order).size !== x.rank) {
@@ -30,7 +30,7 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
   return makeNode('permute', [x], { axes: order }, shape, x.dtype);
 }
 
-/** Swaps two axes, the last two unless others are named. */
+/** Swaps two axes, by default the last two. */
 export function transpose(x: Tensor, axis1 = -2, axis2 = -1): Tensor {
   const i = normalizeAxis('transpose', axis1, x.rank);
   const j = normalizeAxis('transpose', axis2, x.rank);
@@ -40,7 +40,7 @@ export function transpose(x: Tensor, axis1 = -2, axis2 = -1): Tensor {
   );
 }
 
-/** Removes axes of size 1: those named, or all. */
+/** Removes the given axes, which must have size 1; by default all axes of size 1. */
 export function squeeze(x: Tensor, axes?: number | readonly number[]): Tensor {
   const dropped =
     axes === undefined
@@ -55,13 +55,13 @@ export function squeeze(x: Tensor, axes?: number | readonly number[]): Tensor {
   );
 }
 
-/** Adds an axis of size 1 so that it becomes `axis` of the result. */
+/** Inserts an axis of size 1 as axis `axis` of the result. */
 export function unsqueeze(x: Tensor, axis: number): Tensor {
   const at = normalizeAxis('unsqueeze', axis, x.rank + 1);
   return reshape(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]);
 }
 
-/** Merges the axes from `startAxis` to `endAxis`, both included. */
+/** Merges the axes from `startAxis` to `endAxis`, both included, by default all (PyTorch's `flatten`). */
 export function flatten(x: Tensor, startAxis = 0, endAxis = -1): Tensor {
   if (x.rank === 0) return reshape(x, [1]);
   const start = normalizeAxis('flatten', startAxis, x.rank);
@@ -70,15 +70,15 @@ export function flatten(x: Tensor, startAxis = 0, endAxis = -1): Tensor {
   return reshape(x, [...x.shape.slice(0, start), sizeOf(x.shape.slice(start, end + 1)), ...x.shape.slice(end + 1)]);
 }
 
-/** Reverses the order along `axes`, all axes unless some are named. */
+/** Reverses the order of elements along `axes`, by default all. */
 export function flip(x: Tensor, axes?: number | readonly number[]): Tensor {
   const list = normalizeAxes('flip', axes, x.rank);
   return list.length === 0 ? x : makeNode('flip', [x], { axes: list }, x.shape, x.dtype);
 }
 
 /**
- * `x[starts:stops:steps]` as NumPy does it: entries are per leading axis and may be left out or undefined (the whole
- * axis); negative positions count from the end, positions outside are clamped, negative steps walk backwards.
+ * NumPy's `x[starts:stops:steps]`, one entry per axis from the first; a missing or undefined entry means the whole axis.
+ * Negative positions count from the end, positions outside are clamped, and negative steps go backwards.
  */
 export function slice(
   x: Tensor,
@@ -91,7 +91,7 @@ export function slice(
   const ranges = x.shape.map((size, axis) => sliceRange(size, starts[axis], stops[axis], steps[axis] ?? 1));
   const lengths = ranges.map(({ length }) => length);
   const backwards = ranges.flatMap(({ step }, axis) => (step < 0 ? [axis] : []));
-  // Walking backwards is walking the same elements forwards, then reversing them.
+  // A slice with a negative step is the slice of the same elements forwards, flipped.
   const forward = ranges.map(({ start, step, length }) =>
     step < 0 ? { start: length > 0 ? start + (length - 1) * step : 0, step: -step } : { start, step },
   );
@@ -116,14 +116,14 @@ function sliceRange(size: number, start: number | undefined, stop: number | unde
   return { start: from, step, length: Math.max(0, Math.ceil((to - from) / step)) };
 }
 
-/** Elements `from` to `to` (excluded) along one axis; the rest whole. */
+/** The elements from `from` to before `to` along one axis. */
 export function sliceAxis(x: Tensor, axis: number, from: number, to: number): Tensor {
   const at = normalizeAxis('slice', axis, x.rank);
   const blank = new Array<undefined>(at).fill(undefined);
   return slice(x, [...blank, from], [...blank, to]);
 }
 
-/** Adds `value` around: `[before, after]` for each axis, negative numbers crop. */
+/** Pads with `value`: `[before, after]` for each axis; negative amounts crop. */
 export function pad(x: Tensor, amounts: readonly (readonly [number, number])[], value = 0): Tensor {
   if (amounts.length !== x.rank) {
     throw new ShapeError(
@@ -146,7 +146,7 @@ export function pad(x: Tensor, amounts: readonly (readonly [number, number])[], 
   return padInterior(cropped, before, after, new Array<number>(x.rank).fill(0), value);
 }
 
-/** `pad` with `interior` more elements between neighbours: the adjoint of a slice with steps. Amounts are from 0. */
+/** `pad` that also inserts `interior` elements between neighbours: the adjoint of a slice with steps. No negative amounts. */
 export function padInterior(
   x: Tensor,
   before: readonly number[],
@@ -164,7 +164,7 @@ export function padInterior(
   return sameShape(shape, x.shape) ? x : makeNode('pad', [x], { before, after, interior, value }, shape, x.dtype);
 }
 
-/** Joins tensors of one dtype along an axis; the other sizes must agree. */
+/** Joins tensors of the same dtype along an axis; all other sizes must agree (PyTorch's `cat`). */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const [first] = tensors;
   if (first === undefined) throw new TensorError('concat: there is nothing to join');
@@ -183,7 +183,7 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   return makeNode('concat', tensors, { axis: at }, shape, first.dtype);
 }
 
-/** Joins tensors of one shape along a new axis. */
+/** Joins tensors of the same shape and dtype along a new axis (PyTorch's `stack`). */
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
   const [first] = tensors;
   if (first === undefined) throw new TensorError('stack: there is nothing to join');
@@ -197,7 +197,7 @@ export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
   );
 }
 
-/** Cuts along an axis: into that many equal parts, or into parts of the given sizes. */
+/** Splits along an axis, into `sizes` equal parts if it is a number, or into parts of the given sizes. */
 export function split(x: Tensor, sizes: number | readonly number[], axis = 0): Tensor[] {
   const at = normalizeAxis('split', axis, x.rank);
   const total = x.shape[at] as number;
@@ -217,14 +217,14 @@ export function split(x: Tensor, sizes: number | readonly number[], axis = 0): T
   });
 }
 
-/** Lays copies side by side: `counts[i]` of them along axis i; more counts than axes add leading axes (NumPy's `tile`). */
+/** Repeats x `counts[i]` times along axis i; more counts than axes add leading axes (PyTorch's `repeat`). */
 export function repeat(x: Tensor, counts: readonly number[]): Tensor {
   if (counts.length < x.rank) {
     throw new ShapeError(`repeat: ${counts.length} counts for ${typeOf(x)}, which has ${x.rank} axes`);
   }
   checkShape('repeat', counts);
   const shape = [...new Array<number>(counts.length - x.rank).fill(1), ...x.shape];
-  // Every axis becomes (copies, size), the copies are a broadcast, and both merge again.
+  // Every axis becomes (copies, size): the copies are broadcast, then the two axes are merged.
   const apart = reshape(
     x,
     shape.flatMap((size) => [1, size]),
@@ -239,7 +239,7 @@ export function repeat(x: Tensor, counts: readonly number[]): Tensor {
   );
 }
 
-/** Repeats every element `count` times along an axis, copies next to each other. */
+/** Repeats every element `count` times along an axis, copies side by side (PyTorch's `repeat_interleave`). */
 export function repeatInterleave(x: Tensor, count: number, axis: number): Tensor {
   const at = normalizeAxis('repeatInterleave', axis, x.rank);
   checkShape('repeatInterleave', [count]);

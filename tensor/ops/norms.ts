@@ -6,15 +6,15 @@ import { reshape } from './movement.ts';
 import { cast, checkFloat, inFloat32 } from './operands.ts';
 import { mean, variance } from './reductions.ts';
 
-/** Scale and shift after normalising, and what is added to the variance under the root. */
+/** Options of the normalisations: an affine map of the result, and eps. */
 export interface NormOptions {
   readonly weight?: Tensor | undefined;
   readonly bias?: Tensor | undefined;
-  /** Default 1e-5. */
+  /** Added to the variance before the root; default 1e-5. */
   readonly eps?: number;
 }
 
-/** (x − mean) / √(variance + eps) over axes, both statistics of the population. */
+/** (x − mean) / √(variance + eps) over axes, with the population variance. */
 function standardize(x: Tensor, axes: readonly number[], eps: number): Tensor {
   const centred = sub(x, mean(x, axes, { keepDims: true }));
   return div(centred, sqrt(add(variance(x, axes, { keepDims: true }), eps)));
@@ -34,7 +34,10 @@ function affine(operator: string, x: Tensor, { weight, bias }: NormOptions, own:
   return bias === undefined ? scaled : add(scaled, fit(bias));
 }
 
-/** Group normalisation (Wu & He 2018) of [N, C, …]: C is cut into `groups`, each normalised over its channels and places. */
+/**
+ * Group normalisation (Wu & He 2018; PyTorch's `group_norm`) of floats [N, C, …]: each of `groups` groups of channels is
+ * normalised over its channels and all later axes. weight and bias: [C].
+ */
 export function groupNorm(x: Tensor, groups: number, options: NormOptions = {}): Tensor {
   checkFloat('groupNorm', x);
   const [batch, channels, ...places] = x.shape;
@@ -54,7 +57,10 @@ export function groupNorm(x: Tensor, groups: number, options: NormOptions = {}):
   });
 }
 
-/** Layer normalisation (Ba et al. 2016) over the trailing axes: the last one, unless `axes` says how many. */
+/**
+ * Layer normalisation (Ba et al. 2016; PyTorch's `layer_norm`) over the last `axes` axes, by default one. weight and bias
+ * have the shape of these axes.
+ */
 export function layerNorm(x: Tensor, options: NormOptions & { readonly axes?: number } = {}): Tensor {
   checkFloat('layerNorm', x);
   const count = options.axes ?? 1;

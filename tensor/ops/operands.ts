@@ -4,17 +4,17 @@ import { noAttributes } from '../primitives.ts';
 import { broadcastShapes, type Shape, sameShape } from '../shape.ts';
 import { makeNode, Tensor, typeOf } from '../tensor.ts';
 
-/** What elementwise operators take beside tensors: a number (or truth value) takes the dtype of the tensor. */
+/** An operand of an elementwise operator. Numbers and booleans take the dtype of the other operand, a tensor. */
 export type Operand = Tensor | number | boolean;
 
-/** A tensor of one repeated number. It costs no memory where the executor fuses. */
+/** A tensor filled with one number; the fast executors fuse it into kernels, without memory. */
 export const constant = (value: number, shape: Shape, dtype: DType): Tensor =>
   makeNode('constant', [], { value }, shape, dtype);
 
-/** 0, 1, 2, … along `axis`. */
+/** A tensor whose elements are their own index along `axis`: 0, 1, 2, …. */
 export const iota = (shape: Shape, axis: number, dtype: DType): Tensor => makeNode('iota', [], { axis }, shape, dtype);
 
-/** Repeats sizes of 1, and adds leading axes, to reach `shape`. */
+/** Broadcasts to `shape` by NumPy's rules: adds leading axes and repeats axes of size 1 (PyTorch's `broadcast_to`). */
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
   if (!sameShape(broadcastShapes('broadcastTo', x.shape, shape), shape)) {
@@ -25,7 +25,7 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
   return sameShape(aligned, shape) ? expanded : makeNode('broadcastTo', [expanded], noAttributes, shape, x.dtype);
 }
 
-/** Operands as tensors of one dtype and one shape; throws where dtypes differ or shapes do not broadcast. */
+/** Converts operands to tensors of one dtype and shape; throws where dtypes differ or shapes do not broadcast. */
 export function broadcastOperands(operator: string, operands: readonly Operand[]): Tensor[] {
   let first: Tensor | undefined;
   let shape: Shape = [];
@@ -56,7 +56,7 @@ export function checkFloat(operator: string, x: Tensor): void {
   }
 }
 
-/** Throws unless `x` holds numbers (anything but bool). */
+/** Throws for bool. */
 export function checkNumeric(operator: string, x: Tensor): void {
   if (x.dtype === 'bool') {
     throw new TensorError(
@@ -71,13 +71,12 @@ export function checkBool(operator: string, x: Tensor): void {
     throw new TensorError(`${operator}: needs bool, got ${typeOf(x)}; compare it with something first`);
 }
 
-/** Converts to `dtype` as `roundTo` says: floats to integers truncate and saturate, NaN becomes 0. */
+/** Converts to `dtype`: floats become integers by truncation and saturate, NaN becomes 0; any number but 0 is true. */
 export const cast = (x: Tensor, dtype: DType): Tensor =>
   x.dtype === dtype ? x : makeNode('cast', [x], noAttributes, x.shape, dtype);
 
 /**
- * Runs a composed operator in f32 where its inputs are halves, so that it rounds once, at the end, and sums of halves
- * do not overflow on the way.
+ * Computes a composed operator on halves in f32, so that it rounds once, at the end, and sums do not overflow.
  */
 export function inFloat32(x: Tensor, f: (x: Tensor) => Tensor): Tensor {
   return isHalf(x.dtype) ? cast(f(cast(x, 'f32')), x.dtype) : f(x);

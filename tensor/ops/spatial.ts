@@ -8,6 +8,7 @@ import { pad, repeatInterleave, reshape, slice, squeeze, stack } from './movemen
 import { cast, checkFloat, constant, inFloat32, iota } from './operands.ts';
 import { argMax } from './reductions.ts';
 
+/** Options of the pools. Padding must be smaller than the kernel. */
 export interface PoolOptions {
   readonly kernel: Pair;
   /** Default: the kernel, so that windows do not overlap. */
@@ -15,8 +16,9 @@ export interface PoolOptions {
   readonly padding?: Padding2d;
 }
 
+/** Options of `avgPool2d`. */
 export interface AvgPoolOptions extends PoolOptions {
-  /** Whether padding counts as zeros (the default, as in PyTorch) or is left out of the mean. */
+  /** Padding counts as zeros (the default, as in PyTorch) or, if false, not at all. */
   readonly countIncludePad?: boolean;
 }
 
@@ -26,7 +28,7 @@ function checkImages(operator: string, x: Tensor): [number, number, number, numb
   return x.shape as unknown as [number, number, number, number];
 }
 
-/** Windows of images [N, C, H, W] with where they are: throws unless there is one, and none lies in padding alone. */
+/** The sizes, strides and counts of a pool's windows; throws unless there is one and none lies in padding alone. */
 function windowsOf(operator: string, x: Tensor, options: PoolOptions) {
   const [, , height, width] = checkImages(operator, x);
   const [kh, kw] = pairOf(options.kernel);
@@ -47,14 +49,14 @@ function windowsOf(operator: string, x: Tensor, options: PoolOptions) {
   return { kh, kw, sh, sw, before, after, rows, columns };
 }
 
-/** Means over windows of images [N, C, H, W]. */
+/** Means over windows of images [N, C, H, W] → [N, C, H′, W′] (PyTorch's `avg_pool2d`). */
 export function avgPool2d(x: Tensor, options: AvgPoolOptions): Tensor {
   const [batch, channels, height, width] = checkImages('avgPool2d', x);
   const { padding = 0, countIncludePad = true } = options;
   const { kh, kw, sh, sw } = windowsOf('avgPool2d', x, options);
   const stride = [sh, sw] as const;
   return inFloat32(x, (wide) => {
-    // A convolution with a kernel of ones, each channel an image of its own.
+    // A convolution with a kernel of ones, of each channel alone.
     const ones = constant(1, [1, 1, kh, kw], wide.dtype);
     const sums = conv2d(reshape(wide, [batch * channels, 1, height, width]), ones, { stride, padding });
     const counts = countIncludePad
@@ -64,7 +66,10 @@ export function avgPool2d(x: Tensor, options: AvgPoolOptions): Tensor {
   });
 }
 
-/** Maxima over windows of images [N, C, H, W]; the first of equal elements gets the gradient, as in PyTorch. */
+/**
+ * Maxima over windows of images [N, C, H, W] → [N, C, H′, W′] (PyTorch's `max_pool2d`). The first of equal elements gets
+ * the gradient.
+ */
 export function maxPool2d(x: Tensor, options: PoolOptions): Tensor {
   const { kh, kw, sh, sw, before, after, rows, columns } = windowsOf('maxPool2d', x, options);
   const padded = pad(
@@ -77,7 +82,7 @@ export function maxPool2d(x: Tensor, options: PoolOptions): Tensor {
     ],
     Number.NEGATIVE_INFINITY,
   );
-  // One slice for each place in the window.
+  // One slice per position in the window.
   const places = Array.from({ length: kh * kw }, (_, place) => {
     const [top, left] = [Math.floor(place / kw), place % kw];
     const stops = [undefined, undefined, top + (rows - 1) * sh + 1, left + (columns - 1) * sw + 1];
@@ -94,7 +99,7 @@ function checkTarget(operator: string, x: Tensor, size: readonly [number, number
   }
 }
 
-/** Images [N, C, H, W] at another size; place i takes element ⌊i·in/out⌋ (PyTorch's `nearest`). */
+/** Resizes images [N, C, H, W] to [height, width]; output i takes input ⌊i·in/out⌋ (PyTorch's `nearest`). */
 export function resizeNearest(x: Tensor, size: readonly [number, number]): Tensor {
   checkTarget('resizeNearest', x, size);
   const along = (image: Tensor, axis: number, out: number): Tensor => {
@@ -105,13 +110,13 @@ export function resizeNearest(x: Tensor, size: readonly [number, number]): Tenso
   return along(along(x, 2, size[0]), 3, size[1]);
 }
 
-/** Images [N, C, H, W] at another size, interpolated linearly between pixel centres (`align_corners = false`). */
+/** Resizes images [N, C, H, W] to [height, width] (PyTorch's `bilinear` with `align_corners=False`). */
 export function resizeBilinear(x: Tensor, size: readonly [number, number]): Tensor {
   checkTarget('resizeBilinear', x, size);
   const along = (image: Tensor, axis: 2 | 3, out: number): Tensor => {
     const from = image.shape[axis] as number;
     if (out === from) return image;
-    // Centre i + ½ of the output lies at (i + ½)·in/out of the input; before the first centre the edge repeats.
+    // Centre i + ½ of the output lies at (i + ½)·in/out of the input; positions before the first centre take the edge.
     const position = clamp(sub(mul(add(iota([out], 0, image.dtype), 0.5), from / out), 0.5), { min: 0 });
     const low = cast(floor(position), 'i32');
     const high = clamp(add(low, 1), { max: from - 1 });

@@ -1,7 +1,7 @@
 import { makeNode } from '../tensor.ts';
 import { mapTree } from '../tree.ts';
 
-/** The same tree of tensors, as constants to every derivative: calls with a gradient rule that knows no inputs. */
+/** The same tree of tensors, as constants for every derivative (PyTorch's `detach`). */
 export function stopGradient<T>(tree: T): T {
   return mapTree(tree, (x) => {
     const call = { name: 'stopGradient', inputs: [], outputCount: 1, rule: () => [] };
