@@ -17,6 +17,8 @@ const packages: Readonly<Record<string, readonly string[]>> = {
 
 /** Folders that share nothing: each executor computes by itself, so that one can tell what is wrong with another. */
 const executors = ['tensor/reference/', 'tensor/wasm/', 'tensor/webgpu/'];
+/** What the executors `wasm` and `webgpu` share besides the compiler, without numerics; it is closed to `reference`. */
+const shared = 'tensor/executor/';
 /** Who opens them, and shows what of them is for all. */
 const openers = ['tensor/openDevice.ts', 'tensor/index.ts'];
 
@@ -51,6 +53,8 @@ function wrongImport(file: string, specifier: string): string | undefined {
     const executor = executors.find((folder) => target.startsWith(folder));
     if (executor !== undefined && !file.startsWith(executor) && !openers.includes(file))
       return `${target} is part of an executor, which only ${openers.join(' and ')} know from without`;
+    if (target.startsWith(shared) && file.startsWith('tensor/reference/'))
+      return `the reference executor shares nothing with the others, so it may not use ${target}`;
     if (isTesting(target) && !isTesting(file)) return `${target} is for tests of those who use ${to}, not for ${to}`;
     return undefined;
   }
@@ -135,6 +139,7 @@ describe('the import rule', () => {
     ['Node in a file that says so', 'tensor/file.node.ts', "import { open } from 'node:fs/promises';"],
     ['a lower layer for Node', 'diffusion/folder.node.ts', "import { fromFile } from '../tensor/index.node.ts';"],
     ['a file of the same executor', 'tensor/wasm/simd/math/exp.ts', "import { steps } from './steps.ts';"],
+    ['what two executors share', 'tensor/wasm/a.ts', "import { x } from '../executor/planCache.ts';"],
     ['who opens an executor', 'tensor/openDevice.ts', "import { WasmDevice } from './wasm/device.ts';"],
     ['the index of a folder', 'tensor/index.node.ts', "export * from './safetensors/index.node.ts';"],
     ['fast-check in the gradient checks', 'autograd/testing/arbitraries.ts', "import fc from 'fast-check';"],
@@ -150,6 +155,8 @@ describe('the import rule', () => {
     ['an upward type', 'autograd/vjp.ts', "import type { Layer } from '../nn/index.ts';", 'imports point down'],
     ['an executor in another', 'tensor/wasm/a.ts', "import { erf } from '../reference/erf.ts';", 'part of an executor'],
     ['an executor in the compiler', 'tensor/compiler/a.ts', "import('../wasm/device.ts');", 'part of an executor'],
+    ['an executor in what they share', 'tensor/executor/a.ts', "import('../wasm/device.ts');", 'part of an executor'],
+    ['what two share in the third', 'tensor/reference/a.ts', "import('../executor/planCache.ts');", 'shares nothing'],
     ['a way past index.ts', 'autograd/vjp.ts', "import { leaf } from '../tensor/placement.ts';", 'tensor/index.ts'],
     ['an export past index.ts', 'nn/index.ts', "export * from '../autograd/vjp.ts';", 'autograd/index.ts'],
     ['the inner door above', 'nn/a.ts', "import { makeNode } from '../tensor/internal.ts';", 'tensor/index.ts'],

@@ -1,4 +1,5 @@
 import { sizeOf } from '../shape.ts';
+import { stageIterations } from './iterations.ts';
 import type { LoopKernel } from './kernel.ts';
 import type { Value } from './program.ts';
 import { allParts } from './scalars.ts';
@@ -13,13 +14,11 @@ export function describeLoops({ stages }: LoopKernel): string {
 }
 
 /** Operators and reductions of every place of a kernel's loops. */
-export function loopFlops({ outer, inner, stages }: LoopKernel): number {
-  const count = (loops: readonly { size: number }[]): number => loops.reduce((product, { size }) => product * size, 1);
-  return stages.reduce((sum, { scalar, kind, over }) => {
-    const operators = [...allParts(scalar)].filter((part) => part.kind === 'apply').length + (kind === 'map' ? 0 : 1);
-    return sum + operators * count(outer) * (over === 'outer' && kind === 'map' ? 1 : count(inner));
+export const loopFlops = (kernel: LoopKernel): number =>
+  kernel.stages.reduce((sum, stage) => {
+    const applied = [...allParts(stage.scalar)].filter(({ kind }) => kind === 'apply').length;
+    return sum + (applied + (stage.kind === 'map' ? 0 : 1)) * stageIterations(kernel, stage);
   }, 0);
-}
 
 /** Multiplications and additions of a matrix product, a convolution or attention. */
 export function contractionFlops({ primitive, inputs, shape }: Value): number {

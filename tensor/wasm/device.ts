@@ -1,12 +1,14 @@
 import { aligned } from '../compiler/memoryPlanner.ts';
-import type { Program, Value } from '../compiler/program.ts';
+import type { Program } from '../compiler/program.ts';
 import { ProgramReader } from '../compiler/reader.ts';
 import type { Device, DeviceBuffer, DevicePlanReport, MemoryUse, Run } from '../device.ts';
 import { allocate, byteSize, type DType, dtypes, roundTo, type StorageArray } from '../dtype.ts';
 import { TensorError } from '../errors.ts';
-import type { Attributes } from '../primitives.ts';
-import { formatShape } from '../shape.ts';
-import { describe, sourceOf, type Tensor } from '../tensor.ts';
+import { indexError } from '../executor/indexError.ts';
+import { MemoryMeter } from '../executor/memoryMeter.ts';
+import { placedBuffer } from '../executor/placedBuffer.ts';
+import { PlanCache } from '../executor/planCache.ts';
+import { describe, type Tensor } from '../tensor.ts';
 import type { MemoryImport } from './assembler/module.ts';
 import { hasRelaxedSimd } from './assembler/relaxed.ts';
 import { contractionModule } from './contractions/module.ts';
@@ -66,11 +68,9 @@ export class WasmDevice implements Device {
   readonly #memoryImport: MemoryImport;
   readonly #threads: Threads;
   readonly #fuse: boolean;
-  /** Beyond this many, the plan unused for longest goes. */
-  readonly #mostPlans: number;
-  readonly #plans = new Map<string, ReadyPlan>();
+  readonly #plans: PlanCache<ReadyPlan>;
   readonly #programs = new ProgramReader();
-  #use = { bytes: 0, buffers: 0, peakBytes: 0, peakBuffers: 0 };
+  readonly #meter = new MemoryMeter();
   #compiled = 0;
 
   private constructor(
@@ -83,7 +83,7 @@ export class WasmDevice implements Device {
     this.#memoryImport = memoryImport;
     this.#threads = threads;
     this.#fuse = fuse;
-    this.#mostPlans = plans;
+    this.#plans = new PlanCache(plans, ({ id }) => threads.unload(id));
     const speed = hasRelaxedSimd() ? 'relaxed SIMD' : 'SIMD';
     this.description = `wasm: WebAssembly ${speed}, ${threads.count} ${threads.count === 1 ? 'thread' : 'threads'}`;
   }
@@ -150,7 +150,7 @@ export class WasmDevice implements Device {
     const { outputs, donated } = run;
     const program = this.#programs.of(run);
     const { id, plan } = await this.#planFor(program);
-    const leaves = program.leaves.map((tensor) => own(placedBuffer(tensor)));
+    const leaves = program.leaves.map((tensor) => own(placedBuffer(this.name, tensor)));
     const scratchBytes = aligned(plan.threadScratchBytes);
     const pieces = [
       { bytes: plan.table.bytes, what: () => 'the table of a run' },
@@ -160,7 +160,7 @@ export class WasmDevice implements Device {
     const { results, made, taken, addresses } = this.#place(plan, outputs, leaves, donated, pieces);
     const [table, arena, scratch] = addresses as [number, number, number];
     const working = pieces.reduce((sum, { bytes }) => sum + bytes, 0);
-    this.#count(working, 0);
+    this.#meter.add(working, 0);
     try {
       this.#fillTable(program, plan, { table, arena, leaves, results });
       const times = await this.#threads.run(id, table, scratch, scratchBytes);
@@ -180,7 +180,7 @@ export class WasmDevice implements Device {
       addresses.forEach((address, i) => {
         this.#heap.free(address, pieces[i]?.bytes as number);
       });
-      this.#count(-working, 0);
+      this.#meter.add(-working, 0);
     }
   }
 
@@ -239,26 +239,20 @@ export class WasmDevice implements Device {
     if (held.freed) return;
     held.freed = true;
     this.#heap.free(held.address, held.byteLength);
-    this.#count(-held.byteLength, -1);
+    this.#meter.add(-held.byteLength, -1);
   }
 
   memory(): MemoryUse {
-    return { ...this.#use };
+    return this.#meter.use();
   }
 
   resetPeak(): void {
-    this.#use.peakBytes = this.#use.bytes;
-    this.#use.peakBuffers = this.#use.buffers;
+    this.#meter.resetPeak();
   }
 
   async #planFor(program: Program): Promise<ReadyPlan> {
     const known = this.#plans.get(program.key);
-    if (known !== undefined) {
-      // Reinserted, so that the first of the map is the one unused for longest.
-      this.#plans.delete(program.key);
-      this.#plans.set(program.key, known);
-      return known;
-    }
+    if (known !== undefined) return known;
     const plan = compilePlan(program, this.#memoryImport, this.#fuse);
     const ready = { id: this.#compiled++, plan };
     const module = await WebAssembly.compile(plan.module);
@@ -266,11 +260,6 @@ export class WasmDevice implements Device {
     const small = plan.nanoseconds < smallRun + smallPhase * phases.length;
     this.#threads.load({ id: ready.id, module, phases, counters: table.counters, report: table.report, small });
     this.#plans.set(program.key, ready);
-    for (const [key, { id }] of this.#plans) {
-      if (this.#plans.size <= this.#mostPlans) break;
-      this.#plans.delete(key);
-      this.#threads.unload(id);
-    }
     return ready;
   }
 
@@ -299,13 +288,7 @@ export class WasmDevice implements Device {
   #checkIndices(plan: Plan, table: number): void {
     const report = new Int32Array(this.#heap.memory.buffer, table + plan.table.report, 2);
     const value = plan.indexed[(report[0] as number) - 1];
-    if (value === undefined) return;
-    const { axis } = value.attributes as Attributes['gather'];
-    const [x] = value.inputs as readonly [Value];
-    const type = `${x.dtype}${formatShape(x.shape)}`;
-    throw new TensorError(
-      `${value.primitive}: index ${report[1]} is outside axis ${axis} of ${type}: indices there are 0 to ${(x.shape[axis] as number) - 1}`,
-    );
+    if (value !== undefined) throw indexError(value, report[1] as number);
   }
 
   #bytes({ address, byteLength }: WasmBuffer): Uint8Array {
@@ -314,16 +297,8 @@ export class WasmDevice implements Device {
 
   #hold(dtype: DType, byteLength: number, what: () => string): WasmBuffer {
     const buffer = new WasmBuffer(dtype, this.#heap.allocate(byteLength, what), byteLength);
-    this.#count(byteLength, 1);
+    this.#meter.add(byteLength, 1);
     return buffer;
-  }
-
-  #count(bytes: number, buffers: number): void {
-    const use = this.#use;
-    use.bytes += bytes;
-    use.buffers += buffers;
-    use.peakBytes = Math.max(use.peakBytes, use.bytes);
-    use.peakBuffers = Math.max(use.peakBuffers, use.buffers);
   }
 }
 
@@ -337,12 +312,6 @@ function intermediates({ tasks }: Plan): string {
 function own(buffer: DeviceBuffer): WasmBuffer {
   if (buffer instanceof WasmBuffer) return buffer;
   throw new TensorError('wasm: this buffer belongs to another device');
-}
-
-function placedBuffer(tensor: Tensor): DeviceBuffer {
-  const source = sourceOf(tensor);
-  if (source.kind === 'placed') return source.buffer;
-  throw new TensorError(`wasm: tensor #${tensor.id} is not on the device`);
 }
 
 /** A number in all lanes of a vector, as kernels expect it. */

@@ -4,7 +4,8 @@ import { outputIndices, type Program, type Value } from '../compiler/program.ts'
 import { schedule } from '../compiler/schedule.ts';
 import type { KernelReport } from '../device.ts';
 import { byteSize } from '../dtype.ts';
-import { formatShape, sizeOf } from '../shape.ts';
+import { reportOf } from '../executor/reportOf.ts';
+import { sizeOf } from '../shape.ts';
 import { type I32, i32, type Local, local, type Statement, when } from './assembler/instructions.ts';
 import { type MemoryImport, ModuleBuilder } from './assembler/module.ts';
 import type { Word } from './contractions/parameters.ts';
@@ -121,7 +122,7 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
   return {
     module: builder.toBytes(),
     phases,
-    tasks: tasks.map((task) => ({ report: reportOf(task), phases: phasesOf(task) })),
+    tasks: tasks.map((task) => ({ report: reportOf(task, bytesOf), phases: phasesOf(task) })),
     arenaBytes,
     threadScratchBytes,
     nanoseconds: tasks.reduce((sum, task) => sum + task.nanoseconds, 0),
@@ -238,13 +239,6 @@ class TableWriter {
 const phasesOf = ({ work }: Task): number =>
   work.kind === 'kernel' ? work.code.phases.length : work.plan.phases.length;
 
-const reportOf = ({ description, reads, writes, flops }: Task): KernelReport => ({
-  description,
-  writes: writes.map(({ dtype, shape }) => `${dtype}${formatShape(shape)}`),
-  bytes: [...reads, ...writes].reduce((sum, value) => sum + bytesOf(value), 0),
-  flops,
-});
-
 /** Values that a kernel makes for itself alone, and the result that may overwrite each. */
 function shadowsOf({ values, outputs }: Program, tasks: readonly Task[]): Map<Value, Value> {
   const readers = new Int32Array(values.length);
@@ -261,8 +255,9 @@ function shadowsOf({ values, outputs }: Program, tasks: readonly Task[]): Map<Va
 }
 
 /**
- * Finds places in the arena for what lives only during a run: values that are not elsewhere, by their number, and each
- * task's scratch.
+ * Finds offsets in the arena for what lives only during a run: values that are not elsewhere, by their number, and each
+ * task's scratch. `webgpu` has its own version, which assigns separate buffers: WebGPU cannot bind parts of one buffer both
+ * for reading and for writing.
  */
 function placeValues({ values }: Program, tasks: readonly Task[], elsewhere: ReadonlySet<Value>) {
   const lifetimes: { readonly bytes: number; readonly from: number; to: number }[] = [];

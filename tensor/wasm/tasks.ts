@@ -1,4 +1,4 @@
-import { memoryOf } from '../compiler/bufferAliasing.ts';
+import { type MemoryTask, memoryOf } from '../compiler/bufferAliasing.ts';
 import { isContraction, operandViewsOf } from '../compiler/buffers.ts';
 import { formOf } from '../compiler/canonicalKernel.ts';
 import { contractionFlops, describeLoops, loopFlops } from '../compiler/describe.ts';
@@ -18,16 +18,11 @@ import { planStep } from './steps/index.ts';
 import { contractionTime, loopTime, stepTime } from './time.ts';
 
 /** Work that ends before the next begins: a kernel of our own, or a contraction. */
-export interface Task {
-  /** Each once. */
-  readonly reads: readonly Value[];
-  readonly writes: readonly Value[];
-  readonly looksUp: boolean;
+export interface Task extends MemoryTask {
   readonly scratchBytes: number;
   readonly description: string;
   readonly flops: number;
   readonly nanoseconds: number;
-  readonly kernel?: LoopKernel;
   readonly work: KernelWork | ContractionWork;
 }
 

@@ -1,4 +1,5 @@
 import { operatorCost } from '../compiler/buffers.ts';
+import { stageIterations } from '../compiler/iterations.ts';
 import type { LoopKernel } from '../compiler/kernel.ts';
 import type { Value } from '../compiler/program.ts';
 import { allParts } from '../compiler/scalars.ts';
@@ -16,18 +17,15 @@ const perFlop = 0.025;
 const perElement = 3;
 const perSorted = 100;
 
-export function loopTime({ outer, inner, stages }: LoopKernel): number {
-  const count = (loops: readonly { size: number }[]): number => loops.reduce((product, { size }) => product * size, 1);
-  return stages.reduce((sum, { scalar, kind, over }) => {
-    const places = count(outer) * (over === 'outer' && kind === 'map' ? 1 : count(inner));
+export const loopTime = (kernel: LoopKernel): number =>
+  kernel.stages.reduce((sum, stage) => {
     let each = perLoad + perOperation;
-    for (const part of allParts(scalar)) {
+    for (const part of allParts(stage.scalar)) {
       if (part.kind === 'apply') each += perOperation * operatorCost(part.operator);
       else if (part.kind === 'load' || part.kind === 'lookup') each += perLoad;
     }
-    return sum + each * places;
+    return sum + each * stageIterations(kernel, stage);
   }, 0);
-}
 
 export const stepTime = ({ primitive, inputs }: Value): number =>
   inputs.reduce((sum, { shape }) => sum + sizeOf(shape), 0) * (primitive === 'argSort' ? perSorted : perElement);

@@ -3,13 +3,14 @@ import { ProgramReader } from '../compiler/reader.ts';
 import type { Device, DeviceBuffer, DevicePlanReport, MemoryUse, Run } from '../device.ts';
 import type { DType, StorageArray } from '../dtype.ts';
 import { TensorError } from '../errors.ts';
-import type { Attributes } from '../primitives.ts';
-import { formatShape } from '../shape.ts';
+import { indexError } from '../executor/indexError.ts';
+import { MemoryMeter } from '../executor/memoryMeter.ts';
+import { placedBuffer } from '../executor/placedBuffer.ts';
 import type { Tensor } from '../tensor.ts';
 import { attentionIsComposed } from './contractions/attention/index.ts';
 import { numbersOf, type Taken } from './plan.ts';
 import { Plans } from './plans.ts';
-import { ours, own, placedBuffer, WebGpuBuffer } from './runtime/buffer.ts';
+import { ours, own, WebGpuBuffer } from './runtime/buffer.ts';
 import { abilitiesOf, findAdapter, isSoftware, mapForRead, openAdapter, usage } from './runtime/gpu.ts';
 import { BufferPool } from './runtime/pool.ts';
 import { findTraits } from './runtime/probe.ts';
@@ -44,7 +45,7 @@ export class WebGpuDevice implements Device {
   readonly #readable: BufferPool;
   readonly #plans: Plans;
   readonly #programs: ProgramReader;
-  #use = { bytes: 0, buffers: 0, peakBytes: 0, peakBuffers: 0 };
+  readonly #meter = new MemoryMeter();
   #lost: TensorError | undefined;
   /** The first error that no call has been told of. */
   #failure: TensorError | undefined;
@@ -59,7 +60,7 @@ export class WebGpuDevice implements Device {
     this.#pool = new BufferPool(device, usage.storage | usage.copySource | usage.copyTarget);
     this.#readable = new BufferPool(device, usage.mapRead | usage.copyTarget);
     this.#programs = new ProgramReader(attentionIsComposed({ software, traits }));
-    this.#plans = new Plans(device, { software, traits, fuse, most: plans });
+    this.#plans = new Plans(device, { software, traits, fuse, capacity: plans });
     const { vendor, architecture, description } = adapter.info;
     this.description = `webgpu: ${[description || vendor, architecture].filter(Boolean).join(', ')}${isSoftware(adapter) ? ' (on the CPU)' : ''}`;
     void device.lost.then(({ reason, message }) => {
@@ -134,7 +135,7 @@ export class WebGpuDevice implements Device {
     const program = this.#programs.of(run);
     const compiled = this.#plans.compiledFor(program);
     const { reuse, indexed } = compiled.draft;
-    const leaves = program.leaves.map((tensor) => own(placedBuffer(tensor)));
+    const leaves = program.leaves.map((tensor) => own(placedBuffer(this.name, tensor)));
     const taken = reuse.assign((slot) => donated.has(leaves[slot] as WebGpuBuffer));
     const ready = await this.#plans.planFor(compiled, taken);
     await this.#former;
@@ -216,16 +217,15 @@ export class WebGpuDevice implements Device {
     if (held.freed) return;
     held.freed = true;
     this.#pool.release(held.buffer);
-    this.#count(-held.byteLength, -1);
+    this.#meter.add(-held.byteLength, -1);
   }
 
   memory(): MemoryUse {
-    return { ...this.#use };
+    return this.#meter.use();
   }
 
   resetPeak(): void {
-    this.#use.peakBytes = this.#use.bytes;
-    this.#use.peakBuffers = this.#use.buffers;
+    this.#meter.resetPeak();
   }
 
   /**
@@ -246,7 +246,7 @@ export class WebGpuDevice implements Device {
       );
       ready.results = results.map((held) => held?.buffer);
       const working = plan.slots.reduce((sum, { bytes }) => sum + bytes, 0);
-      this.#count(working, 0);
+      this.#meter.add(working, 0);
       const report =
         reportBytes === 0
           ? undefined
@@ -257,7 +257,7 @@ export class WebGpuDevice implements Device {
             };
       const release = (): void => {
         for (const slot of slots) this.#pool.release(slot);
-        this.#count(-working, 0);
+        this.#meter.add(-working, 0);
         if (report === undefined) return;
         this.#pool.release(report.own);
         this.#readable.release(report.copy);
@@ -280,13 +280,7 @@ export class WebGpuDevice implements Device {
   async #checkIndices(indexed: readonly Value[], { copy, bytes }: NonNullable<RunBuffers['report']>): Promise<void> {
     const report = new Int32Array(await this.#readMapped(copy, bytes));
     const at = report.findIndex((index) => index !== 0);
-    const value = indexed[at] as Value;
-    if (at < 0) return;
-    const { axis } = value.attributes as Attributes['gather'];
-    const [x] = value.inputs as readonly [Value];
-    throw new TensorError(
-      `${value.primitive}: index ${report[at]} is outside axis ${axis} of ${x.dtype}${formatShape(x.shape)}: indices there are 0 to ${(x.shape[axis] as number) - 1}`,
-    );
+    if (at >= 0) throw indexError(indexed[at] as Value, report[at] as number);
   }
 
   /** A copy of what a readable buffer holds, when the queue has come so far. */
@@ -339,15 +333,7 @@ export class WebGpuDevice implements Device {
 
   #hold(dtype: DType, size: number, owner: string, acquired?: GPUBuffer): WebGpuBuffer {
     const held = new WebGpuBuffer(dtype, size, acquired ?? this.#pool.acquire(deviceBytes(dtype, size), owner));
-    this.#count(held.byteLength, 1);
+    this.#meter.add(held.byteLength, 1);
     return held;
-  }
-
-  #count(bytes: number, buffers: number): void {
-    const use = this.#use;
-    use.bytes += bytes;
-    use.buffers += buffers;
-    use.peakBytes = Math.max(use.peakBytes, use.bytes);
-    use.peakBuffers = Math.max(use.peakBuffers, use.buffers);
   }
 }

@@ -148,7 +148,10 @@ function largestOf(kernels: readonly Kernel[]): Plan['largest'] {
   return largest;
 }
 
-/** Gives what lives only during a run a slot; one that is free again is taken by what comes later, and grows if need be. */
+/**
+ * Assigns a slot to each value and scratch that lives only during a run. A slot that is free again is reused, and enlarged
+ * if need be. `wasm` has its own version, which finds offsets in one block of memory.
+ */
 function placeValues(kernels: readonly Kernel[], outputs: ReadonlySet<Place>) {
   const last = new Map<Place, number>();
   kernels.forEach(({ bindings }, i) => {

@@ -1,11 +1,12 @@
 import type { Program } from '../compiler/program.ts';
+import { PlanCache } from '../executor/planCache.ts';
 import { type Draft, draftPlan, type Taken } from './plan.ts';
 import { usage } from './runtime/gpu.ts';
 import { Pipelines } from './runtime/pipelines.ts';
 import type { ReadyPlan } from './runtime/run.ts';
 import type { TaskOptions } from './tasks.ts';
 
-/** A compiled program, and for each way in which it overwrites what it is given its kernels. */
+/** A compiled program, with its kernels for each choice of leaves that they overwrite. */
 export interface Compiled {
   readonly draft: Draft;
   readonly plans: Map<string, ReadyPlan>;
@@ -13,21 +14,24 @@ export interface Compiled {
 
 export interface PlansOptions extends TaskOptions {
   /** How many programs' plans are kept. */
-  readonly most: number;
+  readonly capacity: number;
 }
 
-/** Compiles programs, and keeps what was used last. */
+/** Compiles programs and caches their plans. */
 export class Plans {
   readonly #device: GPUDevice;
   readonly #options: PlansOptions;
   readonly #pipelines: Pipelines;
-  readonly #programs = new Map<string, Compiled>();
+  readonly #programs: PlanCache<Compiled>;
   #compiled = 0;
 
   constructor(device: GPUDevice, options: PlansOptions) {
     this.#device = device;
     this.#options = options;
     this.#pipelines = new Pipelines(device);
+    this.#programs = new PlanCache(options.capacity, ({ plans }) => {
+      for (const { numbers } of plans.values()) numbers?.destroy();
+    });
   }
 
   /** How many programs have been compiled so far. */
@@ -37,24 +41,14 @@ export class Plans {
 
   compiledFor(program: Program): Compiled {
     const known = this.#programs.get(program.key);
-    if (known !== undefined) {
-      // Reinserted, so that the first of the map is the one unused for longest.
-      this.#programs.delete(program.key);
-      this.#programs.set(program.key, known);
-      return known;
-    }
+    if (known !== undefined) return known;
     const compiled = { draft: draftPlan(program, this.#options), plans: new Map<string, ReadyPlan>() };
     this.#compiled++;
     this.#programs.set(program.key, compiled);
-    for (const [key, { plans }] of this.#programs) {
-      if (this.#programs.size <= this.#options.most) break;
-      this.#programs.delete(key);
-      for (const { numbers } of plans.values()) numbers?.destroy();
-    }
     return compiled;
   }
 
-  /** The kernels of a program whose outputs take over these leaves' buffers; shaders are compiled at the same time. */
+  /** The kernels of a program whose outputs take over the buffers of the leaves `taken`. Compiles all shaders at once. */
   async planFor({ draft, plans }: Compiled, taken: Taken): Promise<ReadyPlan> {
     const key = draft.inPlace(taken);
     const known = plans.get(key);

@@ -1,4 +1,4 @@
-import { memoryOf } from '../compiler/bufferAliasing.ts';
+import { type MemoryTask, memoryOf } from '../compiler/bufferAliasing.ts';
 import { isContraction } from '../compiler/buffers.ts';
 import { contractionFlops, describeLoops, loopFlops } from '../compiler/describe.ts';
 import type { LoopKernel } from '../compiler/kernel.ts';
@@ -6,19 +6,14 @@ import type { Program, Value } from '../compiler/program.ts';
 import { schedule } from '../compiler/schedule.ts';
 import type { KernelReport } from '../device.ts';
 import { TensorError } from '../errors.ts';
-import { formatShape } from '../shape.ts';
+import { reportOf } from '../executor/reportOf.ts';
 import { contractionKernels, contractionReads } from './contractions/index.ts';
 import { isMap, loopKernels } from './loops/loopCode.ts';
 import { stepKernels } from './steps/index.ts';
 import { type Kernel, mostBuffers, type Place, placeBytes, type ShaderTraits } from './wgsl/shader.ts';
 
 /** Work of a plan that ends before the next begins, in one kernel or a few. */
-export interface Task {
-  /** Each once. */
-  readonly reads: readonly Value[];
-  readonly writes: readonly Value[];
-  readonly looksUp: boolean;
-  readonly kernel?: LoopKernel;
+export interface Task extends MemoryTask {
   readonly report: KernelReport;
   /** Whether elements of a leaf are read only where results are stored, by what stores them, which may go in their place. */
   mayOverwrite(leaf: Value): boolean;
@@ -95,7 +90,7 @@ function loopTask(kernel: LoopKernel, make: MakeKernels): Task {
     writes,
     looksUp,
     kernel,
-    report: reportOf(describeLoops(kernel), reads, writes, loopFlops(kernel)),
+    report: reportOf({ description: describeLoops(kernel), reads, writes, flops: loopFlops(kernel) }, placeBytes),
     mayOverwrite: () => isMap(kernel),
     kernels: once(make),
   };
@@ -120,20 +115,11 @@ function stepTask(
     writes,
     looksUp: value.primitive === 'scatterAdd',
     ...(epilogue && { kernel: epilogue }),
-    report: reportOf(`${value.primitive}${description}`, reads, writes, flops + more),
+    report: reportOf(
+      { description: `${value.primitive}${description}`, reads, writes, flops: flops + more },
+      placeBytes,
+    ),
     mayOverwrite: (leaf) => epilogue !== undefined && !inputs.includes(leaf),
     kernels: once(make),
   };
 }
-
-const reportOf = (
-  description: string,
-  reads: readonly Value[],
-  writes: readonly Value[],
-  flops: number,
-): KernelReport => ({
-  description,
-  writes: writes.map(({ dtype, shape }) => `${dtype}${formatShape(shape)}`),
-  bytes: [...reads, ...writes].reduce((sum, value) => sum + placeBytes(value), 0),
-  flops,
-});

@@ -1,3 +1,4 @@
+import { iterations } from '../../compiler/iterations.ts';
 import type { LoopKernel, Scalar, Stage } from '../../compiler/kernel.ts';
 import { contiguousAlong } from '../../compiler/loops.ts';
 import { type Variable, variable } from '../../compiler/position.ts';
@@ -63,8 +64,6 @@ const smallShare = 16384;
 /** Parts of expressions up to which code is written several times over. */
 const fewParts = 12;
 
-const product = (loops: readonly Variable[]): number => loops.reduce((total, { size }) => total * size, 1);
-
 /** Equal pieces of at most `most`, their size a multiple of `multiple`. */
 function cut(loop: Variable, most: number, multiple: number): Pieces {
   const wanted = Math.ceil(loop.size / most);
@@ -101,7 +100,7 @@ function planMap(given: LoopKernel, lanes: 2 | 4): MapPlan {
   const outer = others.filter((loop) => loop !== across);
   const inner = across === undefined ? [vector] : [across, vector];
   // Short loops are part of a unit, as long as there are enough units.
-  while (product(inner) < shortUnit && product(outer.slice(0, -1)) >= enoughUnits)
+  while (iterations(inner) < shortUnit && iterations(outer.slice(0, -1)) >= enoughUnits)
     inner.unshift(outer.pop() as Variable);
   const kernel = { ...given, outer, inner };
   return {
@@ -147,7 +146,7 @@ function planReduction(given: LoopKernel, lanes: 2 | 4): ReducePlan {
   const walks = range(1 + Math.max(...kernel.stages.map(({ pass }) => pass))).map((pass) => stagesOfWalk(kernel, pass));
   if (alongOuter && outermost !== undefined) {
     const columns = cut(outermost, chunkOfColumns, chunkOfColumns);
-    const units = product(kernel.outer.slice(0, -1)) * columns.count;
+    const units = iterations(kernel.outer.slice(0, -1)) * columns.count;
     const reductions = kernel.stages.filter(({ kind }) => kind !== 'map').length;
     const together = hasFewParts(kernel.stages) ? Math.max(1, Math.floor(4 / reductions)) : 1;
     const beside = walks.map(() => together);
@@ -155,7 +154,7 @@ function planReduction(given: LoopKernel, lanes: 2 | 4): ReducePlan {
   }
   // Adding up is a chain in which each waits for the one before; several chains at once keep the processor busy.
   const beside = walks.map((stages) => (hasFewParts(stages) && innermost.size >= 16 * lanes ? 4 : 1));
-  const shares = share(kernel, product(kernel.outer), (beside[0] as number) * lanes);
+  const shares = share(kernel, iterations(kernel.outer), (beside[0] as number) * lanes);
   return { kind: 'rows', kernel, lanes, vector: innermost, beside, columns: undefined, shares };
 }
 
@@ -166,7 +165,7 @@ export const stagesOfWalk = ({ stages }: LoopKernel, pass: number): Stage[] =>
 /** Cuts the longest inner loop where units are few and long. `multiple`: of pieces of the innermost loop. */
 function share({ outer, inner, stages }: LoopKernel, units: number, multiple: number): Pieces | undefined {
   const isOneWalk = stages.every(({ pass }) => pass <= 0);
-  const most = Math.floor((product(outer) * product(inner)) / units / smallShare);
+  const most = Math.floor((iterations(outer) * iterations(inner)) / units / smallShare);
   if (!isOneWalk || units >= enoughUnits || most < 2) return undefined;
   const loop = inner.reduce((a, b) => (b.size > a.size ? b : a));
   const wanted = Math.min(Math.ceil(enoughUnits / units), most, loop.size);
@@ -179,7 +178,7 @@ export function placeShares({ kind, kernel, lanes, shares }: ReducePlan): {
   readonly planes: ReadonlyMap<Stage, readonly { readonly offset: number; readonly bytes: number }[]>;
   readonly bytes: number;
 } {
-  const places = (shares?.count ?? 0) * product(kernel.outer) * (kind === 'rows' ? lanes : 1);
+  const places = (shares?.count ?? 0) * iterations(kernel.outer) * (kind === 'rows' ? lanes : 1);
   let end = 0;
   const planes = new Map(
     kernel.stages.flatMap((stage) => {
@@ -197,9 +196,9 @@ export function placeShares({ kind, kernel, lanes, shares }: ReducePlan): {
 
 /** Units of a plan: pieces of work that threads claim, in the phases that follow each other. */
 export function unitsOf(plan: LoopPlan): readonly number[] {
-  const outer = product(plan.kernel.outer);
+  const outer = iterations(plan.kernel.outer);
   if (plan.kind === 'map') return [outer * plan.pieces.count * (plan.across?.count ?? 1)];
   const { columns, shares } = plan;
-  const units = columns === undefined ? outer : product(plan.kernel.outer.slice(0, -1)) * columns.count;
+  const units = columns === undefined ? outer : iterations(plan.kernel.outer.slice(0, -1)) * columns.count;
   return shares === undefined ? [units] : [units * shares.count, units];
 }

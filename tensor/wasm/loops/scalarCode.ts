@@ -21,7 +21,10 @@ import { applyLanes, castLanes } from '../simd/apply.ts';
 import { type Count, laneDType, literalLanes, loadLanes } from '../simd/lanes.ts';
 import { reverseLanes } from '../simd/transpose.ts';
 
-/** What the code of a scalar refers to: its kernel, the loops around it and the stages before it. */
+/**
+ * What the code of a scalar refers to: its kernel, the loops around it and the stages before it. Shares only its outline
+ * with the file of the same name in `webgpu`: this one emits instructions on vectors, that one WGSL.
+ */
 export interface ScalarContext extends KernelContext {
   /** 4, or 2 in kernels with f64. */
   readonly lanes: 2 | 4;

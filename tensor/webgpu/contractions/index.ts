@@ -1,3 +1,4 @@
+import { iterations } from '../../compiler/iterations.ts';
 import type { Value } from '../../compiler/program.ts';
 import { stridesOf } from '../../shape.ts';
 import { type Kernel, typeOf } from '../wgsl/shader.ts';
@@ -8,7 +9,6 @@ import { tileKernel } from './matmul/tiles.ts';
 import { type ContractionOptions, ContractionShader } from './result.ts';
 import {
   batchOffsets,
-  countOf,
   fewMultiplications,
   inVectors,
   type Product,
@@ -55,7 +55,7 @@ function matrixProduct(out: Value, a: View, b: View): Product {
 }
 
 const isSmall = ({ rows, columns, depth, batch }: Product): boolean =>
-  rows * columns * depth * countOf(batch) < fewMultiplications;
+  rows * columns * depth * iterations(batch) < fewMultiplications;
 
 function productKernel(given: Product, options: ContractionOptions): Kernel {
   const product = withoutBroadcasts(given);
@@ -75,7 +75,7 @@ function productKernel(given: Product, options: ContractionOptions): Kernel {
     rows,
     columns,
     depth,
-    batches: countOf(batch),
+    batches: iterations(batch),
     start: batchOffsets(product),
     aRunsAlong: a.along === 1,
     bRunsAcross: b.column === 1 || b.along !== 1,

@@ -39,8 +39,6 @@ export interface Product {
   readonly batch: readonly Batch[];
 }
 
-export const countOf = (batch: readonly Batch[]): number => batch.reduce((product, { size }) => product * size, 1);
-
 /**
  * Whether four elements of an operand that follow one another begin at whole vectors of memory, given how far apart its
  * rows are, for `count` elements a row.
@@ -48,7 +46,10 @@ export const countOf = (batch: readonly Batch[]): number => batch.reduce((produc
 export const inVectors = (from: Value, count: number, steps: readonly number[]): boolean =>
   !isHalf(from.dtype) && count % 4 === 0 && steps.every((step) => step % 4 === 0);
 
-/** Turns the last batch dimension into rows of A, where B does not change along it and the rows go on. */
+/**
+ * Turns the last batch dimension into rows of A, where B does not change along it and the rows go on. `wasm` has its own
+ * version, for any batch dimension, because the rows of C may be apart there.
+ */
 export function withoutBroadcasts(product: Product): Product {
   const batch = product.batch.filter(({ size }) => size !== 1);
   const last = batch.at(-1);

@@ -12,8 +12,6 @@ export interface LoopOptions {
   readonly inPlace?: ReadonlyMap<Place, Place>;
 }
 
-export const product = (loops: readonly Variable[]): number => loops.reduce((total, { size }) => total * size, 1);
-
 /** Sets loops to what a number stands for. */
 export function decode(number: string, loops: readonly Variable[], context: Pick<KernelContext, 'loops'>): string {
   let stride = 1;

@@ -1,9 +1,10 @@
 import { describeLoops } from '../../compiler/describe.ts';
+import { iterations } from '../../compiler/iterations.ts';
 import type { LoopKernel } from '../../compiler/kernel.ts';
 import { type Kernel, Shader } from '../wgsl/shader.ts';
 import { LaneCode } from './laneCode.ts';
 import { Lanes } from './lanes.ts';
-import { decode, type LoopOptions, nameLoops, product } from './loops.ts';
+import { decode, type LoopOptions, nameLoops } from './loops.ts';
 import type { KernelContext } from './scalarCode.ts';
 
 /** Invocations in a group. */
@@ -31,7 +32,7 @@ export function mapKernel(kernel: LoopKernel, { traits, reportNumber, inPlace }:
     made.set(stage, names);
     return store === undefined ? computed : computed + code.store(value, store, names);
   });
-  const units = product(all) / lanes.count;
+  const units = iterations(all) / lanes.count;
   const text = `let unit = u32(group * ${mapSize} + local);
 if (unit >= ${units}u) { return; }
 let element = unit * ${lanes.count}u;

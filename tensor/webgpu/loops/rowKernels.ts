@@ -1,4 +1,5 @@
 import { describeLoops } from '../../compiler/describe.ts';
+import { iterations } from '../../compiler/iterations.ts';
 import type { LoopKernel, Scalar, Stage } from '../../compiler/kernel.ts';
 import { contiguousAlong } from '../../compiler/loops.ts';
 import { variablesOf } from '../../compiler/position.ts';
@@ -7,7 +8,7 @@ import { rounded } from '../wgsl/apply.ts';
 import { type Kernel, type Scratch, Shader } from '../wgsl/shader.ts';
 import { LaneCode } from './laneCode.ts';
 import { Lanes } from './lanes.ts';
-import { decode, type LoopOptions, nameLoops, product } from './loops.ts';
+import { decode, type LoopOptions, nameLoops } from './loops.ts';
 import { Computed, computeScalar, type KernelContext, movablePosition } from './scalarCode.ts';
 import { Total } from './total.ts';
 
@@ -34,7 +35,7 @@ export function rowKernels(kernel: LoopKernel, options: LoopOptions): Kernel[] {
   const division = divide(kernel, options);
   const totals = new Map<Stage, Scratch>();
   if (division.parts === 1) return [rowKernel(kernel, options, division, 'whole', totals)];
-  const rows = product(kernel.outer);
+  const rows = iterations(kernel.outer);
   for (const stage of kernel.stages) {
     if (stage.kind === 'map') continue;
     const bytes = rows * division.parts * Total.bytesOf(stage.kind, stage.value.dtype);
@@ -47,7 +48,7 @@ export function rowKernels(kernel: LoopKernel, options: LoopOptions): Kernel[] {
 }
 
 function divide(kernel: LoopKernel, { software }: LoopOptions): Division {
-  const [rows, length] = [product(kernel.outer), product(kernel.inner)];
+  const [rows, length] = [iterations(kernel.outer), iterations(kernel.inner)];
   const inOneWalk = kernel.stages.every(({ pass }) => pass < 1);
   if (software) {
     if (rows >= manyRows || length <= shortRow) return { alone: true, size: 64, parts: 1 };
@@ -101,7 +102,7 @@ function rowKernel(
   const isStored = (stage: Stage): boolean =>
     stage.store !== undefined && (role === 'whole' || isInnerMap(stage) === (role === 'part'));
   for (const stage of kernel.stages) if (isStored(stage)) shader.prepareStore(stage.value);
-  const [rows, length] = [product(kernel.outer), product(kernel.inner)];
+  const [rows, length] = [iterations(kernel.outer), iterations(kernel.inner)];
   const inner = new Set(kernel.inner);
 
   const dependsOn = new Map<Scalar, boolean>();

@@ -5,7 +5,10 @@ import { partsOf } from '../../compiler/scalars.ts';
 import { applyCode, castCode } from '../wgsl/apply.ts';
 import { literal, report, type Shader, typeOf } from '../wgsl/shader.ts';
 
-/** What the code of a kernel refers to. */
+/**
+ * What the code of a kernel refers to. Shares only its outline with the file of the same name in `wasm`: this one emits WGSL,
+ * that one instructions on vectors.
+ */
 export interface KernelContext {
   readonly shader: Shader;
   /** The names of loops, i32 variables. */

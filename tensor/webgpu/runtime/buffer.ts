@@ -1,7 +1,6 @@
 import type { DeviceBuffer } from '../../device.ts';
 import type { DType } from '../../dtype.ts';
 import { TensorError } from '../../errors.ts';
-import { sourceOf, type Tensor } from '../../tensor.ts';
 import { deviceBytes } from './transfers.ts';
 
 /** Elements in the memory of the device. */
@@ -31,11 +30,4 @@ export function own(buffer: DeviceBuffer): WebGpuBuffer {
   const held = ours(buffer);
   if (!held.freed) return held;
   throw new TensorError('webgpu: this buffer was given to a run that failed, and is lost');
-}
-
-/** The buffer of a tensor that is on the device. */
-export function placedBuffer(tensor: Tensor): DeviceBuffer {
-  const source = sourceOf(tensor);
-  if (source.kind === 'placed') return source.buffer;
-  throw new TensorError(`webgpu: tensor #${tensor.id} is not on the device`);
 }

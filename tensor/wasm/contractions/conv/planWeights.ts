@@ -1,3 +1,4 @@
+import { iterations } from '../../../compiler/iterations.ts';
 import { blockRows } from '../microKernel.ts';
 import { packWords, type Word } from '../parameters.ts';
 import { type ContractionDType, type Step, storageOf, wordsOf } from '../plan.ts';
@@ -32,7 +33,7 @@ export function planWeights(
   contracted: readonly Dimension[],
 ): Step {
   const { bits, bytes } = storageOf(dtype);
-  const depth = contracted.reduce((product, { size }) => product * size, 1);
+  const depth = iterations(contracted);
   const blockDepth = depthBlock(depth);
   const depthBlocks = Math.ceil(depth / blockDepth);
   const tiling = tile(

@@ -73,7 +73,10 @@ export function planMatmul(
   );
 }
 
-/** Turns batch dimensions along which B does not change into rows of A, where they continue them. */
+/**
+ * Turns batch dimensions along which B does not change into rows of A, where they continue them. `webgpu` has its own
+ * version, for the last batch dimension only, because C is always row-major there.
+ */
 function withoutBroadcasts(product: Product): Product {
   const batch = product.batch.filter(({ size }) => size !== 1);
   const { rows, a, c } = product;

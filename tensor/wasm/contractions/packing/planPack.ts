@@ -1,3 +1,4 @@
+import { iterations } from '../../../compiler/iterations.ts';
 import { blockColumns, blockRows } from '../microKernel.ts';
 import { packWords, type Word } from '../parameters.ts';
 import { type ContractionDType, roundUp, type Step, storageOf, wordsOf } from '../plan.ts';
@@ -48,7 +49,7 @@ export function planPack(
   const blockDepth = depthBlock(depth);
   const depthBlocks = Math.ceil(depth / blockDepth);
   const batch = matrix.batch.filter((dimension) => dimension.from !== 0);
-  const matrices = batch.reduce((product, { size }) => product * size, 1);
+  const matrices = iterations(batch);
   const blocks = tile(
     { batch: matrices * depthBlocks, rows: 1, columns: lines, depth: blockDepth * 16 },
     { rows: 1, columns: 256, rowPanel: 1, columnPanel: panel, packs: 'both' },

@@ -1,7 +1,8 @@
+import { iterations } from '../../../compiler/iterations.ts';
 import { range } from '../../../range.ts';
 import { type Kernel, typeOf } from '../../wgsl/shader.ts';
 import { type ContractionOptions, ContractionShader } from '../result.ts';
-import { batchOffsets, countOf, inVectors, type Product } from '../view.ts';
+import { batchOffsets, inVectors, type Product } from '../view.ts';
 
 /** Invocations in a workgroup: as many as a CPU's shader runs at once. */
 const groupSize = 4;
@@ -10,7 +11,7 @@ const groupSize = 4;
 export function smallKernel(product: Product, options: ContractionOptions): Kernel {
   const { label, out, rows, columns, depth, a, b, c, batch } = product;
   const shader = new ContractionShader(out, options);
-  const units = rows * columns * countOf(batch);
+  const units = rows * columns * iterations(batch);
   const body = `let unit = group * ${groupSize} + local;\nif (unit >= ${units}) { return; }
 let n = unit % ${columns};
 let m = (unit / ${columns}) % ${rows};
@@ -47,7 +48,7 @@ export function blockKernel(product: Product, options: ContractionOptions): Kern
   const bVector = (index: string): string => shader.buffer(b.from, 'read', four).read(`(${index}) >> 2u`);
 
   const [rowTiles, columnTiles] = [Math.ceil(rows / high), Math.ceil(columns / (4 * wide))];
-  const units = rowTiles * columnTiles * countOf(batch);
+  const units = rowTiles * columnTiles * iterations(batch);
   const lines: string[] = [
     `let unit = group * ${groupSize} + local;\nif (unit >= ${units}) { return; }`,
     `let n0 = (unit % ${columnTiles}) * ${4 * wide};\nlet m0 = ((unit / ${columnTiles}) % ${rowTiles}) * ${high};`,
