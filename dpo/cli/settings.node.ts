@@ -5,9 +5,9 @@ import {
   defaultOf,
   describeKey,
   expectedOf,
-  idleKeys,
   type Key,
   type Keys,
+  keysWithoutEffect,
   readSettings,
   type SettingsOf,
   withPresentNames,
@@ -78,7 +78,7 @@ export async function settingsOf<const K extends Keys>(
   );
   const all = { ...fromFile, ...given };
   const settings = readSettings(typeof config === 'string' ? `${command}, ${config}` : command, all, keys);
-  for (const note of idleKeys(all, settings, keys)) say(`note: ${note}`);
+  for (const note of keysWithoutEffect(all, settings, keys)) say(`note: ${note}`);
   return settings;
 }
 

@@ -1,35 +1,40 @@
 import type { ConfigOf, Field } from '../../diffusion/index.ts';
 import { readConfig } from '../../diffusion/index.ts';
 
-/** A key of a configuration: how it is read, what it means, and whether it names something on disk. */
+/** A key of a command's configuration: the field that parses its value, the help text, and how it relates to other keys. */
 export interface Key<T> {
+  /** Parses and checks a JSON value. */
   readonly field: Field<T>;
-  /** For people: a sentence or two. */
+  /** Help text: a sentence or two. */
   readonly about: string;
-  /** A path, or a list of them: in a configuration file it counts from the file's folder. */
+  /** True for a path or a list of paths: a configuration file gives them relative to its own folder. */
   readonly isPath?: boolean;
-  /** Other keys, and values of theirs without which this one means nothing. */
+  /** Other keys and the values of them under which this key has an effect. */
   readonly onlyWith?: Readonly<Record<string, readonly unknown[]>>;
-  /** An earlier name, which files and flags may still use. */
+  /** The key's earlier name, which files and flags may still use. */
   readonly formerName?: string;
 }
 
+/** A command's keys by name. */
 export type Keys = Readonly<Record<string, Key<unknown>>>;
 
-/** The values that keys give. */
+/** The settings that a command reads by its keys: one parsed value a key. */
 export type SettingsOf<K extends Keys> = ConfigOf<{ readonly [Name in keyof K]: K[Name]['field'] }>;
 
+/** A key that is not a path. */
 export const configKey = <T>(field: Field<T>, about: string, onlyWith: Key<T>['onlyWith'] = {}): Key<T> => ({
   field,
   about,
   onlyWith,
 });
+
+/** A key that takes a path, or a list of paths. */
 export const pathKey = <T>(field: Field<T>, about: string, formerName?: string): Key<T> => ({
   ...{ field, about, isPath: true },
   ...(formerName !== undefined && { formerName }),
 });
 
-/** Settings under the present names of their keys. A setting that is given under both names keeps both, and is refused later. */
+/** Renames settings from former to present key names. A setting given under both names keeps both, so that `readSettings` refuses it. */
 export function withPresentNames(settings: Readonly<Record<string, unknown>>, keys: Keys): Record<string, unknown> {
   const present = new Map(Object.entries(keys).map(([name, { formerName }]) => [formerName, name]));
   return Object.fromEntries(
@@ -41,8 +46,8 @@ export function withPresentNames(settings: Readonly<Record<string, unknown>>, ke
 }
 
 /**
- * Reads settings strictly.
- * @throws TensorError that lists every key that is not known, with the one that may be meant, and every value that is wrong.
+ * Parses the settings of `command`, a name for messages, and fills in defaults. Former key names are accepted.
+ * @throws TensorError that lists every unknown key, with the nearest known one, and every invalid value
  */
 export function readSettings<const K extends Keys>(command: string, json: unknown, keys: K): SettingsOf<K> {
   const fields = Object.fromEntries(Object.entries(keys).map(([name, { field }]) => [name, field]));
@@ -54,8 +59,8 @@ const isRecord = (json: unknown): json is Readonly<Record<string, unknown>> =>
 
 const listed = (values: readonly unknown[]): string => values.map((value) => JSON.stringify(value)).join(' or ');
 
-/** Keys that were given and mean nothing beside what others say, in words. */
-export function idleKeys(
+/** One message for each given key that has no effect under the values of other keys. */
+export function keysWithoutEffect(
   given: Readonly<Record<string, unknown>>,
   settings: Readonly<Record<string, unknown>>,
   keys: Keys,
@@ -70,17 +75,17 @@ export function idleKeys(
   );
 }
 
-/** What a key means, and beside what. */
+/** A key's help text, with the conditions under which it has an effect. */
 export const describeKey = ({ about, onlyWith = {} }: Key<unknown>): string =>
   [about, ...Object.entries(onlyWith).map(([other, values]) => `Only with ${other} ${listed(values)}.`)].join(' ');
 
-/** What a key's value may be, as messages about wrong ones say it. */
+/** The values that a key accepts, in the words of its error message. */
 export function expectedOf({ field }: Key<unknown>): string {
   const result = field(Symbol('nothing that a key takes'));
   return 'problem' in result ? result.problem.replace(/^must be /, '') : 'anything';
 }
 
-/** A key's default as JSON; undefined for one that must be given. */
+/** A key's default as JSON; undefined for a required key. */
 export function defaultOf({ field }: Key<unknown>): string | undefined {
   const result = field(undefined);
   return 'value' in result ? JSON.stringify(result.value) : undefined;

@@ -4,7 +4,7 @@ import { pretrainKeys } from './pretrainKeys.ts';
 import { sampleKeys } from './sampleKeys.ts';
 import { trainKeys } from './trainKeys.ts';
 
-/** The commands that take settings, with their keys. */
+/** The keys of each command that takes settings. */
 export const commandKeys: Readonly<Record<string, Keys>> = {
   pretrain: pretrainKeys,
   train: trainKeys,
@@ -12,29 +12,30 @@ export const commandKeys: Readonly<Record<string, Keys>> = {
   evaluate: evaluateKeys,
 };
 
-/** Keys as a table in Markdown. */
+/** A Markdown table of keys: name, default, accepted values, help text. */
 export function keysTable(keys: Keys): string {
   const rows = Object.entries(keys).map(([name, key]) => {
     const fallback = defaultOf(key);
     const cells = [
       `\`${name}\``,
-      fallback === undefined ? 'needed' : `\`${fallback}\``,
+      fallback === undefined ? 'required' : `\`${fallback}\``,
       expectedOf(key),
       describeKey(key),
     ];
     return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   });
-  return ['| key | default | a value is | what it says |', '| --- | --- | --- | --- |', ...rows].join('\n');
+  return ['| key | default | accepted values | meaning |', '| --- | --- | --- | --- |', ...rows].join('\n');
 }
 
-/** The page of the documentation that lists every key of every command. */
+/** The text of docs/configuration.md, which lists every key of every command. */
 export const configurationPage = (): string => `# Configuration
 
-The commands below take their settings from a JSON file, \`--config file.json\`, from flags, or from both; flags count more. The flag of
-a key is its name with dashes: \`learningRate\` is \`--learning-rate\`. Values of flags are JSON, or else texts:
-\`--steps 200\`, \`--ema-decay null\`; several make a list: \`--size 16 24\`, \`--pairs a.parquet b.parquet\`. A key that is not known is refused, with the one that may be meant.
+These commands take their settings from a JSON file, \`--config file.json\`, from flags, or from both; a flag overrides the file.
+A key's flag is its name with dashes: \`learningRate\` is \`--learning-rate\`. A flag's value is read as JSON where that fits the key, and
+as text otherwise: \`--steps 200\`, \`--ema-decay null\`. Several values make a list: \`--size 16 24\`, \`--pairs a.parquet b.parquet\`.
+An unknown key is refused, and the message names the nearest known one.
 
-Paths in a file count from the file's folder, paths in flags from where the command is run.
+Paths in a file are relative to the file's folder, paths in flags to the working directory.
 ${Object.entries(commandKeys)
   .map(([name, keys]) => `\n## ${name}\n\n${keysTable(keys)}\n`)
   .join('')}`;

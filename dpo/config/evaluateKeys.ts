@@ -1,49 +1,59 @@
 import { text } from '../../diffusion/index.ts';
 import { deviceKeys, imageKeys } from './commonKeys.ts';
 import { configKey, pathKey, type SettingsOf } from './configKey.ts';
-import { most, neededText, neededTexts, optional, positive, wholeFrom } from './fields.ts';
+import { neededText, neededTexts, optional, positive, upperLimits, wholeFrom } from './fields.ts';
 import { samplingKeys } from './sampleKeys.ts';
 
-/** Everything that `evaluate` can be told. */
+/** The keys of `evaluate`. */
 export const evaluateKeys = {
-  base: pathKey(neededText, 'The folder of the pipeline before tuning.'),
-  tuned: pathKey(optional(neededText), 'The folder of the tuned pipeline; null: base, with the adapters of `lora`.'),
-  lora: pathKey(optional(neededText), 'Adapters: a pytorch_lora_weights.safetensors.'),
+  base: pathKey(neededText, 'The model folder of the pipeline before tuning.'),
+  tuned: pathKey(
+    optional(neededText),
+    'The model folder of the tuned pipeline; null: base with the adapters of `lora`.',
+  ),
+  lora: pathKey(optional(neededText), 'LoRA adapters: a pytorch_lora_weights.safetensors.'),
   pairs: pathKey(
     neededTexts,
-    'Held-out preference pairs, which implicit accuracy is measured on, and the accuracy of the classifier where it is trained here.',
+    'Held-out preference pairs, which measure the implicit accuracy, and the accuracy of a classifier trained here.',
   ),
   trainPairs: pathKey(
     neededTexts,
-    'The pairs that were trained on: samples are drawn of their captions, and the classifier learns from their images.',
+    'The training pairs: samples are drawn for their captions, and the classifier learns from their images.',
   ),
-  run: pathKey(optional(neededText), 'The output folder of the training, for its curves and settings in the report.'),
+  run: pathKey(
+    optional(neededText),
+    'The output folder of the training run; the report shows its curves and settings.',
+  ),
   output: pathKey(neededText, 'The folder that report.html, summary.json and images are written to.'),
   preferred: configKey(
     optional(text('')),
-    'Which of the models named in the pairs made the preferred images; null: the classifier learns from the labels.',
+    'The generator, as the pairs name it, whose images are preferred; null: the classifier learns from the labels.',
   ),
   judges: pathKey(
     optional(neededText),
-    'A folder of networks that were trained before, with `saveJudges`; null: they are trained on the images of the pairs.',
+    'A folder of judges that `saveJudges` wrote; null: judges are trained on the images of the pairs.',
   ),
   reward: pathKey(
     optional(neededText),
-    'A module that exports `score(images, captions)`, a number for each image, which win rate and frontier go by; null: the probability of the preferred kind.',
+    "A module that exports `score(images, captions)`, a number for each image, which win rate and frontier use; null: the classifier's probability of the preferred class.",
   ),
   mostPairs: configKey(
-    wholeFrom(1000, 1, most.count),
-    'Pairs of each set that real images are taken from at most, for judges, distances and captions; implicit accuracy is of all.',
+    wholeFrom(1000, 1, upperLimits.count),
+    'At most so many pairs of each set give real images for judges, distances and captions; implicit accuracy uses all pairs.',
   ),
-  beta: configKey(optional(positive(1)), "β of the margin; null: that of the run's settings, else 5000."),
-  samples: configKey(wholeFrom(256, 8, most.count), 'Images that are drawn from each of the two pipelines.'),
-  draws: configKey(wholeFrom(10, 1, most.draws), 'Draws of noise and time step for each held-out pair.'),
-  candidates: configKey(wholeFrom(10, 2, most.draws), "Captions among which a sample's own is to be found."),
-  batchSize: configKey(wholeFrom(16, 1, most.batch), 'Pairs that are computed together.'),
+  beta: configKey(optional(positive(1)), "β of the margin; null: β of the run's settings, or 5000 without a run."),
+  samples: configKey(wholeFrom(256, 8, upperLimits.count), 'Images drawn from each of the two pipelines.'),
+  draws: configKey(wholeFrom(10, 1, upperLimits.draws), 'Draws of noise and time step for each held-out pair.'),
+  candidates: configKey(
+    wholeFrom(10, 2, upperLimits.draws),
+    "Captions among which the caption match looks for a sample's own.",
+  ),
+  batchSize: configKey(wholeFrom(16, 1, upperLimits.batch), 'Pairs in a batch.'),
   size: imageKeys.size,
   maxSkipped: imageKeys.maxSkipped,
   ...deviceKeys,
   ...samplingKeys,
 } as const;
 
+/** The settings of `evaluate`. */
 export type EvaluateSettings = SettingsOf<typeof evaluateKeys>;

@@ -1,9 +1,9 @@
 import type { Field } from '../../diffusion/index.ts';
 
-/** The most that settings may ask for, far above what is of use: more is a slip of the pen that would take all memory. */
-export const most = { batch: 65_536, count: 1_000_000, draws: 10_000, samplingSteps: 10_000 } as const;
+/** Upper limits, far above useful values: a larger number is a typing error that would exhaust memory. */
+export const upperLimits = { batch: 65_536, count: 1_000_000, draws: 10_000, samplingSteps: 10_000 } as const;
 
-/** A number within bounds, which count as within. */
+/** A number in the closed interval [from, to]. */
 export const numberFrom =
   (fallback: number, from: number, to = Number.POSITIVE_INFINITY): Field<number> =>
   (value) => {
@@ -21,7 +21,7 @@ export const positive =
     return isPositive ? { value } : { problem: 'must be a number above 0' };
   };
 
-/** A whole number within bounds, which count as within. */
+/** An integer in the closed interval [from, to]. */
 export const wholeFrom =
   (fallback: number, from: number, to = Number.MAX_SAFE_INTEGER): Field<number> =>
   (value) => {
@@ -30,7 +30,7 @@ export const wholeFrom =
     return isWhole ? { value: value as number } : { problem: `must be a whole number ${range(from, to)}` };
   };
 
-/** Another field, or null, which is the default. */
+/** The given field, or null, which is the default. */
 export const optional =
   <T>(field: Field<T>): Field<T | null> =>
   (value) => {
@@ -39,23 +39,23 @@ export const optional =
     return 'value' in result ? result : { problem: `${result.problem}, or null` };
   };
 
-/** A text that must be given. */
+/** A required string that is not empty. */
 export const neededText: Field<string> = (value) =>
   typeof value === 'string' && value !== ''
     ? { value }
     : { problem: value === undefined ? 'must be given' : 'must be a text that is not empty' };
 
-/** The path of a PNG to write: an ending that says another format would be untrue. */
+/** The required path of a PNG file to write: its name ends with .png or has no extension, since another one would name a wrong format. */
 export const pngFile: Field<string> = (value) => {
   if (value === undefined) return neededText(value);
-  // All that follows the last dot of the name; a slash at the end makes a folder.
+  // The extension, or a trailing slash, which makes the path a folder.
   const ending = typeof value === 'string' && /\.[^./\\]*$|[/\\]$/.exec(value)?.[0].toLowerCase();
   return typeof value === 'string' && value !== '' && (ending === undefined || ending === '.png')
     ? { value }
     : { problem: 'must be a file whose name ends with .png, or has no ending' };
 };
 
-/** Texts, of which there must be one at least; one alone may stand without a list. */
+/** A required list of at least one string; a single string stands for a list of one. */
 export const neededTexts: Field<readonly string[]> = (value) => {
   const list = typeof value === 'string' ? [value] : value;
   if (Array.isArray(list) && list.length > 0 && list.every((one) => typeof one === 'string' && one !== ''))
@@ -63,10 +63,10 @@ export const neededTexts: Field<readonly string[]> = (value) => {
   return { problem: value === undefined ? 'must be given' : 'must be a text, or a list of texts' };
 };
 
-/** Longer sides than any diffusion model draws. */
+/** Pixels; above the image size of any diffusion model. */
 const longestSide = 8192;
 
-/** The side of square images, or [height, width]. */
+/** The side of square images, or [height, width], in pixels; null is the default. */
 export const imageSize: Field<number | readonly [number, number] | null> = (value) => {
   if (value === undefined || value === null) return { value: null };
   const isSide = (one: unknown): boolean =>
@@ -77,7 +77,7 @@ export const imageSize: Field<number | readonly [number, number] | null> = (valu
   return { problem: `must be a whole number from 1 to ${longestSide}, [height, width], or null` };
 };
 
-/** A range of time steps, both ends within it. */
+/** A closed range of time steps, [first, last]; null is the default. */
 export const timestepRange: Field<readonly [number, number] | null> = (value) => {
   if (value === undefined || value === null) return { value: null };
   const isRange =
@@ -90,7 +90,7 @@ export const timestepRange: Field<readonly [number, number] | null> = (value) =>
     : { problem: 'must be [first, last], whole numbers from 0, or null' };
 };
 
-/** A JSON object that is read elsewhere. */
+/** A required JSON object, whose fields another reader checks. */
 export const neededObject: Field<Readonly<Record<string, unknown>>> = (value) =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
     ? { value: value as Readonly<Record<string, unknown>> }

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { configurationPage, evaluateKeys, pretrainKeys, readSettings, sampleKeys, trainKeys } from 'diffusion-dpo/dpo';
 import { describe, expect, test } from 'vitest';
-import { describeKey, expectedOf, idleKeys } from '../../dpo/config/configKey.ts';
+import { describeKey, expectedOf, keysWithoutEffect } from '../../dpo/config/configKey.ts';
 
 const page = new URL('../../docs/configuration.md', import.meta.url);
 const needed = { model: 'base', pairs: 'pairs.parquet', output: 'out' };
@@ -11,14 +11,14 @@ test.each([
   ['pretrain', pretrainKeys, ['batchSize', 'merges', 'sampleSteps', 'size']],
   ['sample', sampleKeys, ['samplingSteps', 'sampleBatchSize', 'count', 'columns', 'zoom', 'size']],
   ['evaluate', evaluateKeys, ['batchSize', 'samples', 'draws', 'candidates', 'mostPairs', 'samplingSteps', 'size']],
-] as const)('%s refuses numbers that would take all memory, with the value and the limit', (command, keys, names) => {
+] as const)('%s refuses numbers that would exhaust memory, with the value and the limit', (command, keys, names) => {
   for (const name of names)
     expect(() => readSettings(command, { [name]: 1e9 }, keys), name).toThrow(
       new RegExp(`${name}: must be a whole number from \\d+ to \\d+.*, got 1000000000`),
     );
 });
 
-test('the documentation lists every key as it is', async () => {
+test('docs/configuration.md is up to date', async () => {
   if (process.env.UPDATE_DOCS === '1') await writeFile(page, configurationPage());
   expect(await readFile(page, 'utf8')).toBe(configurationPage());
 });
@@ -49,24 +49,24 @@ describe('settings of train', () => {
     expect(() => readSettings('train', { ...needed, ...change }, trainKeys)).toThrow(message);
   });
 
-  test('all that is wrong is told at once', () => {
+  test('one message lists everything that is wrong', () => {
     expect(() => readSettings('train', { beta: -1, steps: 0 }, trainKeys)).toThrow(
       /model: must be given[\s\S]*pairs: must be given[\s\S]*output: must be given[\s\S]*beta: [\s\S]*steps: /,
     );
   });
 });
 
-test('keys that mean nothing beside what others say are told', () => {
+test('keys without an effect under the other settings are reported', () => {
   const given = { ...needed, loraRank: 4, sftWeight: 2, steps: 3 };
-  expect(idleKeys(given, readSettings('train', given, trainKeys), trainKeys)).toEqual([
+  expect(keysWithoutEffect(given, readSettings('train', given, trainKeys), trainKeys)).toEqual([
     'loraRank has no effect: method is "full", not "lora"',
     'sftWeight has no effect: objective is "dpo", not "dpo+sft"',
   ]);
   const fitting = { ...given, method: 'lora', objective: 'dpo+sft' };
-  expect(idleKeys(fitting, readSettings('train', fitting, trainKeys), trainKeys)).toEqual([]);
+  expect(keysWithoutEffect(fitting, readSettings('train', fitting, trainKeys), trainKeys)).toEqual([]);
 });
 
-test('a key is read by its earlier name too, but not by both', () => {
+test('a key may be given by its former name, but not by both names', () => {
   const others = { output: 'out', unet: {}, textEncoder: {}, scheduler: {} };
   const settings = readSettings('pretrain', { ...others, pictures: 'a.parquet' }, pretrainKeys);
   expect(settings).toMatchObject({ images: ['a.parquet'] });
@@ -75,10 +75,10 @@ test('a key is read by its earlier name too, but not by both', () => {
   expect(() => readSettings('pretrain', both, pretrainKeys)).toThrow(/pictures: is not known here/);
 });
 
-test('what a key takes is told as in messages about what it does not', () => {
+test('the accepted values read as in the error message', () => {
   expect(expectedOf(trainKeys.objective)).toMatch(/^one of "dpo", "sft", "dpo\+sft", /);
   expect(expectedOf(trainKeys.maxGradientNorm)).toBe('a number above 0, or null');
-  expect(describeKey(trainKeys.loraRank)).toBe('Rank of adapters, r. Only with method "lora".');
+  expect(describeKey(trainKeys.loraRank)).toBe('r, the rank of the adapters. Only with method "lora".');
 });
 
 /** A value of the wrong kind for any key. */
@@ -88,7 +88,7 @@ test.each([
   ['pretrain', pretrainKeys],
   ['sample', sampleKeys],
   ['evaluate', evaluateKeys],
-] as const)('every key of %s says what it is, and refuses what it is not', (command, keys) => {
+] as const)('every key of %s has a help text and refuses a wrong value', (command, keys) => {
   for (const [name, { about, field }] of Object.entries(keys)) {
     expect(about, name).toMatch(/^.{10,}\.$/s);
     if (['unet', 'textEncoder', 'scheduler'].includes(name)) continue;

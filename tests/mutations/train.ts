@@ -371,13 +371,13 @@ export const trainMutations: readonly Mutation[] = [
     ['another β is the default', 'positive(5000)', 'positive(500)'],
     [
       'accumulation is the default',
-      'accumulation: configKey(wholeFrom(1, 1, most.count)',
-      'accumulation: configKey(wholeFrom(2, 1, most.count)',
+      'accumulation: configKey(\n    wholeFrom(1, 1, upperLimits.count),',
+      'accumulation: configKey(\n    wholeFrom(2, 1, upperLimits.count),',
     ],
   ]),
   ...changes({ file: 'dpo/config/commonKeys.ts', tests: 'tests/dpo/configuration.test.ts' }, [
     ['no weight decay is the default', 'numberFrom(0.01, 0)', 'numberFrom(0, 0)'],
-    ['clipping is on by default', "optional(positive(1)),\n    'Gradients", "positive(1),\n    'Gradients"],
+    ['clipping is on by default', "optional(positive(1)),\n    'The gradient", "positive(1),\n    'The gradient"],
   ]),
   ...changes({ file: 'dpo/config/pretrainKeys.ts', tests: 'tests/dpo/configuration.test.ts' }, [
     ['another learning rate is the default of pretrain', 'positive(1e-3)', 'positive(1e-4)'],
