@@ -2,7 +2,7 @@ import { type AttentionAttributes, reshape, sizeOf, split, type Tensor } from '.
 import { composedAttention, makeNode } from '../tensor/internal.ts';
 import type { Rule } from './rule.ts';
 
-/** The gradients by q, k and v, which one primitive computes in one row. */
+/** The gradients of q, k and v, split from the row that one primitive computes. */
 function gradientsOf(inputs: readonly Tensor[], g: Tensor, attributes: AttentionAttributes): readonly Tensor[] {
   const [q, k, v, ...bias] = inputs as readonly [Tensor, Tensor, Tensor, ...Tensor[]];
   const batch = q.shape.slice(0, -2);
@@ -13,8 +13,8 @@ function gradientsOf(inputs: readonly Tensor[], g: Tensor, attributes: Attention
 }
 
 /**
- * The scores are computed again rather than kept. A gradient by the bias is as large as they are, so it is that of the
- * composed form.
+ * The gradients of q, k and v recompute the scores instead of keeping them. A gradient of the bias is as large as the
+ * scores, so the composed form computes it.
  */
 export const attentionRule: Rule<'attention'> = ({ cotangent, inputs, attributes, composed }) => {
   let made: readonly Tensor[] | undefined;

@@ -4,7 +4,7 @@ import { makeNode, sourceOf, topologicalOrder } from '../tensor/internal.ts';
 import type { Gradient, Rule, RuleContext } from './rule.ts';
 import { type Rules, rules } from './rules.ts';
 
-/** A vertex of the graph as gradients see it: a call with a rule of its own stands between its outputs and its inputs. */
+/** A vertex of the graph that gradients walk: a call with its own rule stands between its outputs and its inputs. */
 type Vertex = Tensor | CustomCall;
 
 function inputsOf(vertex: Vertex): readonly Vertex[] {
@@ -16,7 +16,7 @@ function inputsOf(vertex: Vertex): readonly Vertex[] {
 
 /**
  * Gradients of Σ ⟨output, cotangent⟩ with respect to each target, as graphs; `undefined` where no path leads from an
- * output to the target. Targets are treated as independent: what they were computed from is not looked at.
+ * output to the target. Targets count as independent variables: the walk stops at them.
  */
 export function backward(
   outputs: readonly Tensor[],
@@ -72,7 +72,7 @@ export function backward(
       callCotangents.set(call, known);
       continue;
     }
-    // The rule of a primitive takes the attributes of that primitive; the union type cannot express it.
+    // The union type cannot express that a primitive's rule takes the attributes of this primitive.
     const rule = table[primitive] as unknown as Rule<Primitive>;
     const composed: RuleContext<Primitive>['composed'] = (composition) =>
       composedGradients(composition, inputs, cotangent, table);
@@ -85,7 +85,7 @@ export function backward(
   return targets.map((target) => gradients.get(target));
 }
 
-/** Gradients of a composition by its inputs, which it is differentiated by as if nothing led to them; made when needed. */
+/** Gradients of a composition with respect to its inputs, which count as independent variables; built at the first use. */
 function composedGradients(
   composition: (...inputs: readonly Tensor[]) => Tensor,
   inputs: readonly Tensor[],

@@ -1,13 +1,13 @@
 import { type ConvAttributes, conv, permute, reshape, type Tensor, zerosLike } from '../tensor/index.ts';
 import { adjointKernel, dilated } from '../tensor/internal.ts';
 
-/** Sizes of the spatial axes, which come after batch (or outputs) and channels. */
+/** The sizes of the spatial axes, from axis 2 on. */
 const spatialOf = (x: Tensor): readonly number[] => x.shape.slice(2);
 
 /**
- * ∂L/∂x of a convolution is a convolution of the cotangent with the mirrored kernel, strides and input dilation having
- * changed places. The padding before is what makes output 0 meet the mirrored kernel's last tap; the padding after is
- * what makes as many outputs as x has elements.
+ * ∂L/∂x of a convolution is a convolution of the cotangent with the mirrored kernel; strides and input dilation change
+ * places. The padding before aligns output 0 with the last tap of the mirrored kernel; the padding after gives the
+ * output the size of x.
  */
 export function convInputGradient(g: Tensor, x: Tensor, weight: Tensor, attributes: ConvAttributes): Tensor {
   if (g.size === 0 || x.size === 0) return zerosLike(x);
@@ -29,8 +29,8 @@ export function convInputGradient(g: Tensor, x: Tensor, weight: Tensor, attribut
 }
 
 /**
- * ∂L/∂w of a convolution is a convolution of x with the cotangent as the kernel: images take the place of channels,
- * channels that of images, and strides and kernel dilation change places.
+ * ∂L/∂w of a convolution is a convolution of x with the cotangent as the kernel: batch and channel axes change places, and
+ * so do strides and kernel dilation.
  */
 export function convKernelGradient(g: Tensor, x: Tensor, weight: Tensor, attributes: ConvAttributes): Tensor {
   if (g.size === 0 || weight.size === 0) return zerosLike(weight);
@@ -38,7 +38,7 @@ export function convKernelGradient(g: Tensor, x: Tensor, weight: Tensor, attribu
   const [batch, channels] = x.shape as readonly [number, number];
   const spatial = spatialOf(x);
   const axes = spatial.map((_, axis) => axis);
-  // [N, groups·I, …] → [I, groups·N, …]: each group finds its own images in its channels.
+  // [N, groups·I, …] → [I, groups·N, …]: the channels of each group are the images of this group.
   const grouped = permute(reshape(x, [batch, groups, channels / groups, ...spatial]), [
     2,
     1,

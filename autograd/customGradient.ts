@@ -10,7 +10,7 @@ import {
 import { makeNode, nextTensorId, sourceOf, topologicalOrder } from '../tensor/internal.ts';
 import { backward } from './backward.ts';
 
-/** The outputs of a call, marked so that gradients take the call's rule instead of the graph behind them. */
+/** Marks the outputs of a call, so that gradients take the call's rule instead of the graph that computed them. */
 function markOutputs<Value>(value: Value, call: CustomCall): Value {
   return replaceLeaves(
     value,
@@ -18,16 +18,17 @@ function markOutputs<Value>(value: Value, call: CustomCall): Value {
   );
 }
 
-/** What a gradient rule is told beside the cotangent. */
+/** The second argument of a gradient rule: the arguments and the value of the call. */
 export interface CallContext<Args, Value> {
   readonly args: Args;
   readonly value: Value;
 }
 
 /**
- * `f` with a gradient rule of one's own. The rule maps a cotangent (a tree like the value) to one gradient for each
- * argument (a tree like it, or `undefined` for zero); written in operators, it can be differentiated again. Tensors that
- * `f` closes over get no gradient: pass them as arguments.
+ * Gives `f` its own gradient rule (JAX's `custom_vjp`). The rule maps a cotangent (a tree like the value) to one gradient
+ * for each argument (a tree like the argument, or `undefined` for zero). A rule written in operators can be
+ * differentiated again. Tensors that `f` closes over get no gradient: pass them as arguments.
+ * @throws TensorError, when gradients are taken, for a rule that returns another number of gradients or tensors
  */
 export function customGradient<Args extends readonly unknown[], Value>(
   f: (...args: Args) => Value,
@@ -71,9 +72,9 @@ export function customGradient<Args extends readonly unknown[], Value>(
 }
 
 /**
- * `f` with less memory: its inner values are not kept for the backward pass but computed again, once the cotangent of
- * its value is there (Chen et al. 2016, "Training deep nets with sublinear memory cost"). `f` must be pure: draw with
- * explicit keys. Gradients also reach tensors that `f` closes over.
+ * Gradient checkpointing: the backward pass recomputes the inner values of `f` instead of keeping them in memory (Chen et
+ * al. 2016, "Training deep nets with sublinear memory cost"; PyTorch's `checkpoint`). `f` must be pure: draw with explicit
+ * keys. Gradients also reach tensors that `f` closes over.
  */
 export function checkpoint<Args extends readonly unknown[], Value>(
   f: (...args: Args) => Value,
@@ -108,7 +109,7 @@ export function checkpoint<Args extends readonly unknown[], Value>(
   };
 }
 
-/** Tensors older than the call that its outputs use without being its arguments: what the function closed over. */
+/** The float tensors that a function closes over: older than its call, used by its outputs, and not its arguments. */
 function captured(outputs: readonly Tensor[], own: ReadonlySet<Tensor>, start: number): Tensor[] {
   const isOutside = (tensor: Tensor) => own.has(tensor) || tensor.id < start;
   const order = topologicalOrder(outputs, (tensor) => {

@@ -1,13 +1,13 @@
 /**
- * Automatic differentiation: graphs to graphs. Nothing is recorded and nothing is changed; a derivative is a new graph
- * made by walking an old one backwards.
+ * Automatic differentiation of graphs: no tape, no mutation. A derivative is a new graph, built by walking a graph
+ * backwards.
  *
- *   rules                one gradient rule for each primitive, written in public operators
- *   backward             the walk
+ *   rules                one gradient rule per primitive, written in operators
+ *   backward             the walk that applies the rules
  *   vjp, grad            reverse mode
  *   jvp, hvp             forward mode, as the transpose of the reverse
  *   jacobian, hessian    all partial derivatives
- *   customGradient       calls with a rule of their own; `checkpoint` is one that computes again
+ *   customGradient       functions with their own rule; `checkpoint` recomputes
  */
 
 export { stopGradient } from '../tensor/index.ts';

@@ -17,8 +17,9 @@ import { asVariables } from './variables.ts';
 import { grad } from './vjp.ts';
 
 /**
- * All partial derivatives of a tensor-valued function of one tree: a tree like x, where each leaf has the shape
- * [...output, ...leaf]. One pullback for each element of the output.
+ * All partial derivatives of a tensor-valued function of one tree of floats: a tree like x, whose leaves have the shape
+ * [...output, ...leaf]. Takes one pullback per element of the output.
+ * @throws TensorError unless the function returns floats
  */
 export function jacobian<P>(f: (x: P) => Tensor): (x: P) => P {
   return (x) => {
@@ -40,7 +41,7 @@ export function jacobian<P>(f: (x: P) => Tensor): (x: P) => P {
   };
 }
 
-/** The matrix of second derivatives of a scalar function of one tensor: shape [...x, ...x]. */
+/** The second derivatives of a scalar function of one float tensor: shape [...x, ...x]. */
 export function hessian(f: (x: Tensor) => Tensor): (x: Tensor) => Tensor {
   return jacobian(grad(f));
 }

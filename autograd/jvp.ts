@@ -2,9 +2,10 @@ import { mapTree, sameShape, type Tensor, TensorError, treeLeaves, typeOf, zeros
 import { grad, vjp } from './vjp.ts';
 
 /**
- * The Jacobian–vector product: the value of `f` and its derivative in the direction of the tangents, one for each
- * argument. The pullback is linear in its cotangent, and the transpose of that linear map is the jvp; so forward mode
+ * The Jacobian–vector product: the value of `f` and its derivative in the direction of the tangents, one tree per
+ * argument. The pullback is linear in its cotangent, and the jvp is the transpose of this linear map, so forward mode
  * needs no rules of its own.
+ * @throws TensorError for a tangent whose shape or dtype is not that of its argument
  */
 export function jvp<Args extends readonly unknown[], Value>(
   f: (...args: Args) => Value,
@@ -20,14 +21,14 @@ export function jvp<Args extends readonly unknown[], Value>(
     }
   });
   const { value, pullback } = vjp(f, ...args);
-  // Where the pullback is taken does not matter: it is linear.
+  // The pullback is linear, so its derivative is the same at every cotangent.
   const anywhere = mapTree(value, (tensor) => zerosLike(tensor));
   const transpose = vjp((cotangent: Value) => pullback(cotangent), anywhere).pullback;
   const [tangent] = transpose(tangents as Parameters<typeof transpose>[0]);
   return { value, tangent };
 }
 
-/** The Hessian–vector product ∇²f(x)·v of a scalar function of one tree, without the Hessian. */
+/** The Hessian–vector product ∇²f(x)·v of a scalar function of one tree, without the Hessian. v is a tree like x. */
 export function hvp<P>(f: (x: P) => Tensor, x: P, v: P): P {
   return jvp(grad(f), [x], [v]).tangent;
 }

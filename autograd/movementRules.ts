@@ -1,6 +1,6 @@
 import { type Attributes, padInterior, slice, type Tensor, zerosLike } from '../tensor/index.ts';
 
-/** Puts the cotangent of a slice back where the slice took it from: padding before, after and between. */
+/** The gradient of a slice: the cotangent, padded before, after and between to the shape of x. */
 export function sliceGradient(g: Tensor, x: Tensor, { starts, steps }: Attributes['slice']): Tensor {
   if (g.size === 0) return zerosLike(x);
   const reach = g.shape.map((size, axis) => (size - 1) * (steps[axis] as number) + 1);
@@ -13,7 +13,7 @@ export function sliceGradient(g: Tensor, x: Tensor, { starts, steps }: Attribute
   );
 }
 
-/** Takes from the cotangent of a padding the elements that were not added. */
+/** The gradient of a pad: the elements of the cotangent at the places of x. */
 export function padGradient(g: Tensor, x: Tensor, { before, interior }: Attributes['pad']): Tensor {
   if (x.size === 0) return zerosLike(x);
   const steps = interior.map((gap) => gap + 1);

@@ -46,16 +46,17 @@ import { convInputGradient, convKernelGradient } from './convRules.ts';
 import { padGradient, sliceGradient } from './movementRules.ts';
 import type { Rule } from './rule.ts';
 
+/** One rule per primitive. */
 export type Rules = { readonly [P in Primitive]: Rule<P> };
 
 const none = (): readonly undefined[] => [];
 
-/** A rule for f(x) from f′, which may use the output. */
+/** A rule for f(x) from a function of the cotangent, x and f(x). */
 const unary = <P extends Primitive>(gradient: (g: Tensor, x: Tensor, y: Tensor) => Tensor): Rule<P> => {
   return ({ cotangent, inputs, output }) => [() => gradient(cotangent, inputs[0] as Tensor, output)];
 };
 
-/** A rule for f(a, b) from its two partial derivatives. */
+/** A rule for f(a, b) from one function for each input. */
 const binary = <P extends Primitive>(
   left: (g: Tensor, a: Tensor, b: Tensor, y: Tensor) => Tensor,
   right: (g: Tensor, a: Tensor, b: Tensor, y: Tensor) => Tensor,
@@ -66,12 +67,12 @@ const binary = <P extends Primitive>(
   };
 };
 
-/** Zero where one side loses, half of g where both tie, else g: also where either is NaN. */
+/** The gradient of one side of a maximum or minimum: 0 where it loses, g/2 where both tie, else (also for NaN) g. */
 const unlessLost = (g: Tensor, loses: Tensor, ties: Tensor): Tensor => where(loses, 0, where(ties, mul(g, 0.5), g));
 
-/** ⌊a/b⌋ from the remainder, because a/b itself may round up to a whole number. */
+/** ⌊a/b⌋ computed from the remainder, because a/b may round up to a whole number. */
 function floorOfQuotient(a: Tensor, b: Tensor, rest: Tensor): Tensor {
-  // A tiny negative dividend leaves what rounds to the divisor; an infinite divisor may be the remainder.
+  // The remainder equals the divisor for a tiny negative dividend, by rounding, and may for an infinite divisor.
   const share = where(equal(rest, b), 1, div(rest, b));
   return round(sub(div(a, b), share));
 }
@@ -81,8 +82,8 @@ const repeatedAxes = (input: Tensor, output: Tensor): number[] =>
   input.shape.flatMap((size, axis) => (size !== output.shape[axis] ? [axis] : []));
 
 /**
- * Reverse-mode gradients of every primitive. g is the cotangent ∂L/∂y of the output y; each entry is ∂L/∂input.
- * Conventions at the edges are PyTorch's.
+ * The reverse-mode gradient rules of all primitives. g is the cotangent ∂L/∂y of the output y; each entry gives ∂L/∂input.
+ * Conventions at kinks and poles are PyTorch's.
  */
 export const rules: Rules = {
   // Sources
@@ -95,7 +96,7 @@ export const rules: Rules = {
   expm1: unary((g, x) => mul(g, exp(x))),
   log: unary((g, x) => div(g, x)),
   log1p: unary((g, x) => div(g, add(x, 1))),
-  // At 0 the slope is infinite.
+  // Infinite at 0.
   sqrt: unary((g, _x, y) => div(mul(g, 0.5), y)),
   sin: unary((g, x) => mul(g, cos(x))),
   cos: unary((g, x) => neg(mul(g, sin(x)))),
@@ -128,10 +129,10 @@ export const rules: Rules = {
     (g, _a, b) => div(g, b),
     (g, _a, b, y) => neg(mul(g, div(y, b))),
   ),
-  // a^b: b·a^(b−1), zero for b = 0 whatever a is; y·log a, zero at a = 0 for b ≥ 0.
+  // By a: b·a^(b−1), zero for b = 0 and any a. By b: y·log a, zero at a = 0 for b ≥ 0.
   pow: binary(
     (g, a, b) => {
-      // Only where 0·a^−1 would be NaN: elsewhere the product has to stay, for its own derivative by b.
+      // Zero only where 0·a^−1 would be NaN: elsewhere the product stays, for its own derivative by b.
       const flat = logicalAnd(equal(b, 0), logicalNot(isFinite(reciprocal(a))));
       return where(flat, 0, mul(g, mul(b, pow(a, where(flat, 1, sub(b, 1))))));
     },
@@ -186,7 +187,7 @@ export const rules: Rules = {
     const [x] = inputs as readonly [Tensor];
     return [
       () => {
-        // Where there is NaN it is the largest.
+        // NaN counts as the largest.
         const largest = logicalOr(equal(x, broadcastTo(output, x.shape)), isNaN(x));
         const ties = sum(cast(largest, x.dtype), axes, { keepDims: true });
         return where(largest, broadcastTo(div(cotangent, ties), x.shape), 0);
@@ -229,6 +230,6 @@ export const rules: Rules = {
   // Annotations
   variable: ({ cotangent }) => [() => cotangent],
   barrier: ({ cotangent }) => [() => cotangent],
-  // The call's own rule is applied where all of its outputs' cotangents are known: see `backward`.
+  // `backward` applies the rule of the call once the cotangents of all its outputs are known.
   custom: none,
 };

@@ -2,8 +2,8 @@ import { flattenTree, isFloat, replaceLeaves, type Tensor, TensorError, typeOf }
 import { makeNode } from '../tensor/internal.ts';
 
 /**
- * A tree of fresh identities of the same tensors. Differentiating with respect to these, and not the tensors
- * themselves, leaves what a function closes over a constant, and lets derivatives nest.
+ * A copy of the tree with a `variable` node for each tensor. Differentiating with respect to these nodes, not the
+ * tensors, keeps tensors that a function closes over constant and lets derivatives nest.
  */
 export function asVariables<T>(operator: string, tree: T): { variables: readonly Tensor[]; tree: T } {
   const variables = flattenTree(tree).map(({ path, tensor }) => {

@@ -14,16 +14,18 @@ import {
 import { backward } from './backward.ts';
 import { asVariables } from './variables.ts';
 
-/** A value and the map from its cotangent (a tree like the value) to gradients of the arguments. */
+/** A value, and the map from its cotangent (a tree like the value) to gradients of the arguments. */
 export interface Vjp<Args extends readonly unknown[], Value> {
   readonly value: Value;
-  /** Σ ⟨value, cotangent⟩ differentiated by each argument; zeros where the value does not depend on one. */
+  /** The gradients of Σ ⟨value, cotangent⟩ with respect to each argument; zeros for one without influence on the value. */
   readonly pullback: (cotangent: Value) => { -readonly [I in keyof Args]: Args[I] };
 }
 
 /**
- * The vector–Jacobian product: evaluates `f` at the arguments (trees of float tensors) and returns its value with the
- * pullback. Everything is a graph, so the pullback can be differentiated again.
+ * The vector–Jacobian product: applies `f` to the arguments (trees of float tensors) and returns its value and pullback.
+ * The pullback builds a graph, so it can be differentiated again.
+ * @throws TensorError for arguments that are not floats; the pullback, for a cotangent whose shape or dtype is not that of
+ * the value
  */
 export function vjp<Args extends readonly unknown[], Value>(
   f: (...args: Args) => Value,
@@ -71,14 +73,16 @@ function checkLoss(operator: string, loss: unknown): Tensor {
   return loss;
 }
 
+/** The option of `valueAndGrad` for functions that return more than the loss. */
 export interface AuxOption {
-  /** The function returns [loss, anything else], and the latter is handed through undifferentiated. */
+  /** The function returns [loss, aux]; aux may be anything and is returned as it is. */
   readonly hasAux: true;
 }
 
 /**
- * A function's value together with the gradient of that value by the first argument, a tree of float tensors. Later
- * arguments are constants and may be anything.
+ * Turns a function that returns a float scalar into one that returns the scalar and its gradient with respect to the first
+ * argument, a tree of float tensors (JAX's `value_and_grad`). Later arguments are constants and may be anything.
+ * @throws TensorError, when called, unless the first argument holds floats and the function returns a float scalar
  */
 export function valueAndGrad<P, Rest extends readonly unknown[]>(
   f: (x: P, ...rest: Rest) => Tensor,
@@ -105,7 +109,7 @@ export function valueAndGrad<P, Rest extends readonly unknown[], Aux>(
   };
 }
 
-/** The gradient of a scalar function by its first argument, as a function of the same arguments. */
+/** The gradient of a scalar function with respect to its first argument; see `valueAndGrad` (JAX's `grad`). */
 export function grad<P, Rest extends readonly unknown[]>(
   f: (x: P, ...rest: Rest) => Tensor,
 ): (x: P, ...rest: Rest) => P {

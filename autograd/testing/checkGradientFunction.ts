@@ -2,44 +2,46 @@ import { type Accuracy, accuracyOf, type Direction, displaced, extrapolated, mag
 import { pseudoRandom, signedWeights } from './pseudoRandom.ts';
 import { combine, GradientCheckError, type GradientReport, severity } from './report.ts';
 
+/** Options of `checkGradientFunction`. */
 export interface GradientFunctionOptions {
   /**
-   * 'elements' compares every partial derivative, 'directions' derivatives in random directions that move all elements
-   * at once, 'auto' (the default) elements up to 64 of them and directions beyond.
+   * 'elements' compares every partial derivative; 'directions' compares derivatives in random directions that move all
+   * elements at once; 'auto' (the default) takes 'elements' up to 64 elements, else 'directions'.
    */
   readonly mode?: 'elements' | 'directions' | 'auto';
-  /** How many random directions; default 4. */
+  /** The number of random directions; default 4. */
   readonly directions?: number;
-  /** Chooses the directions; default 0. The same seed gives the same check. */
+  /** The seed of the directions; default 0. */
   readonly seed?: number;
-  /** Relative precision of the function's arithmetic, from which steps and tolerances follow; default 2^−52 (float64). */
+  /** The relative precision of the function's arithmetic, which sets steps and tolerances; default 2^−52 (float64). */
   readonly precision?: number;
-  /** Allowed error for each unit of the gradient; default √precision. */
+  /** The error allowed relative to the gradient; default √precision. */
   readonly rtol?: number;
-  /** Allowed error for each unit of the function's values, or of `scale`; default 1000·precision^(3/4). */
+  /** The error allowed relative to the function's values, or to `scale`; default 1000·precision^(3/4). */
   readonly atol?: number;
-  /** A magnitude of values below which they are not expected to be precise; default 1. */
+  /** The smallest magnitude that `atol` is relative to; default 1. */
   readonly scale?: number;
-  /** Whether a wrong gradient throws (the default) or is only reported. */
+  /** A wrong gradient throws (the default) or, if false, is only reported. */
   readonly throws?: boolean;
 }
 
-/** A function of a vector, and what is claimed to be its gradient. */
+/** A function of a vector, and the gradient to check. */
 export interface GradientFunction {
   readonly value: (x: Float64Array) => number | Promise<number>;
   readonly gradient: (x: Float64Array) => ArrayLike<number> | Promise<ArrayLike<number>>;
 }
 
-/** A function that is evaluated at many points at once. */
+/** A function that evaluates many points at once, and its gradient at one. */
 export interface BatchFunction {
   readonly values: (points: readonly Float64Array[]) => Promise<ArrayLike<number>>;
   readonly gradient: ArrayLike<number>;
 }
 
 /**
- * Compares a gradient with extrapolated central differences of the function at x; works for functions of any library.
- * Throws a `GradientCheckError` where they disagree or anything is NaN or infinite. See `differences.ts` for the
- * method, the step and the tolerance.
+ * Compares a gradient with extrapolated central differences of the function at x, for functions of any library.
+ * `differences.ts` describes the method, the step and the tolerance.
+ * @throws GradientCheckError where the two disagree or a value is NaN or infinite; TypeError for a gradient whose length is
+ * not that of x
  *
  * ```ts
  * const cube = {
@@ -49,8 +51,7 @@ export interface BatchFunction {
  * await checkGradientFunction(cube, Float64Array.of(0.5, -1, 2));
  * ```
  *
- * A second derivative is the first of another function: give `value: (x) => ⟨∇f(x), v⟩` and
- * `gradient: (x) => ∇²f(x)·v`.
+ * To check a second derivative, pass `value: (x) => ⟨∇f(x), v⟩` and `gradient: (x) => ∇²f(x)·v`.
  */
 export async function checkGradientFunction(
   { value, gradient }: GradientFunction,
@@ -70,11 +71,12 @@ export async function checkGradientFunction(
   return report;
 }
 
-/** How many displaced points are held and evaluated at a time. */
+/** Displaced points per evaluation. */
 const batchSize = 256;
+/** The largest vector that the mode 'auto' checks element by element. */
 const mostElements = 64;
 
-/** One direction with what was found along it. */
+/** The comparison of both derivatives along one direction. */
 interface Finding {
   readonly direction: Direction;
   readonly analytic: number;
@@ -83,7 +85,7 @@ interface Finding {
   readonly tolerance: number;
 }
 
-/** The check itself: never throws for a wrong gradient. Indices of the report are those of the vector. */
+/** The check itself; does not throw for a wrong gradient. The report's indices are those of the vector. */
 export async function checkBatch(
   { values, gradient }: BatchFunction,
   x: Float64Array,
@@ -126,7 +128,7 @@ function elementDirection(x: Float64Array, index: number, { step }: Accuracy): D
   return { indices: [index], weights: Float64Array.of(1), step: step * magnitudeOf(x[index] as number) };
 }
 
-/** Directions of length about 1, measured in the magnitudes of the elements. */
+/** Random directions of length about 1, relative to the magnitudes of the elements. */
 function randomDirections(x: Float64Array, count: number, seed: number, { step }: Accuracy): Direction[] {
   const random = pseudoRandom(seed);
   const length = 2 ** Math.round(Math.log2(x.length) / 2);
@@ -158,7 +160,7 @@ function compare(
   return { direction, analytic, numeric, error: Math.abs(analytic - numeric), tolerance };
 }
 
-/** Halves a direction whose slope is wrong, keeping the worse half, until one element is left. */
+/** Bisects a direction whose derivative is wrong, keeping the worse half, down to one element. */
 async function narrow(
   finding: Finding,
   examine: (batch: readonly Direction[]) => Promise<readonly Finding[]>,
@@ -172,11 +174,11 @@ async function narrow(
   ];
   const [first, second] = (await examine(halves)) as [Finding, Finding];
   const worse = severity(second) > severity(first) ? second : first;
-  // Several small errors may only show together.
+  // The errors of the halves may each pass although their sum does not.
   return severity(worse) > 1 ? narrow(worse, examine) : finding;
 }
 
-/** A finding as a report, slopes as partial derivatives where one element was moved. */
+/** A finding as a report; where one element was moved, its derivatives are partial derivatives. */
 function reportOf(worst: Finding, original: Finding): GradientReport {
   const [weight] = worst.direction.weights;
   const single = worst.direction.weights.length === 1 && weight !== undefined;

@@ -28,23 +28,24 @@ import { checkBatch, type GradientFunctionOptions } from './checkGradientFunctio
 import { pseudoRandom, signedWeights } from './pseudoRandom.ts';
 import { type Comparison, combine, GradientCheckError, type GradientReport } from './report.ts';
 
-/** What turns a scalar function of some tensors into the function of its gradients. */
+/** Turns a scalar function of tensors into the function of its gradients, as `grad` does. */
 export type GradientProvider = (f: (x: readonly Tensor[]) => Tensor) => (x: readonly Tensor[]) => readonly Tensor[];
 
+/** Options of `checkGradients`. */
 export interface GradientCheckOptions extends GradientFunctionOptions {
   /** 2 also checks second derivatives: the gradient of x ↦ ⟨∇f(x), v⟩ for a fixed random v. Default 1. */
   readonly order?: 1 | 2;
-  /** Where to compute; it must have f64. Default: where what `f` closes over is, else a reference device. */
+  /** The device to compute on, with f64. Default: the device of tensors that `f` closes over, else a reference device. */
   readonly device?: Device;
-  /** What is checked; default `grad`. */
+  /** The gradient to check; default `grad`. */
   readonly gradient?: GradientProvider;
 }
 
 let reference: Promise<Device> | undefined;
 
 /**
- * Where what the function closes over is; else a reference device: differences take many tiny graphs, and every digit.
- * Zeros stand in for the arguments, since building a graph does not look at values.
+ * The device of tensors that the function closes over, else a reference device: differences take many tiny graphs and
+ * every digit. Zeros stand in for the arguments, since building a graph does not read values.
  */
 function deviceFor(f: (...args: never[]) => unknown, inputs: readonly unknown[]): Device | Promise<Device> {
   reference ??= openDevice('reference');
@@ -53,14 +54,15 @@ function deviceFor(f: (...args: never[]) => unknown, inputs: readonly unknown[])
 }
 
 /**
- * Compares the gradients of a function of tensors with central differences, in f64. Inputs are the arguments of `f`:
- * tensors or trees of them; floats are converted to f64 and checked, others are handed over as they are. `f` may
- * return any tree: its float tensors are summed up with fixed pseudo-random weights. It must compute the same value each
- * time, and is called a few times for every element.
+ * Compares the gradients of a function of tensors with central differences in f64 (PyTorch's `gradcheck`). Inputs are the
+ * arguments of `f`, tensors or trees of tensors: floats are converted to f64 and checked, all others passed as they are.
+ * `f` may return any tree; the check sums its float tensors with fixed pseudo-random weights. `f` must be deterministic; it
+ * is called a few times per element.
  *
- * Throws a `GradientCheckError` that names the input, the element and both derivatives where they disagree or anything is
- * NaN or infinite; with `throws: false` it only reports. Keep inputs away from kinks (of `relu` at 0, of `max` where
- * elements tie): there, differences give the mean of both sides, which need not be what a gradient rule chose.
+ * Keep inputs away from kinks (of `relu` at 0, of `max` where elements tie): there, differences give the mean of both
+ * sides, and a gradient rule may choose another value.
+ * @throws GradientCheckError that names the input, the element and both derivatives where they disagree or are NaN or
+ * infinite, unless `throws` is false; TensorError if no input is a float tensor
  *
  * ```ts
  * const x = tensor([[1, 2], [3, -4]], { dtype: 'f64' });
@@ -113,15 +115,15 @@ export async function checkGradients<Args extends readonly unknown[]>(
 
 const floatsOf = (tree: unknown): Tensor[] => treeLeaves(tree).filter(({ dtype }) => isFloat(dtype));
 
-/** A weighted sum, and the sum of its magnitudes. */
+/** A weighted sum, and the sum of the magnitudes of its terms. */
 interface Projected {
   readonly value: Tensor;
   readonly magnitude: () => Tensor;
 }
 
 /**
- * The sum of all elements that `terms` returns, each with a pseudo-random weight of its own, the same every time. The
- * weights are made when the shapes are known, and are added to `held`.
+ * The sum of all elements that `terms` returns, each with its own fixed pseudo-random weight. The first call makes the
+ * weights, since it knows the shapes, and adds them to `held`.
  */
 function projection(terms: (x: readonly Tensor[]) => readonly Tensor[], seed: number, held: Tensor[]) {
   const weights: Tensor[] = [];
@@ -152,7 +154,7 @@ interface Problem {
   readonly options: GradientCheckOptions;
 }
 
-/** The plain-function check of a projected function of tensors, laid out in one vector. */
+/** Checks a projected function of tensors as a plain function of one vector that holds all their elements. */
 async function checkTerms(f: (x: readonly Tensor[]) => Projected, problem: Problem): Promise<GradientReport> {
   const { shapes, start, device, gradient, options } = problem;
   const offsets = start.map((_, i) => start.slice(0, i).reduce((total, { length }) => total + length, 0));
@@ -178,7 +180,7 @@ async function checkTerms(f: (x: readonly Tensor[]) => Projected, problem: Probl
   return locate(await checkBatch({ values, gradient: flat }, x, { ...options, scale: floor }), problem, offsets);
 }
 
-/** The report of a vector as one of the tensors in it. */
+/** Translates a report on the vector to one on the tensors. */
 function locate(report: GradientReport, { paths, shapes }: Problem, offsets: readonly number[]): GradientReport {
   if (report.worst === undefined) return report;
   const { index } = report.worst;

@@ -1,5 +1,5 @@
 /**
- * Central differences, and how far they can be trusted.
+ * Central differences and their error.
  *
  * With D(h) = (φ(h) − φ(−h)) / 2h, Taylor's theorem gives D(h) = φ′ + h²/6·φ‴ + h⁴/120·φ⁗′ + …. Richardson's
  * extrapolation R = (4·D(h/2) − D(h)) / 3 removes the second term:
@@ -8,9 +8,9 @@
  *
  * If each value carries an absolute error of δ, that of R is at most (4·2δ/h + δ/h) / 3 = 3δ/h. For a function of
  * magnitude F that varies over lengths L, these are about F/L·(h/L)⁴/480 and 3·κ·ε·F/h, with ε the relative precision
- * of the arithmetic and κ the number of roundings that pile up inside the function. They are balanced by
- * h ~ ε^(1/5)·L; h = ε^(1/4)·max(1, |x|) is chosen instead, somewhat smaller, because functions often vary faster than
- * their argument is large and because kinks nearby should stay outside of the interval. So
+ * of the arithmetic and κ the number of roundings that add up inside the function. h ~ ε^(1/5)·L balances them. This file
+ * takes h = ε^(1/4)·max(1, |x|), somewhat smaller, because L is often smaller than |x| and because kinks nearby should stay
+ * outside of the interval. So
  *
  *     atol = 1000·ε^(3/4) (times F; allows κ ≈ 300 roundings; 1.8e-9 in float64),
  *     rtol = ε^(1/2)      (times the gradient; allows L ≥ 20·h; 1.5e-8 in float64).
@@ -29,6 +29,7 @@ export interface Accuracy {
   readonly rtol: number;
 }
 
+/** The step and tolerances for a relative precision. */
 export function accuracyOf(precision: number): Accuracy {
   return {
     step: 2 ** Math.round(Math.log2(precision) / 4),
@@ -37,14 +38,14 @@ export function accuracyOf(precision: number): Accuracy {
   };
 }
 
-/** A way to go from x: some of its elements, how fast each of them moves, and the step to take. */
+/** A direction from x: the elements that move, the weight of each, and the step h. */
 export interface Direction {
   readonly indices: ArrayLike<number>;
   readonly weights: Float64Array;
   readonly step: number;
 }
 
-/** The power of two from max(1, |x|) on. */
+/** The smallest power of two that is at least max(1, |x|). */
 export const magnitudeOf = (x: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, Math.abs(x) || 0)));
 
 /** x + h·d, x − h·d, x + h/2·d and x − h/2·d. */

@@ -1,5 +1,5 @@
 /**
- * For tests of code that computes gradients, one's own or this library's:
+ * Tools for testing code that computes gradients, yours or this library's:
  *
  *   checkGradients           gradients of tensor functions against central differences, first and second order
  *   checkGradientFunction    the same for plain functions of vectors, of any library

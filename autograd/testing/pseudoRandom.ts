@@ -1,9 +1,9 @@
 /**
- * Numbers in [0, 1), the same for the same seed everywhere: xorshift with 32 bits of state (Marsaglia 2003, "Xorshift
- * RNGs"). Good enough to choose directions; nothing here needs more.
+ * A generator of numbers in [0, 1), reproducible from its seed: xorshift with 32 bits of state (Marsaglia 2003, "Xorshift
+ * RNGs"), good enough to choose directions.
  */
 export function pseudoRandom(seed: number): () => number {
-  // The state may not be 0. The first few outputs still resemble the seed.
+  // The state must not be 0. The first outputs of close seeds resemble each other and are dropped.
   let state = Math.imul(seed + 1, 0x9e3779b1) || 1;
   const next = () => {
     state ^= state << 13;
@@ -16,7 +16,7 @@ export function pseudoRandom(seed: number): () => number {
 }
 
 /**
- * Weights of either sign between ½ and 1½: none is near zero, so nothing that is multiplied by one can hide. They are
+ * Random weights of either sign with magnitudes from ½ to 1½: none is near zero, where it would hide an error. They are
  * multiples of 1/16, which makes most products with them exact.
  */
 export const signedWeights = (length: number, random: () => number): Float64Array =>

@@ -1,12 +1,12 @@
 /** One comparison of a gradient with central differences. */
 export interface Comparison {
-  /** Which input: its number and, within a tree, its path ("1.weight"); 'x' for plain functions. */
+  /** The input: its number and, within a tree, its path ("1.weight"); 'x' for plain functions. */
   readonly input: string;
-  /** Which element of it; `undefined` where several elements were moved together, and their slopes agreed. */
+  /** The element; `undefined` where all elements were moved together and no single one is wrong. */
   readonly index: readonly number[] | undefined;
-  /** The derivative that the gradient states. */
+  /** The derivative by the gradient. */
   readonly analytic: number;
-  /** The derivative that differences of values give. */
+  /** The derivative by central differences. */
   readonly numeric: number;
   /** |analytic − numeric|. */
   readonly error: number;
@@ -16,16 +16,17 @@ export interface Comparison {
   readonly order: 1 | 2;
 }
 
+/** The result of a gradient check. */
 export interface GradientReport {
-  /** Whether every comparison is within its tolerance. */
+  /** True if every comparison is within its tolerance. */
   readonly ok: boolean;
-  /** The comparison with the largest error for its tolerance; `undefined` if there was nothing to compare. */
+  /** The comparison with the largest error relative to its tolerance; `undefined` without any comparison. */
   readonly worst: Comparison | undefined;
-  /** How many comparisons were made. */
+  /** The number of comparisons. */
   readonly checked: number;
 }
 
-/** A gradient and central differences disagree. */
+/** The error of a gradient check: gradient and central differences disagree. */
 export class GradientCheckError extends Error {
   override name = 'GradientCheckError';
   readonly report: GradientReport;
@@ -50,7 +51,7 @@ function messageOf({ worst, checked }: GradientReport): string {
   return `order ${order}: ${subject} is wrong ${place}: analytic ${analytic}, numeric ${numeric}; ${reason} (${checked} comparisons)`;
 }
 
-/** How bad a comparison is: above 1 it fails, and NaN is as bad as can be. */
+/** error / tolerance: a comparison above 1 fails; NaN counts as infinite. */
 export function severity({ error, tolerance }: Pick<Comparison, 'error' | 'tolerance'>): number {
   const ratio = error === 0 ? 0 : error / tolerance;
   return Number.isNaN(ratio) ? Number.POSITIVE_INFINITY : ratio;

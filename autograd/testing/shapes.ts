@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import type { Shape } from '../../tensor/index.ts';
 
+/** Options of `shapes`. */
 export interface ShapeOptions {
   /** Default 0. */
   readonly minRank?: number;
@@ -10,13 +11,13 @@ export interface ShapeOptions {
   readonly minSize?: number;
   /** The largest size of an axis; default 7. */
   readonly maxSize?: number;
-  /** The most elements; default 64. Axes that would exceed it are cut down to what is left. */
+  /** The largest number of elements; default 64. Axes that would exceed it are shortened. */
   readonly maxElements?: number;
 }
 
 const awkward = [1, 2, 3, 5, 7, 8, 13, 16, 17, 31, 32, 33];
 
-/** Sizes that tend to break things: 1, primes, powers of two and their neighbours; and 0 where `minSize` allows. */
+/** Sizes of an axis, often awkward ones: 1, primes, powers of two and their neighbours; 0 if `minSize` is 0. */
 export function sizes({
   minSize = 1,
   maxSize = 7,
@@ -45,7 +46,7 @@ export function shapes(options: ShapeOptions = {}): fc.Arbitrary<Shape> {
     .map((list) => limited(list, maxElements, minSize));
 }
 
-/** Sizes cut down so that no more than `most` elements are left. */
+/** Shortens axes so that the shape has at most `most` elements. */
 function limited(list: readonly number[], most: number, least: number): Shape {
   let room = most;
   return list.map((size) => {
@@ -56,8 +57,8 @@ function limited(list: readonly number[], most: number, least: number): Shape {
 }
 
 /**
- * That many shapes which broadcast to one another by NumPy's rules: a common shape, and for each some leading axes left
- * out and some sizes replaced by 1. At least one of them has the full shape.
+ * `count` shapes that broadcast to one another by NumPy's rules: a common shape with some leading axes left out and some
+ * sizes replaced by 1. At least one of them has the full shape.
  */
 export function broadcastableShapes(count: number, options: ShapeOptions = {}): fc.Arbitrary<readonly Shape[]> {
   const part = fc.record({ dropped: fc.nat({ max: 3 }), ones: fc.array(fc.boolean(), { maxLength: 5 }) });
@@ -76,5 +77,5 @@ export function broadcastableShapes(count: number, options: ShapeOptions = {}): 
     );
 }
 
-/** An axis of a tensor of that rank, counted from either end. */
+/** An axis of a tensor of the given rank, counted from either end. */
 export const axes = (rank: number): fc.Arbitrary<number> => fc.integer({ min: -rank, max: rank - 1 });

@@ -2,26 +2,28 @@ import fc from 'fast-check';
 import { type DType, dtypes, isFloat, type Shape, sizeOf, type Tensor, tensor } from '../../tensor/index.ts';
 import { shapes } from './shapes.ts';
 
-/** Any dtype, or one of those given. Shrinks towards the first. */
+/** One of the given dtypes, by default of all. Shrinks towards the first. */
 export const dtypeArbitrary = (among: readonly DType[] = dtypes): fc.Arbitrary<DType> => fc.constantFrom(...among);
 
+/** Options of `elements`. */
 export interface ValueOptions {
   /** Default [−2, 2]; bool is always 0 or 1, and u32 starts at 0. */
   readonly range?: readonly [min: number, max: number];
   /** Floats are multiples of 1/steps, which keeps counterexamples readable and, for powers of two, exact; default 8. */
   readonly steps?: number;
-  /** Values to stay away from, such as the kinks of a function, by more than `margin`. */
+  /** Values that elements differ from by more than `margin`, such as the kinks of a function. */
   readonly avoid?: readonly number[];
   /** Default 1/16. */
   readonly margin?: number;
-  /** No two elements are equal (they differ by a step or more). Steps are made finer if there are too many elements. */
+  /** No two elements are equal: they differ by at least a step. More elements than steps make the steps finer. */
   readonly distinct?: boolean;
   /** Floats may also be NaN, ±∞, −0 and the extremes of the dtype; default false. */
   readonly special?: boolean;
 }
 
+/** Options of `tensors`. */
 export interface TensorArbitraryOptions extends ValueOptions {
-  /** Default: any of up to 64 elements. */
+  /** Default: any shape of up to 64 elements. */
   readonly shape?: Shape | fc.Arbitrary<Shape>;
   /** Default f64. */
   readonly dtype?: DType | fc.Arbitrary<DType>;
@@ -34,7 +36,7 @@ const specials: Readonly<Record<'f64' | 'f32' | 'f16' | 'bf16', readonly number[
   bf16: [3.3895313892515355e38, 2 ** -133],
 };
 
-/** Elements for a tensor. Shrinks towards 0, or the value of the range that is nearest to it. */
+/** `count` elements of a dtype. Shrinks towards 0, or the value of the range nearest to 0. */
 export function elements(count: number, dtype: DType, options: ValueOptions = {}): fc.Arbitrary<readonly number[]> {
   if (dtype === 'bool') return fc.array(fc.nat({ max: 1 }), { minLength: count, maxLength: count });
   const [low, high] = options.range ?? [-2, 2];
@@ -62,8 +64,8 @@ export function elements(count: number, dtype: DType, options: ValueOptions = {}
 }
 
 /**
- * Tensors of short fractions (or whole numbers), printed as the code that makes them. A run that donates or disposes of
- * one must work on a copy, or the counterexample cannot be run again.
+ * Tensors of short fractions (or whole numbers), which fast-check prints as code. A property that donates or disposes of
+ * its tensor must work on a copy, so that fast-check can shrink the counterexample.
  *
  * ```ts
  * const x = tensors({ shape: [2, 3], range: [0.5, 2] });

@@ -15,17 +15,18 @@ import {
 import { type ShapeOptions, shapes } from './shapes.ts';
 import { elements, type ValueOptions } from './tensors.ts';
 
-/** A tensor made by moving elements around, and what it must hold. */
+/** A tensor made by movement operators, and its expected elements. */
 export interface View {
   readonly tensor: Tensor;
-  /** The expected elements in row-major order, worked out without the operators. */
+  /** The expected elements in row-major order, computed without the operators. */
   readonly values: readonly number[];
 }
 
+/** Options of `views`. */
 export interface ViewOptions extends ShapeOptions, ValueOptions {
   /** Default f64. */
   readonly dtype?: DType;
-  /** The most movement operators; default 4. */
+  /** The largest number of movement operators; default 4. */
   readonly maxSteps?: number;
 }
 
@@ -35,7 +36,7 @@ interface Host {
   readonly values: readonly number[];
 }
 
-/** Elements of `from`, where the result's element at an index is that of `from` at `source(index)`. */
+/** The array whose element at an index is the element of `from` at `source(index)`. */
 function rearranged(from: Host, shape: Shape, source: (index: readonly number[]) => readonly number[]): Host {
   const values = Array.from({ length: sizeOf(shape) }, (_, position) => {
     let rest = position;
@@ -56,7 +57,7 @@ interface State {
   readonly code: string;
 }
 
-/** One movement, by natural numbers that are read modulo what is possible. */
+/** Applies one movement; `pick(count)` gives the parameters, each a number from 0 to count − 1. */
 type Movement = (state: State, pick: (count: number) => number) => State;
 
 const movements: Readonly<Record<string, Movement>> = {
@@ -89,7 +90,7 @@ const movements: Readonly<Record<string, Movement>> = {
       const offset = pick(size - reach + 1);
       if (step > 0) return { start: offset, stop: offset + reach, step, length };
       const last = size - offset - reach;
-      // Walking backwards, no number says "up to and with the first element".
+      // With a negative step, only `undefined` stops after the first element.
       return { start: size - 1 - offset, stop: last > 0 ? last - 1 : undefined, step, length };
     });
     const starts = ranges.map(({ start }) => start);
@@ -124,8 +125,8 @@ const movements: Readonly<Record<string, Movement>> = {
 };
 
 /**
- * Tensors that were permuted, flipped, sliced with steps of either sign, broadcast and reshaped at random, with the
- * elements that they must hold. Printed as the code that makes them. Shrinks towards fewer movements.
+ * Tensors that random operators permute, flip, slice with steps of either sign, broadcast and reshape, with their expected
+ * elements. fast-check prints them as code. Shrinks towards fewer movements.
  *
  * ```ts
  * await fc.assert(

@@ -14,6 +14,7 @@ export interface ByteSink {
 /** Named values: an object, a map, or any list of pairs. */
 export type Named<T> = Readonly<Record<string, T>> | Iterable<readonly [string, T]>;
 
+/** Options of `writeSafetensors`. */
 export interface WriteOptions {
   /** Strings about the file. Without any, the file has no `__metadata__`. */
   readonly metadata?: Named<string>;

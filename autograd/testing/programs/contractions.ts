@@ -6,13 +6,13 @@ import { call, fitted, type Term, tamed } from './terms.ts';
 const matrix = (x: Tensor): boolean => x.rank >= 2 && number(x);
 const batchesAgree = (a: Tensor, b: Tensor): boolean => a.shape.slice(0, -2).join() === b.shape.slice(0, -2).join();
 
-/** A tensor of that shape with the elements of any other of the same dtype. */
+/** A tensor of the given shape with the elements of any tensor of the same dtype. */
 function companion(x: Term, shape: Shape, { operand }: Supply): Term {
   const other = operand((candidate) => candidate.dtype === x.tensor.dtype && candidate.size > 0) ?? x;
   return fitted(other, shape);
 }
 
-/** As images [N, C, spatial…] of between one and three spatial axes. */
+/** The elements of x as images [N, C, spatial…] with one to three spatial axes. */
 function asImages(x: Term, spatialAxes?: number): Term {
   const { shape, rank, size } = x.tensor;
   if (spatialAxes !== undefined) {

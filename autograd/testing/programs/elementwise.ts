@@ -5,7 +5,7 @@ import { call, type Term, tamed } from './terms.ts';
 const smooth = (make: (x: Term) => Term): ProgramOperator => one(true, float, make);
 const kinked = (make: (x: Term) => Term, accept = number): ProgramOperator => one(false, accept, make);
 
-/** Whether NumPy's rules broadcast the two shapes. */
+/** True if the two shapes broadcast by NumPy's rules. */
 function broadcasts(a: Tensor, b: Tensor): boolean {
   const [short, long] = a.rank < b.rank ? [a.shape, b.shape] : [b.shape, a.shape];
   return short.every((size, i) => {
@@ -24,7 +24,7 @@ const comparison = (
 /** 1 + x², from 1 to 5 on [−2, 2]. */
 const positive = (x: Term): Term => call('add', call('square', x), 1);
 
-/** A checkerboard of truth values of that shape. */
+/** A bool tensor of the given shape that alternates along an axis. */
 function checkerboard(shape: readonly number[], axis: number, period: number): Term {
   if (shape.length === 0) return call('less', call('full', [], axis), 1);
   return call('less', call('remainder', call('iota', shape, axis, 'i32'), period + 2), period + 1);

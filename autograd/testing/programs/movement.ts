@@ -8,7 +8,7 @@ const moved = (make: (x: Term, supply: Supply) => Term, accept: (x: Tensor) => b
 const replaced = (shape: readonly number[], axis: number, size: number): readonly number[] =>
   shape.map((old, i) => (i === axis ? size : old));
 
-/** Whole numbers from 0 to size − 1 that wander along an axis: `(step·i + start) mod size`. */
+/** Indices from 0 to size − 1 that vary along an axis: `(step·i + start) mod size`. */
 function indices(shape: readonly number[], axis: number, size: number, { pick }: Supply): Term {
   const [step, start] = [pick(size) + 1, pick(size)];
   return call('remainder', call('add', call('mul', call('iota', shape, axis, 'i32'), step), start), size);
@@ -41,7 +41,7 @@ export const movementOperators = {
   pad: moved((x, { pick }) => {
     const amounts = x.tensor.shape.map((size) => {
       const before = pick(4) - Math.min(1, size);
-      // No more can be cropped than there is.
+      // Crops at most the elements that there are.
       return [before, pick(4) - Math.min(1, size + Math.min(0, before))] as const;
     });
     const filler = x.tensor.dtype === 'bool' ? 0 : 1;

@@ -1,9 +1,9 @@
 import { type DType, isFloat, type Tensor } from '../../../tensor/index.ts';
 import type { Term } from './terms.ts';
 
-/** Where an operator gets its operands and parameters from. Every answer depends on the step's naturals alone. */
+/** The source of an operator's operands and parameters, which all follow from the step's picks. */
 export interface Supply {
-  /** One of the tensors made so far that is accepted, the latest for 0; `undefined` if there is none. */
+  /** One of the accepted tensors made so far, the latest for pick 0; `undefined` if there is none. */
   readonly operand: (accept: (x: Tensor) => boolean) => Term | undefined;
   /** A number from 0 to count − 1. */
   readonly pick: (count: number) => number;
@@ -11,13 +11,13 @@ export interface Supply {
   readonly dtypes: readonly DType[];
 }
 
-/** How a step of a program is carried out. */
+/** An operator that a step of a program can apply. */
 export interface ProgramOperator {
-  /** Whether it is differentiable, twice, at every point that a program can reach. */
+  /** True if it is twice differentiable at every point that a program can reach. */
   readonly smooth: boolean;
-  /** The dtype of its result where that is not the dtype of its operands. */
+  /** The dtype of its result, if other than that of its operands. */
   readonly gives?: DType;
-  /** `undefined` where nothing made so far can be its operand. Floats of magnitude up to 2 give such floats again. */
+  /** `undefined` if no tensor made so far can be its operand. Maps floats of magnitude up to 2 to such floats. */
   readonly build: (supply: Supply) => Term | undefined;
 }
 
@@ -29,7 +29,7 @@ export const filled =
   (accept: (x: Tensor) => boolean) =>
   (x: Tensor): boolean =>
     x.size > 0 && accept(x);
-/** Has an axis to work along. */
+/** Accepts tensors of rank 1 and more only. */
 export const ranked =
   (accept: (x: Tensor) => boolean) =>
   (x: Tensor): boolean =>
@@ -49,7 +49,7 @@ export function one(
   return gives === undefined ? { smooth, build } : { smooth, gives, build };
 }
 
-/** An operator of two operands of one dtype, the second of which `fits` the first; each tensor has to fit itself. */
+/** An operator of two operands of the same dtype, the second of which `fits` the first. Each tensor must fit itself. */
 export function two(
   smooth: boolean,
   accept: (x: Tensor) => boolean,

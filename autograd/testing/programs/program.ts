@@ -6,7 +6,7 @@ import type { ProgramOperator } from './operator.ts';
 import { reductionOperators } from './reductions.ts';
 import type { Term } from './terms.ts';
 
-/** All that a step can do. Simple operators come first, so that programs shrink towards them. */
+/** The operators that a step can apply. Simple ones come first, so that programs shrink towards them. */
 export const programOperators: Readonly<Record<string, ProgramOperator>> = {
   ...elementwiseOperators,
   ...reductionOperators,
@@ -14,15 +14,15 @@ export const programOperators: Readonly<Record<string, ProgramOperator>> = {
   ...contractionOperators,
 };
 
-/** An input of a program, with values that it may be run on. */
+/** An input of a program, with example values. */
 export interface ProgramInput {
   readonly dtype: DType;
   readonly shape: Shape;
-  /** Eighths for floats, whole numbers for integers, their parity for bool; repeated as long as needed. */
+  /** In eighths for floats, whole numbers for integers, their parity for bool; repeated to fill the shape. */
   readonly values: readonly number[];
 }
 
-/** One operator. Which tensors it takes, and with which parameters, follow from natural numbers, read modulo what there is. */
+/** One operator. `picks` choose its operands and parameters, each modulo the number of choices. */
 export interface ProgramStep {
   readonly operator: string;
   readonly picks: readonly number[];
@@ -30,21 +30,21 @@ export interface ProgramStep {
 
 /**
  * A program as data. All programs are valid: a step that finds no operand, or would make too large a tensor, does
- * nothing. So any part of one can be left out, and counterexamples shrink well.
+ * nothing. So every part can be left out, and counterexamples shrink well.
  */
 export interface Program {
   readonly inputs: readonly ProgramInput[];
   readonly steps: readonly ProgramStep[];
   /** Results with more elements are dropped. */
   readonly maxElements: number;
-  /** What casts may turn to, and which comparisons and index operators may be used. */
+  /** The dtypes of casts, comparisons (bool) and index operators (i32). */
   readonly dtypes: readonly DType[];
 }
 
 const names = (i: number): string => (i < 26 ? String.fromCharCode(97 + i) : `v${i}`);
 const mostAxes = 6;
 
-/** Runs the steps; what nobody used is the program's value. */
+/** Runs the steps. The results that no later step uses are the program's value. */
 function interpret(
   program: Program,
   inputs: readonly Tensor[],
@@ -77,7 +77,7 @@ function interpret(
   return { outputs: results.length > 0 ? results : made, lines };
 }
 
-/** The inputs that a program brings along. */
+/** The example inputs of a program as tensors. */
 export const programInputs = (program: Program): Tensor[] =>
   program.inputs.map(({ dtype, shape, values }) => {
     const value = (i: number): number => {
@@ -92,7 +92,7 @@ export const programInputs = (program: Program): Tensor[] =>
   });
 
 /**
- * The tensors that a program makes of its inputs, as a graph: those results that no later step used.
+ * Applies a program to tensors and returns the results that no later step uses, as a graph.
  *
  * ```ts
  * const outputs = runProgram(program, programInputs(program));
@@ -101,7 +101,7 @@ export const programInputs = (program: Program): Tensor[] =>
 export const runProgram = (program: Program, inputs: readonly Tensor[]): Tensor[] =>
   interpret(program, inputs).outputs.map(({ tensor }) => tensor);
 
-/** A program as code; up to the step that throws, if one does. */
+/** A program as code, up to the step that throws, if one does. */
 export function formatProgram(program: Program): string {
   const made = program.inputs.map(({ shape, dtype, values }, i) => {
     const unit = isFloat(dtype) ? 'eighths' : 'numbers';

@@ -3,29 +3,30 @@ import type { DType } from '../../../tensor/index.ts';
 import { shapes } from '../shapes.ts';
 import { formatProgram, type Program, programOperators } from './program.ts';
 
+/** Options of `programs`. */
 export interface ProgramOptions {
   /**
-   * Only operators that are differentiable twice wherever a program can get, so that its gradients can be checked.
-   * Default false.
+   * Only operators that are twice differentiable at every point that a program can reach, so that its gradients can be
+   * checked. Default false.
    */
   readonly smooth?: boolean;
-  /** Dtypes of inputs and casts. Default: f64 only. Comparisons need bool among them, and index operators i32. */
+  /** The dtypes of inputs and casts; default f64 only. Comparisons need bool among them, index operators i32. */
   readonly dtypes?: readonly DType[];
   /** Default 3. */
   readonly maxInputs?: number;
   /** Default 8. */
   readonly maxSteps?: number;
-  /** The most elements of a tensor; default 64. */
+  /** The largest number of elements of a tensor; default 64. */
   readonly maxElements?: number;
-  /** The smallest size of an axis of an input; default 1, 0 allows empty tensors. */
+  /** The smallest size of an input's axis; default 1. 0 allows empty tensors. */
   readonly minSize?: number;
   /** Only these operators (keys of `programOperators`). */
   readonly operators?: readonly string[];
 }
 
 /**
- * Random programs: inputs, and operators applied to them and to one another. Floats stay within magnitude 2, so that
- * nothing overflows and nothing varies faster than differences can follow. Prints as code, and shrinks towards
+ * Random programs: inputs, and operators applied to them and to each other's results. Floats stay within magnitude 2, so
+ * that nothing overflows or varies too fast for central differences. fast-check prints programs as code. Shrinks towards
  * fewer steps, simpler operators and smaller inputs.
  *
  * ```ts

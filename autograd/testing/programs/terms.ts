@@ -5,7 +5,7 @@ type Tensor = tensorLayer.Tensor;
 
 const operators: Layer = tensorLayer;
 
-/** A tensor together with the code that makes it. */
+/** A tensor and the code that makes it. */
 export interface Term {
   readonly tensor: Tensor;
   readonly code: string;
@@ -40,20 +40,20 @@ function print(value: unknown): string {
   return typeof value === 'string' ? `'${value}'` : String(value);
 }
 
-/** Applies an operator of the tensor layer, and writes down the call. */
+/** Applies an operator of the tensor layer and records the call as code. */
 export function call<N extends OperatorName>(name: N, ...args: LiftedAll<OperatorArgs<N>>): Term {
   // The lifted arguments are those of the operator once terms are replaced by their tensors.
   const operator = operators[name] as unknown as (...args: readonly unknown[]) => Tensor;
   return { tensor: operator(...args.map(lower)), code: `${name}(${args.map(print).join(', ')})` };
 }
 
-/** A float term divided by the power of two that keeps its magnitude in bounds, given by how much it may have grown. */
+/** Divides a float term by a power of two that makes up for a growth of its magnitude. */
 export function tamed(term: Term, growth: number): Term {
   if (growth <= 1 || !tensorLayer.isFloat(term.tensor.dtype)) return term;
   return call('mul', term, 2 ** -Math.ceil(Math.log2(growth)));
 }
 
-/** The elements of a non-empty term under any shape: repeated or cut off as needed. */
+/** The elements of a non-empty term in another shape, repeated or cut off as needed. */
 export function fitted(term: Term, shape: tensorLayer.Shape): Term {
   const count = tensorLayer.sizeOf(shape);
   if (tensorLayer.sameShape(term.tensor.shape, shape)) return term;
