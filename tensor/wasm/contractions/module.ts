@@ -1,7 +1,8 @@
 import { type MemoryImport, ModuleBuilder } from '../assembler/module.ts';
-import { addAttentionGradient, addAttentionSum } from './attention/gradient.ts';
+import { addAttentionGradient } from './attention/gradient.ts';
 import { addAttention } from './attention/kernel.ts';
 import { addAttentionParts } from './attention/parts.ts';
+import { addAttentionSum } from './attention/sum.ts';
 import { addGather, addGatherRun } from './conv/gather.ts';
 import { addConv } from './conv/kernel.ts';
 import { addPad } from './conv/pad.ts';

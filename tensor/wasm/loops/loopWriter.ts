@@ -10,14 +10,14 @@ import type { LoopPlan } from './loopPlan.ts';
 import { type Computed, computeScalar, loopsOf, positionCode, type ScalarContext, strideAlong } from './scalarCode.ts';
 
 /** What stages have made at one place, by their numbers. */
-export type Made = Map<number, V128>;
+export type StageValues = Map<number, V128>;
 
 /** Writes the parts that the code of all kernels is made of. */
 export class LoopWriter {
   readonly context: ScalarContext;
   readonly kernel: LoopKernel;
   /** What stages refer to from now on. */
-  made: Made = new Map();
+  stageValues: StageValues = new Map();
   readonly #dependsOn = new Map<Scalar, ReadonlySet<Variable>>();
 
   constructor({ kernel, lanes, vector }: LoopPlan, context: KernelContext) {
@@ -27,7 +27,7 @@ export class LoopWriter {
       lanes,
       vector,
       loops: new Map([...kernel.outer, ...kernel.inner].map((one) => [one, context.scope.local('i32')])),
-      stage: (stage) => this.made.get(stage) as V128,
+      stage: (stage) => this.stageValues.get(stage) as V128,
     };
   }
 
@@ -76,7 +76,7 @@ export class LoopWriter {
     const stage = this.kernel.stages[index] as Stage;
     const code = this.compute(stage, count, computed);
     const value = computed.get(stage.scalar) as V128;
-    this.made.set(index, value);
+    this.stageValues.set(index, value);
     return stored === 0 ? code : [...code, this.store(stage, stored, value)];
   }
 

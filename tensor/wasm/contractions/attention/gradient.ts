@@ -1,22 +1,9 @@
-import {
-  countUp,
-  forRange,
-  get,
-  increase,
-  int,
-  integers,
-  minimum,
-  product,
-  repeat,
-  set,
-  sum,
-} from '../../assembler/control.ts';
-import { type I32, i32, type Local, memoryFill, type Statement, v128, when } from '../../assembler/instructions.ts';
+import { countUp, forRange, get, int, integers, minimum, product, set, sum } from '../../assembler/control.ts';
+import { type I32, i32, type Local, memoryFill, type Statement, when } from '../../assembler/instructions.ts';
 import type { ModuleBuilder } from '../../assembler/module.ts';
-import type { Element } from '../element.ts';
 import { eachItem, moveToBatch, splitDigit } from '../items.ts';
 import { blockRows } from '../microKernel.ts';
-import { attentionGradientWords, attentionSumWords, wordsAt } from '../parameters.ts';
+import { attentionGradientWords, wordsAt } from '../parameters.ts';
 import { wholeBlocks } from './kernel.ts';
 import { type AttentionParts, clearRows, scorePanel } from './parts.ts';
 
@@ -56,18 +43,26 @@ export function addAttentionGradient(module: ModuleBuilder, parts: AttentionPart
           int(1),
         ),
       );
+    /** Packs rows of q or g from number `first` on; the sizes are those of `PackPanels`. */
+    const pack = (
+      from: Local<'i32'>,
+      first: Local<'i32'>,
+      row: I32,
+      [along, across, depth, width]: readonly [I32, I32, I32, I32],
+      to: I32,
+      panelDepth: I32,
+    ): Statement =>
+      packColumns.call(sum(get(from), product(get(first), row)), along, across, depth, width, to, int(0), panelDepth);
     const onePanel: Statement = [
       set(lines, minimum(int(panel), i32.sub(get(last), get(query)))),
       scorePanel(parts, words, own, room),
       set(at, i32.sub(get(query), get(block))),
-      packColumns.call(
-        sum(get(g), product(get(query), words('gRow'))),
-        words('gAlong'),
+      pack(
+        g,
+        query,
         words('gRow'),
-        words('width'),
-        get(lines),
+        [words('gAlong'), words('gRow'), words('width'), get(lines)],
         place('gPanel'),
-        int(0),
         words('width'),
       ),
       products.call(
@@ -119,24 +114,20 @@ export function addAttentionGradient(module: ModuleBuilder, parts: AttentionPart
       ]),
       // Queries that are not there count for nothing.
       when(i32.ne(get(rows), get(depth)), [memoryFill(place('queryColumns'), int(0), words('columnBytes'))]),
-      packColumns.call(
-        sum(get(q), product(get(block), words('qRow'))),
+      pack(
+        q,
+        block,
         words('qRow'),
-        words('qAlong'),
-        get(rows),
-        words('dim'),
+        [words('qRow'), words('qAlong'), get(rows), words('dim')],
         place('queryColumns'),
-        int(0),
         get(depth),
       ),
-      packColumns.call(
-        sum(get(g), product(get(block), words('gRow'))),
+      pack(
+        g,
+        block,
         words('gRow'),
-        words('gAlong'),
-        get(rows),
-        words('width'),
+        [words('gRow'), words('gAlong'), get(rows), words('width')],
         place('gColumns'),
-        int(0),
         get(depth),
       ),
       set(query, get(block)),
@@ -176,68 +167,6 @@ export function addAttentionGradient(module: ModuleBuilder, parts: AttentionPart
       set(until, words('keys')),
       set(filled, roundedUp(words('keys'), blockRows)),
       countUp(block, get(end), words('queryBlock'), oneBlock),
-    );
-  });
-}
-
-/** Exports (parameters, unit, scratch): adds up the parts of a batch of matrices. An item is a block of rows of one. */
-export function addAttentionSum(module: ModuleBuilder, element: Element, name: string): void {
-  const { bytes, lanes } = element;
-  module.function({ parameters: ['i32', 'i32', 'i32'], name }, ([parameters, unit], scope) => {
-    const words = wordsAt(attentionSumWords, parameters);
-    const { item, row, last, column, from, to, part, at, target, i } = integers(
-      scope,
-      'item row last column from to part at target i',
-    );
-    const total = scope.local('v128');
-    const addUp = (load: (address: I32) => ReturnType<typeof v128.load>): Statement => [
-      set(total, element.zero),
-      set(part, get(at)),
-      repeat(
-        i,
-        words('parts'),
-        set(total, element.add(get(total), load(get(part)))),
-        increase(part, words('partBytes')),
-      ),
-    ];
-    return eachItem(
-      scope,
-      unit,
-      words,
-      item,
-      splitDigit(item, row, words('blocks')),
-      set(row, product(get(row), words('rowBlock'))),
-      set(last, minimum(i32.add(get(row), words('rowBlock')), words('rows'))),
-      set(from, sum(words('from'), product(get(item), words('fromStep')), product(get(row), words('fromRow')))),
-      set(to, sum(words('to'), product(get(item), words('toStep')), product(get(row), words('toRow')))),
-      countUp(
-        row,
-        get(last),
-        1,
-        set(at, get(from)),
-        set(target, get(to)),
-        set(column, int(0)),
-        countUp(
-          column,
-          i32.sub(words('width'), int(lanes - 1)),
-          lanes,
-          addUp(v128.load),
-          v128.store(get(target), get(total)),
-          increase(at, 16),
-          increase(target, 16),
-        ),
-        countUp(
-          column,
-          words('width'),
-          1,
-          addUp(element.loadOne),
-          element.storeOne(get(target), get(total)),
-          increase(at, bytes),
-          increase(target, bytes),
-        ),
-        increase(from, words('fromRow')),
-        increase(to, words('toRow')),
-      ),
     );
   });
 }
