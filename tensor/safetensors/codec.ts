@@ -2,12 +2,12 @@ import { byteSize, type DType, type StorageArray } from '../dtype.ts';
 import { FormatError } from '../errors.ts';
 import type { StoredDType } from './storedDtype.ts';
 
-/** How elements in a file become elements in memory and back. `where` names the file and the tensor in messages. */
+/** Converts elements between a file and memory. `where` names the file and the tensor in messages. */
 interface Codec {
   readonly dtype: DType;
-  /** Whether the bytes of a file are those of the storage, so that they can be read right into it. */
+  /** True if a file and memory hold the same bytes, so that a file can be read right into the storage. */
   readonly isSame: boolean;
-  /** Fills `storage` from element `first` on with those that `bytes` holds; shares nothing with `bytes`. */
+  /** Decodes `bytes` into `storage` from element `first` on; shares no memory with `bytes`. */
   decode(bytes: Uint8Array, storage: StorageArray, first: number, where: string): void;
   /** May share memory with `storage`. */
   encode(storage: StorageArray, where: string): Uint8Array;
@@ -17,10 +17,11 @@ if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1) {
   throw new FormatError('safetensors files are little-endian, and this machine is not: it is not supported');
 }
 
+/** The bytes of a typed array, in the same memory. */
 export const bytesOf = (array: ArrayBufferView): Uint8Array =>
   new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 
-/** The same bytes in the file as in memory, so that every bit pattern survives. */
+/** Keeps the bytes, so that every bit pattern survives. */
 const same = (dtype: DType): Codec => ({
   dtype,
   isSame: true,
@@ -40,7 +41,7 @@ const bool: Codec = {
   },
 };
 
-/** Files from PyTorch hold indices and step counts as I64; they are `i32` here. */
+/** PyTorch writes indices and step counts as I64; here they are `i32`. */
 const i64: Codec = {
   dtype: 'i32',
   isSame: false,
@@ -95,7 +96,7 @@ const codecs: ReadonlyMap<StoredDType, Codec> = new Map<StoredDType, Codec>([
   ['I64', i64],
 ]);
 
-/** The codec for a stored dtype; throws for those that no dtype here can hold. */
+/** The codec for a stored dtype; throws for dtypes without a counterpart here. */
 export function codecFor(dtype: StoredDType, where: string): Codec {
   const codec = codecs.get(dtype);
   if (codec === undefined) {

@@ -3,12 +3,12 @@ import { basename, dirname, join } from 'node:path';
 import { FormatError } from '../errors.ts';
 
 /**
- * The path of what is there under a name that differs from `path` only in Unicode normalisation: one system writes ä as one
- * character (NFC), another as two (NFD), and both look alike. Where there is `path` itself, or nothing, it is `path`.
- * @throws FormatError where there are several such names, and none is that of `path`
+ * Finds a file or folder whose name differs from `path` only in Unicode normalisation: some systems write ä as one
+ * character (NFC), others as two (NFD). Returns `path` if it exists, or if no such name exists.
+ * @throws FormatError for several such names, none of which is `path`
  */
 export async function existingPath(path: string): Promise<string> {
-  // Characters of ASCII have one form.
+  // ASCII text has only one form.
   if (path.normalize('NFC') === path.normalize('NFD')) return path;
   const isThere = await access(path).then(
     () => true,

@@ -13,16 +13,19 @@ import type { RandomAccess } from './source.ts';
 import { attempt } from './systemError.node.ts';
 import { type Named, type WriteOptions, writeSafetensors } from './writer.ts';
 
-/** A file that stays open until `close`, or until the end of the scope of an `await using`. */
+/** A file that stays open until `close`, or to the end of the scope of an `await using`. */
 export interface FileAccess extends RandomAccess, AsyncDisposable {
   readonly name: string;
   close(): Promise<void>;
 }
 
-/** The most that is asked of the system at once; it refuses reads of 2 GiB and more. */
+/** The largest single read; systems refuse reads of 2 GiB and more. */
 const largestRead = 2 ** 30;
 
-/** Opens a file for random access. */
+/**
+ * Opens a file for random access.
+ * @throws TensorError if the file cannot be opened; FormatError for a device, a pipe or a socket
+ */
 export async function fromFile(path: string): Promise<FileAccess> {
   const handle = await attempt('open', path, open(await regularFile(path, 'open'), 'r'));
   const close = () => handle.close();
@@ -51,7 +54,10 @@ export async function fromFile(path: string): Promise<FileAccess> {
   }
 }
 
-/** Opens a `*.safetensors` file: reads its header, and keeps the file open until the reader is closed. */
+/**
+ * Opens a `*.safetensors` file: reads and checks its header. The file stays open until the reader is closed.
+ * @throws TensorError if the file cannot be opened; FormatError for an invalid header
+ */
 export async function openSafetensorsFile(path: string): Promise<SafetensorsFile> {
   const source = await fromFile(path);
   try {
@@ -62,7 +68,10 @@ export async function openSafetensorsFile(path: string): Promise<SafetensorsFile
   }
 }
 
-/** Opens the sharded set of a `*.safetensors.index.json` file. Its shards must exist; they are opened when needed. */
+/**
+ * Opens the shards that a `*.safetensors.index.json` file lists. They must exist; each is opened when it is first read.
+ * @throws TensorError if the index cannot be opened; FormatError for an invalid index or a missing shard
+ */
 export async function openSafetensorsIndex(path: string): Promise<SafetensorsReader> {
   const { size } = await attempt('open', path, stat(await regularFile(path, 'open')));
   if (size > longestHeader) throw new FormatError(`${path}: an index of ${size} bytes is too large`);
@@ -78,10 +87,10 @@ export async function openSafetensorsIndex(path: string): Promise<SafetensorsRea
   return openShards(index, (fileName) => openSafetensorsFile(shardPath(fileName)));
 }
 
-/** Opens a sharded set if `path` is that of an index, a JSON file, or else a single file. */
+/** Opens a sharded set if `path` ends with `.json`, else a single file. */
 export const openSafetensorsPath = (path: string): Promise<SafetensorsReader> =>
   path.endsWith('.json') ? openSafetensorsIndex(path) : openSafetensorsFile(path);
 
-/** Writes a safetensors file; see `writeSafetensors`. At any moment `path` holds the old file or the new one. */
+/** Writes a safetensors file; see `writeSafetensors`. At any time `path` holds either the old or the new complete file. */
 export const saveSafetensors = (path: string, tensors: Named<Tensor>, options: WriteOptions = {}): Promise<void> =>
   replaceFile(path, (write) => writeSafetensors({ write }, tensors, options));

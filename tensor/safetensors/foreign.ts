@@ -1,15 +1,15 @@
 import { FormatError } from '../errors.ts';
 
-/** How much of a file is looked at: a pointer of Git LFS is shorter, and so is what begins a page. */
+/** The bytes examined: a Git LFS pointer and the start of a page are shorter. */
 const startBytes = 1024;
 
-/** The first line of a Git LFS pointer, in the specification's present form and in the one before its first release. */
+/** The first line of a Git LFS pointer, of the specification and of its pre-release. */
 const lfsPointer = /^version https:\/\/(?:git-lfs|hawser)\.github\.com\/spec\/v\d/;
 const htmlPage = /^<(?:!doctype\s+html|(?:html|head|body|title|meta|script)[\s>])/i;
 
 /**
- * What a download left in place of a file, in words, if the first bytes show it: a Git LFS pointer, an HTML page or an XML
- * document.
+ * Describes a substitute for a file that a failed download left: a Git LFS pointer, an HTML page or an XML document.
+ * `undefined` if the first bytes show none.
  */
 export function substituteIn(bytes: Uint8Array): string | undefined {
   const start = new TextDecoder('latin1').decode(bytes.subarray(0, startBytes));
@@ -29,8 +29,8 @@ export function substituteIn(bytes: Uint8Array): string | undefined {
 }
 
 /**
- * Refuses what a download left in place of a file: a Git LFS pointer, an HTML page or an XML document. `start` is the
- * beginning of the file, of which 1024 bytes are looked at; `what` is what the message calls it.
+ * Refuses a substitute for a file that a failed download left: a Git LFS pointer, an HTML page or an XML document. `start`
+ * holds the first bytes of the file, 1024 or all of them; `what` names the file in the message.
  * @throws FormatError that says what the file is and what to do
  */
 export function refuseSubstitute(start: Uint8Array, what: string): void {

@@ -6,34 +6,35 @@ import { quote, show } from './message.ts';
 import { nameOf, type RandomAccess, readExactly, whereIs } from './source.ts';
 import { bitSize, isStoredDType, type StoredDType, storedDtypes } from './storedDtype.ts';
 
-/** What a header says of one tensor. */
+/** The entry of one tensor in a header. */
 export interface TensorEntry {
   readonly dtype: StoredDType;
   readonly shape: Shape;
-  /** Where in the file its bytes start. */
+  /** The position of its first byte in the file. */
   readonly offset: number;
   readonly byteLength: number;
 }
 
+/** The checked header of a file. */
 export interface Header {
-  /** In the order of their bytes in the file. */
+  /** By name, in the order of their bytes in the file. */
   readonly entries: ReadonlyMap<string, TensorEntry>;
   readonly metadata: ReadonlyMap<string, string>;
 }
 
-/** The format's limit: a longer header is taken for an attempt to exhaust memory. */
+/** The format's limit in bytes, which protects readers from headers that would exhaust memory. */
 export const longestHeader = 100_000_000;
 
-/** Bytes of the header's length, a little-endian u64 at the start of the file. */
+/** The size of the header's length, a little-endian u64 at the start of the file. */
 const lengthBytes = 8;
 
-/** The name in the header that holds strings about the file and is no tensor. */
+/** The name in the header that holds strings about the file instead of a tensor. */
 export const metadataName = '__metadata__';
 
 /**
- * Reads and checks a header. Names must be distinct, and the tensors must cover the rest of the file without holes or
- * overlaps, as the format demands: no byte is reachable under two names or hidden from all of them.
- * @throws FormatError that says what is wrong, with the tensor and the values.
+ * Reads and checks a header. As the format demands, names must be distinct, and the tensors must cover the rest of the
+ * file without holes or overlaps.
+ * @throws FormatError that names the tensor and the wrong values
  */
 export async function readHeader(source: RandomAccess): Promise<Header> {
   const file = nameOf(source);
@@ -82,7 +83,7 @@ async function readLength(source: RandomAccess, file: string): Promise<number> {
   return Number(length);
 }
 
-/** A tensor and its bytes, counted from the end of the header. */
+/** A tensor and the range of its bytes, counted from the end of the header. */
 interface TensorRange {
   readonly name: string;
   readonly dtype: StoredDType;
@@ -124,7 +125,7 @@ function parseEntry(name: string, item: unknown, dataSize: number, file: string)
   return { name, dtype, shape: Object.freeze(shape as number[]), begin, end };
 }
 
-/** Checks that ranges in ascending order follow each other from 0 to `dataSize`. */
+/** Checks that the ranges, in ascending order, cover 0 to `dataSize` without holes or overlaps. */
 function checkCoverage(ranges: readonly TensorRange[], dataSize: number, file: string): void {
   let covered = 0;
   let previous = '';

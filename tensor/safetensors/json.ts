@@ -3,18 +3,18 @@ import { whereJsonFails } from './jsonGrammar.ts';
 import { quote } from './message.ts';
 import { decodeText } from './text.ts';
 
-/** The entries of a JSON object, safe to look names such as `__proto__` up in; `undefined` for any other value. */
+/** The entries of a JSON object as a map, safe for names such as `__proto__`; `undefined` for any other value. */
 export const objectEntries = (value: unknown): ReadonlyMap<string, unknown> | undefined =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? new Map(Object.entries(value)) : undefined;
 
-/** Nothing here is nested deeper than 4; what goes far beyond is made to exhaust memory. */
+/** The deepest nesting allowed. Valid files need at most 4; far deeper ones are made to exhaust memory. */
 const deepest = 128;
 
 /**
- * Parses JSON more strictly than `JSON.parse`: bytes that are not UTF-8, a name that occurs twice in one object (there
- * the last would silently win), halves of surrogate pairs and deep nesting are refused too. `what` is what messages
- * call the text.
- * @throws FormatError; for text that is no JSON at all with the line and column where it goes wrong.
+ * Parses JSON more strictly than `JSON.parse`: also refuses bytes that are not UTF-8, a name that occurs twice in one
+ * object (`JSON.parse` silently takes the last), halves of surrogate pairs and nesting deeper than 128. `what` names the
+ * text in messages.
+ * @throws FormatError; for text that is not JSON, with the line and column of the error
  */
 export function parseJson(bytes: Uint8Array, what: string): unknown {
   const text = decodeText(bytes, what);
@@ -27,7 +27,7 @@ export function parseJson(bytes: Uint8Array, what: string): unknown {
   }
 }
 
-/** Nobody writes longer files by hand, and what made them does not look for a line. */
+/** Longer texts are written by programs, and a line number helps nobody. */
 const longestSearched = 2 ** 20;
 
 function placeOfError(text: string): string {
@@ -36,9 +36,9 @@ function placeOfError(text: string): string {
   return ` (line ${lines.length}, column ${(lines.at(-1) as string).length + 1})`;
 }
 
-/** Finds what `JSON.parse` would accept and should not. Whether the text is JSON at all is left to it. */
+/** Refuses what `JSON.parse` accepts and should not; `JSON.parse` refuses all other errors. */
 function scan(text: string, what: string): void {
-  /** The names met so far in each object around the current place; `undefined` stands for an array. */
+  /** The names so far in each object around the current position; `undefined` for an array. */
   const open: (Set<string> | undefined)[] = [];
   for (let i = 0; i < text.length; i++) {
     const character = text[i];
@@ -67,7 +67,7 @@ function closingQuote(text: string, start: number): number {
   return i;
 }
 
-/** Whether the string that ends before `end` is the name of an entry: a colon follows. */
+/** True if a colon follows the string that ends before `end`: the string is the name of an entry. */
 function isName(text: string, end: number): boolean {
   const colon = /[ \t\n\r]*:/y;
   colon.lastIndex = end;

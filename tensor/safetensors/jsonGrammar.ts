@@ -1,14 +1,14 @@
-/** A token of JSON; white space goes before it. */
+/** A token of JSON, without the white space before it. */
 const token =
   /(?:[{}[\],:]|"(?:[^"\\\p{Cc}]|[\x7f-\x9f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)/uy;
 const whiteSpace = /[ \t\n\r]*/y;
 
-/** What may come next. */
+/** The tokens allowed next. */
 type Expected = 'value' | 'value or ]' | 'name' | 'name or }' | ':' | ', or end';
 
 /**
- * Where a text stops being JSON: the place of the first token that cannot be there, or the end of a text that ends too
- * early. What engines say of errors differs, and not all say where.
+ * The position at which a text stops being JSON: that of the first token that is not allowed, or the end of an incomplete
+ * text. The messages of JavaScript engines differ, and not all give the position.
  */
 export function whereJsonFails(text: string): number {
   const open: ('{' | '[')[] = [];
@@ -26,7 +26,7 @@ export function whereJsonFails(text: string): number {
   }
 }
 
-/** What may follow a token, or `undefined` where the token itself may not be there; keeps `open` up to date. */
+/** The tokens allowed after a token, `undefined` if the token itself is not allowed; updates `open`. */
 function afterToken(found: string, expected: Expected, open: ('{' | '[')[]): Expected | undefined {
   const end = (): Expected => {
     open.pop();

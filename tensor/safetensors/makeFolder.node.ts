@@ -13,8 +13,8 @@ async function makeInside(folder: string): Promise<string | undefined> {
 }
 
 /**
- * Makes a folder, and those that it is in, where they are not there; gives the outermost that was made. Node's own way,
- * `recursive`, tries without end where a folder takes no new ones and says that they do not exist, as /proc does.
+ * Makes a folder and its missing parents; returns the outermost folder that was made, if any. Node's `recursive` never ends
+ * in a folder that refuses new ones with ENOENT, as /proc does.
  */
 export async function makeFolder(folder: string): Promise<string | undefined> {
   try {

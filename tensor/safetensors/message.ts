@@ -1,12 +1,12 @@
-/** Names and values come from files that may be hostile: messages show enough to find them, and no more. */
+/** The longest text in a message. Names and values come from files that may be hostile. */
 const longest = 120;
 
 const clip = (text: string): string => (text.length <= longest ? text : `${text.slice(0, longest)}…`);
 
-/** A name as messages show it. */
+/** A name for a message: as JSON, cut after 120 characters. */
 export const quote = (text: string): string => JSON.stringify(clip(text));
 
-/** A JSON value as messages show it; what is nested deeper than one array is left out. */
+/** A JSON value for a message, without objects and nested arrays. */
 export function show(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (typeof value === 'string') return quote(value);

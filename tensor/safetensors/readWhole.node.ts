@@ -4,9 +4,10 @@ import { existingPath } from './existingPath.node.ts';
 import { attempt } from './systemError.node.ts';
 
 /**
- * Finds a file that can be read: one that is there under this name, perhaps in another Unicode normalisation, and that ends.
- * `action` and `what` are for messages: "cannot open model.safetensors: …".
- * @throws FormatError for a device, a named pipe or a socket, which may never end; TensorError where there is no such file
+ * Finds a regular file under this name or the same name in another Unicode normalisation. `action` and `what` are for
+ * messages: "cannot open model.safetensors: …".
+ * @throws FormatError for a folder and for a device, a named pipe or a socket, which may never end; TensorError without a
+ * file
  */
 export async function regularFile(path: string, action = 'read', what = path): Promise<string> {
   const found = await existingPath(path);
@@ -18,12 +19,12 @@ export async function regularFile(path: string, action = 'read', what = path): P
   return found;
 }
 
-/** All bytes of a file that a user names; errors are those of `regularFile`. `what` is what messages call it. */
+/** Reads all bytes of a file that a user names. `what` names it in messages; throws as `regularFile` does. */
 export async function readWhole(path: string, what = path): Promise<Uint8Array> {
   return attempt('read', what, readFile(await regularFile(path, 'read', what)));
 }
 
-/** All bytes of a file, or nothing where there is no such file; other errors are those of `regularFile`. */
+/** Reads all bytes of a file; `undefined` if there is no such file. Other errors are those of `regularFile`. */
 export const readWholeIfThere = (path: string): Promise<Uint8Array | undefined> =>
   readWhole(path).catch((error: TensorError) => {
     if ((error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') return undefined;

@@ -11,41 +11,45 @@ import { nameOf, type RandomAccess, readExactly, whereIs } from './source.ts';
 import { bitSize, rememberStoredDtype } from './storedDtype.ts';
 import { suggestion } from './suggest.ts';
 
-/** Reading right onto a device, where the host should not keep what it read until a garbage collection. */
+/** Reads tensors onto a device through one buffer, so that the host holds no copies until a garbage collection. */
 export interface Through {
   readonly device: Device;
-  /** At least as large as the tensor in memory. It can be used again as soon as the tensor has been read. */
+  /** At least as large as the tensor in memory. The next read may use it again. */
   readonly scratch: ArrayBuffer;
 }
 
-/** Tensors in one file or in several shards, read one by one as they are asked for. */
+/** The tensors of one file or of several shards, each read when it is asked for. */
 export interface SafetensorsReader extends AsyncDisposable {
   readonly name: string;
   readonly names: readonly string[];
   readonly metadata: ReadonlyMap<string, unknown>;
-  /** What the file says of a tensor: its stored dtype, shape and place. Reads no data. */
+  /** The stored dtype, shape and position of a tensor. Reads no data. @throws FormatError if there is no such tensor */
   entry(name: string): Promise<TensorEntry>;
   /**
    * Reads one tensor: F64, F32, F16, BF16, I32, U32 and BOOL as the dtype of that name, I64 as `i32`, U8 as `u32`.
-   * @throws FormatError if there is no such tensor (with the nearest names), its dtype is another, a value of an I64
-   * tensor does not fit `i32`, or a BOOL is not 0 or 1.
+   * @throws FormatError if there is no such tensor (with the nearest names), for any other dtype, for a value of an I64
+   * tensor that does not fit `i32`, and for a BOOL other than 0 and 1
    */
   read(name: string, through?: Through): Promise<Tensor>;
+  /** Reads all tensors, by name. */
   readAll(): Promise<Map<string, Tensor>>;
-  /** Gives the file back. Tensors that were read stay. */
+  /** Closes the file. Tensors that were read stay usable. */
   close(): Promise<void>;
 }
 
-/** A single file, whose header has been read. */
+/** A single file with its header. */
 export interface SafetensorsFile extends SafetensorsReader {
   readonly entries: ReadonlyMap<string, TensorEntry>;
   readonly metadata: ReadonlyMap<string, string>;
 }
 
-/** Tensors are read in pieces of so many bytes: memory holds a tensor and a piece, not two of each tensor. */
+/** The bytes per read of a tensor, so that memory holds a tensor and a piece of it, not two copies. */
 const largestPiece = 2 ** 23;
 
-/** Opens one safetensors file: reads and checks its header, and no data. Closing it closes `source`. */
+/**
+ * Opens one safetensors file: reads and checks its header, and no data. Closing it closes `source`.
+ * @throws FormatError for an invalid header
+ */
 export async function openSafetensors(source: RandomAccess): Promise<SafetensorsFile> {
   const file = nameOf(source);
   const { entries, metadata } = await readHeader(source);
@@ -62,7 +66,7 @@ export async function openSafetensors(source: RandomAccess): Promise<Safetensors
     const where = whereIs(file, name);
     const codec = codecFor(dtype, where);
     const size = sizeOf(shape);
-    // A dtype that has a codec takes whole bytes.
+    // All dtypes with a codec take whole bytes.
     const elementBytes = bitSize[dtype] / 8;
     const piece = largestPiece / elementBytes;
     const storage = through === undefined ? allocate(codec.dtype, size) : within(through.scratch, codec.dtype, size);
@@ -82,7 +86,7 @@ export async function openSafetensors(source: RandomAccess): Promise<Safetensors
   return { name: file, names, entries, metadata, entry, read, close, ...derivedMethods(names, read, close) };
 }
 
-/** Storage that lies at the beginning of a buffer. */
+/** A storage array at the beginning of a buffer. */
 function within(buffer: ArrayBuffer, dtype: DType, size: number): StorageArray {
   const { constructor } = allocate(dtype, 0);
   return new (constructor as new (buffer: ArrayBuffer, offset: number, length: number) => StorageArray)(
@@ -92,7 +96,7 @@ function within(buffer: ArrayBuffer, dtype: DType, size: number): StorageArray {
   );
 }
 
-/** What every reader does alike. */
+/** The methods that all readers share. */
 export const derivedMethods = (
   names: readonly string[],
   read: (name: string) => Promise<Tensor>,
@@ -106,5 +110,6 @@ export const derivedMethods = (
   [Symbol.asyncDispose]: close,
 });
 
+/** The error for a name that a file lacks, with the nearest names. */
 export const noSuchTensor = (file: string, name: string, names: readonly string[]): FormatError =>
   new FormatError(`${whereIs(file, name)} is not there, among ${names.length} tensors${suggestion(name, names)}`);

@@ -7,14 +7,14 @@ function removeAll(): void {
     try {
       rmSync(path, { recursive: true, force: true });
     } catch {
-      // The process ends; what stays is removed at the next start.
+      // The next start removes what stays.
     }
   }
 }
 
 /**
- * Removes a file or folder that is only there for a time, such as an unfinished one, should the process end before the
- * function that is returned is called. What ends by a signal that nobody listens to runs nothing; see `removeLeftovers`.
+ * Removes a temporary file or folder if the process ends before the returned function is called. A process that a signal
+ * kills removes nothing; see `removeLeftovers`.
  */
 export function removedAtExit(path: string): () => void {
   if (paths.size === 0) process.on('exit', removeAll);

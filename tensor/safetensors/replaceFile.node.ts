@@ -4,7 +4,7 @@ import { removedAtExit } from './removedAtExit.node.ts';
 import { attempt } from './systemError.node.ts';
 import { temporaryName } from './temporaryFiles.node.ts';
 
-/** Where a path leads once its symbolic links are followed, whether or not there is a file yet. */
+/** Follows the symbolic links of a path, whether or not the file exists. */
 async function followLinks(path: string): Promise<string> {
   try {
     return await realpath(path);
@@ -16,7 +16,7 @@ async function followLinks(path: string): Promise<string> {
   }
 }
 
-/** Waits until what was renamed or made in a folder is on disk. Windows has no way to ask for it. */
+/** Flushes a folder's entries to disk, after files in it were made or renamed. Windows cannot. */
 export async function syncFolder(path: string): Promise<void> {
   if (process.platform === 'win32') return;
   const handle = await open(path, 'r');
@@ -28,9 +28,9 @@ export async function syncFolder(path: string): Promise<void> {
 }
 
 /**
- * Writes a file, piece by piece, under a temporary name in the same folder, and moves it to `path` once it is complete and
- * on disk: at any moment `path` holds the old file or the new one, also when this fails. Where `path` is a symbolic
- * link, the file that it leads to is replaced, and the link stays.
+ * Writes a file, piece by piece, under a temporary name in the same folder, and renames it to `path` once it is complete
+ * and on disk: at any time, also after an error, `path` holds either the old or the new complete file. If `path` is a
+ * symbolic link, its target is replaced and the link stays.
  */
 export async function replaceFile(
   path: string,
@@ -47,7 +47,7 @@ export async function replaceFile(
     await attempt('write', path, rename(temporary, target));
     await attempt('write', path, syncFolder(dirname(target)));
   } catch (error) {
-    // What went wrong first is what matters; a second close does nothing.
+    // Keeps the first error; a second close does nothing.
     await handle.close().catch(() => undefined);
     await rm(temporary, { force: true }).catch(() => undefined);
     throw error;

@@ -3,31 +3,31 @@ import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { promisify } from 'node:util';
 
-/** A process as a file names it that outlives it: the number alone may be another's by now. */
+/** Identifies a process in a file that outlives it. The system reuses process ids, so the start time is part of it. */
 export interface RunningProcess {
   readonly pid: number;
   readonly host: string;
-  /** When it began, as the system counts; equal texts are equal times. Undefined where the system does not tell. */
+  /** The start time in the system's unit; equal texts are equal times. `undefined` if the system does not tell. */
   readonly start: string | undefined;
 }
 
-/** When a process of this machine began; undefined where there is none, or where the system does not tell. */
+/** The start time of a process of this machine; `undefined` if there is none or the system does not tell. */
 async function startOf(pid: number): Promise<string | undefined> {
   if (process.platform === 'linux') {
     const text = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '');
-    // The name, in brackets, may hold anything. Behind it come fields 3 and on; 22 is the start, in ticks since boot.
+    // The name, in brackets, may hold any character. Fields 3 and on follow; field 22 is the start, in ticks since boot.
     const [state, ...fields] = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    // One that has ended, but that its parent has not asked about yet, does nothing any more.
+    // Z and X: the process has ended, but its parent has not read the exit status.
     return state === 'Z' || state === 'X' ? 'ended' : fields[18];
   }
   if (process.platform === 'win32') return undefined;
   const env = { ...process.env, LC_ALL: 'C', TZ: 'UTC' };
-  const told = await promisify(execFile)('ps', ['-o', 'lstart=', '-p', String(pid)], { env }).catch(() => undefined);
-  const time = Date.parse(`${told?.stdout.trim()} UTC`);
+  const output = await promisify(execFile)('ps', ['-o', 'lstart=', '-p', String(pid)], { env }).catch(() => undefined);
+  const time = Date.parse(`${output?.stdout.trim()} UTC`);
   return Number.isNaN(time) ? undefined : String(time / 1000);
 }
 
-/** Whether there is a process of that number on this machine. */
+/** True if this machine runs a process with this id. */
 function isThere(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -37,17 +37,18 @@ function isThere(pid: number): boolean {
   }
 }
 
-let own: Promise<RunningProcess> | undefined;
+let current: Promise<RunningProcess> | undefined;
 
-/** The process that asks. */
+/** The current process. */
 export function ownProcess(): Promise<RunningProcess> {
-  own ??= startOf(process.pid).then((start) => ({ pid: process.pid, host: hostname(), start }));
-  return own;
+  current ??= startOf(process.pid).then((start) => ({ pid: process.pid, host: hostname(), start }));
+  return current;
 }
 
 /**
- * What has become of a process that a file names. One of another machine cannot be seen from here. The number of one that has
- * ended may belong to another process, even to the one that asks, as in a container that is started again; when it began tells.
+ * The state of a process that a file names: `own` is the current process, `elsewhere` a process of another machine, whose
+ * state is unknown. Compares start times, because another process may have the id of one that ended, even the current
+ * process, as in a restarted container.
  */
 export async function fateOf({ pid, host, start }: RunningProcess): Promise<'own' | 'running' | 'ended' | 'elsewhere'> {
   if (host !== hostname()) return 'elsewhere';

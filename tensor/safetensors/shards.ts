@@ -4,16 +4,19 @@ import { quote, show } from './message.ts';
 import { derivedMethods, noSuchTensor, type SafetensorsFile, type SafetensorsReader, type Through } from './reader.ts';
 import { whereIs } from './source.ts';
 
-/** What a `*.safetensors.index.json` file says: which shard holds which tensor. */
+/** The content of a `*.safetensors.index.json` file: the shard of each tensor. */
 export interface ShardIndex {
   readonly name: string;
-  /** As the file has it; usually `total_size`, the bytes of all tensors. */
+  /** As in the file; usually `total_size`, the bytes of all tensors. */
   readonly metadata: ReadonlyMap<string, unknown>;
-  /** From names of tensors to names of files beside the index. */
+  /** Maps names of tensors to names of files in the folder of the index. */
   readonly weightMap: ReadonlyMap<string, string>;
 }
 
-/** Parses and checks an index. Shards must be plain file names, so that an index cannot point out of its folder. */
+/**
+ * Parses and checks an index. Shards must be plain file names, so that an index cannot point out of its folder.
+ * @throws FormatError
+ */
 export function parseShardIndex(bytes: Uint8Array, name: string): ShardIndex {
   const wrong = (message: string) => new FormatError(`${name}: ${message}`);
   const top = objectEntries(parseJson(bytes, `${name}: the index`));
@@ -36,13 +39,14 @@ export function parseShardIndex(bytes: Uint8Array, name: string): ShardIndex {
   return { name, metadata, weightMap: weightMap as ReadonlyMap<string, string> };
 }
 
-/** A name that means a file in the same folder on every system: no separators, drives, or control characters. */
+/** True for names of files in the same folder on every system: no separators, drives or control characters. */
 const isPlainFileName = (value: unknown): boolean =>
   typeof value === 'string' && /^[^/\\:\p{Cc}]+$/u.test(value) && value !== '.' && value !== '..';
 
 /**
- * Reads a sharded set. A shard is opened when a tensor of it is first asked for, and refused unless it holds exactly
- * the tensors that the index places in it. With the last one, the sum of all tensors must be what the index says.
+ * Reads a sharded set. A shard is opened when one of its tensors is first read, and must hold exactly the tensors that the
+ * index places in it. When the last shard is opened, the bytes of all tensors must add up to the index's `total_size`.
+ * @throws FormatError, when a tensor is read, for a shard that does not match the index
  */
 export function openShards(
   index: ShardIndex,

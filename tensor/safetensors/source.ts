@@ -1,32 +1,33 @@
 import { FormatError } from '../errors.ts';
 import { quote } from './message.ts';
 
-/** Bytes of which any part can be read: a file, a blob, bytes in memory, a server that answers range requests. */
+/** Random access to bytes: a file, a blob, bytes in memory, a server that answers range requests. */
 export interface RandomAccess {
-  /** What messages call it, such as a file name. */
+  /** The name in messages, such as a file name. */
   readonly name?: string;
   readonly size: number;
   /**
-   * `length` bytes from `offset`; fewer only if the source has become shorter than `size`. They may be put into `into`,
-   * which is as long, instead of into new memory.
+   * Reads `length` bytes from `offset`; fewer only if the source has become shorter than `size`. May read into `into`,
+   * which has this length, instead of new memory.
    */
   read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   close?(): Promise<void>;
 }
 
+/** The name of a source in messages. */
 export const nameOf = (source: RandomAccess): string => source.name ?? 'safetensors';
 
-/** How messages name a tensor of a file. */
+/** The name of a tensor and its file in messages. */
 export const whereIs = (file: string, tensor: string): string => `${file}: tensor ${quote(tensor)}`;
 
-/** Reads from bytes in memory, which must not change meanwhile. */
+/** Reads from bytes in memory, which must not change. */
 export const fromBytes = (bytes: Uint8Array, name?: string): RandomAccess => ({
   ...(name === undefined ? {} : { name }),
   size: bytes.length,
   read: async (offset, length) => bytes.subarray(offset, offset + length),
 });
 
-/** Reads from a blob, such as a file that the user chose in a browser; its name is known if it is a `File`. */
+/** Reads from a blob, such as a file that a user chose in a browser. A `File` gives its name. */
 export function fromBlob(blob: Blob): RandomAccess {
   const name = 'name' in blob && typeof blob.name === 'string' ? blob.name : undefined;
   return {
@@ -46,7 +47,7 @@ export function fromBlob(blob: Blob): RandomAccess {
   };
 }
 
-/** Reads `length` bytes or throws; `what` is what messages call them. */
+/** Reads `length` bytes or throws; `what` names them in the message. */
 export async function readExactly(
   source: RandomAccess,
   offset: number,

@@ -1,7 +1,7 @@
 import type { DType } from '../dtype.ts';
 import type { Tensor } from '../tensor.ts';
 
-/** Bits that an element takes. The order is the format's ranking of dtypes: files list the last ones first. */
+/** Bits per element. The order is the format's ranking of dtypes: files list the last ones first. */
 const bits = {
   BOOL: 8,
   F4: 4,
@@ -30,14 +30,17 @@ const bits = {
 /** A dtype as safetensors files name it. */
 export type StoredDType = keyof typeof bits;
 
+/** All dtypes of the format, in its ranking. */
 export const storedDtypes = Object.keys(bits) as readonly StoredDType[];
 
+/** True for the name of a dtype of the format. */
 export const isStoredDType = (value: unknown): value is StoredDType =>
   typeof value === 'string' && Object.hasOwn(bits, value);
 
+/** Bits per element. */
 export const bitSize: Readonly<Record<StoredDType, number>> = bits;
 
-/** The stored dtype with the layout that a dtype has in memory. */
+/** The stored dtype with the memory layout of each dtype. */
 const natural = {
   f64: 'F64',
   f32: 'F32',
@@ -56,11 +59,10 @@ export const rememberStoredDtype = (tensor: Tensor, dtype: StoredDType): void =>
 };
 
 /**
- * The dtype that `tensor` is written as unless the writer is told otherwise: the one it had in the file it was read
- * from (an `i32` tensor may come from `I64`, a `u32` tensor from `U8`), or else the one of the same name. Results of
- * operators are new tensors, which come from no file.
+ * The default dtype of `tensor` in a file: the stored dtype of a tensor read from a file (an `i32` tensor may come from
+ * `I64`, a `u32` tensor from `U8`), else the dtype of the same name. Results of operators do not come from a file.
  */
 export const storedDtype = (tensor: Tensor): StoredDType => remembered.get(tensor) ?? natural[tensor.dtype];
 
-/** The bytes that `tensor` takes in a file, unless the writer is told another dtype. */
+/** The bytes of `tensor` in a file, written with its default dtype. */
 export const storedByteLength = (tensor: Tensor): number => (tensor.size * bitSize[storedDtype(tensor)]) / 8;

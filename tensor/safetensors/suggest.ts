@@ -1,6 +1,6 @@
 import { quote } from './message.ts';
 
-/** How many insertions, deletions and replacements of single characters turn `a` into `b`. */
+/** The Levenshtein distance between two texts. */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
@@ -14,7 +14,7 @@ function editDistance(a: string, b: string): number {
   return row[b.length] as number;
 }
 
-/** `; did you mean "conv.weight"?` with the names nearest to `wanted`, or nothing where none is near. */
+/** `; did you mean "conv.weight"?` with up to three names near `wanted`; empty if none is near. */
 export function suggestion(wanted: string, names: readonly string[]): string {
   const farthest = Math.min(Math.max(2, Math.floor(wanted.length / 3)), 16);
   const near = names

@@ -16,7 +16,7 @@ const explanations: ReadonlyMap<unknown, string> = new Map([
   ['EBADF', 'it has been closed'],
 ]);
 
-/** Waits for a file operation; an error of the system becomes one for people, with the original as its cause. */
+/** Awaits a file operation and turns a system error into a readable TensorError, with the original as its cause. */
 export async function attempt<T>(action: string, path: string, operation: Promise<T>): Promise<T> {
   try {
     return await operation;

@@ -4,13 +4,13 @@ import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fateOf, ownProcess } from './runningProcess.node.ts';
 
-/** Names of hosts may hold what names of files must not. */
+/** A hash, because host names may hold characters that file names must not. */
 const hostTag = (): string => createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
 
-/** `.name-host-pid-start-random.tmp`; the start is `x` where the system does not tell. */
+/** `.name-host-pid-start-random.tmp`; the start is `x` if the system does not tell. */
 const pattern = /^\..+-([0-9a-f]{8})-(\d+)-(\d+|x)-[0-9a-f]{8}\.tmp$/s;
 
-/** The name of a file to write in place of `target` until it is complete; it says which process writes. */
+/** A temporary name in the folder of `target`, which identifies the writing process. */
 export async function temporaryName(target: string): Promise<string> {
   const { pid, start = 'x' } = await ownProcess();
   const random = randomBytes(4).toString('hex');
@@ -18,8 +18,8 @@ export async function temporaryName(target: string): Promise<string> {
 }
 
 /**
- * Removes temporary files of `replaceFile` from a folder, and from all that `inside` names in it, whose process has ended
- * without removing them. Those of a process that still runs stay, and those of other machines, of which nothing is known here.
+ * Removes temporary files of `replaceFile` whose process has ended, from a folder and, with all their subfolders, from the
+ * folders `inside` it. Files of running processes and of other machines stay.
  */
 export async function removeLeftovers(folder: string, ...inside: readonly string[]): Promise<void> {
   const own = await readdir(folder).catch(() => []);
@@ -31,7 +31,7 @@ export async function removeLeftovers(folder: string, ...inside: readonly string
     const [, host, pid, start] = pattern.exec(basename(name)) ?? [];
     if (host !== hostTag()) continue;
     const writer = { pid: Number(pid), host: hostname(), start: start === 'x' ? undefined : start };
-    // What another process removes at the same time, or what must not be removed, is nothing to fail for.
+    // Another process may remove the file at the same time, or the system may refuse: neither is an error.
     if ((await fateOf(writer)) === 'ended') await rm(join(folder, name), { force: true }).catch(() => undefined);
   }
 }

@@ -7,13 +7,13 @@ const utf8Mark = [0xef, 0xbb, 0xbf] as const;
 const startsWith = (bytes: Uint8Array, ...expected: readonly number[]): boolean =>
   expected.every((byte, i) => bytes[i] === byte);
 
-/** Bytes without a byte order mark of UTF-8 at their beginning. */
+/** The bytes without a leading UTF-8 byte order mark. */
 export const withoutMark = (bytes: Uint8Array): Uint8Array =>
   startsWith(bytes, ...utf8Mark) ? bytes.subarray(utf8Mark.length) : bytes;
 
 /**
- * Refuses a file that is not one of UTF-8 text as a whole: what a download left in its place (`refuseSubstitute`), and
- * UTF-16 or UTF-32, which the byte order mark or zeros in the first bytes show.
+ * Refuses a file that is not UTF-8 text: a substitute that a failed download left (see `refuseSubstitute`), and UTF-16 or
+ * UTF-32, recognised by a byte order mark or zeros in the first bytes.
  * @throws FormatError that says what the file is
  */
 export function refuseOtherText(bytes: Uint8Array, what: string): void {
@@ -25,7 +25,7 @@ export function refuseOtherText(bytes: Uint8Array, what: string): void {
 function wideEncoding(bytes: Uint8Array): string | undefined {
   if (startsWith(bytes, 0xff, 0xfe, 0, 0) || startsWith(bytes, 0, 0, 0xfe, 0xff)) return 'UTF-32';
   if (startsWith(bytes, 0xff, 0xfe) || startsWith(bytes, 0xfe, 0xff)) return 'UTF-16';
-  // Without a mark, the letters of western languages have a zero before or behind them.
+  // Without a mark, letters of western languages have a zero before or after them.
   const [first, second] = bytes;
   if (bytes.length < 4 || bytes.length % 2 !== 0 || (first === 0) === (second === 0)) return undefined;
   const start = bytes.subarray(0, 64);
@@ -34,8 +34,8 @@ function wideEncoding(bytes: Uint8Array): string | undefined {
 }
 
 /**
- * The text of a UTF-8 file, with or without a byte order mark. `what` is what messages call it, such as the file's name.
- * @throws FormatError as `decodeUtf8`, and as `refuseOtherText`
+ * Decodes a UTF-8 file, with or without a byte order mark. `what` names it in messages.
+ * @throws FormatError as `decodeUtf8` and `refuseOtherText` do
  */
 export function decodeText(bytes: Uint8Array, what: string): string {
   refuseOtherText(bytes, what);
@@ -43,9 +43,8 @@ export function decodeText(bytes: Uint8Array, what: string): string {
 }
 
 /**
- * The text of UTF-8 bytes, which may be a part of a file, with or without a byte order mark.
- * @throws FormatError for bytes that are not UTF-8, or that hold the character U+0000, with the line, the byte and what the
- * encoding may be
+ * Decodes UTF-8 bytes, which may be a part of a file, with or without a byte order mark.
+ * @throws FormatError for invalid UTF-8 and for the character U+0000, with the line, the byte and the likely encoding
  */
 export function decodeUtf8(bytes: Uint8Array, what: string): string {
   const zero = bytes.indexOf(0);
@@ -59,9 +58,8 @@ export function decodeUtf8(bytes: Uint8Array, what: string): string {
 }
 
 /**
- * The lines of a UTF-8 text, which end with LF or CRLF; without the end, also of the last.
- * @throws FormatError as `decodeText`; also for a CR without LF, which is either the end of a line of another system or a
- * mistake
+ * The lines of a UTF-8 text, without their ends (LF or CRLF). A last line may lack its end.
+ * @throws FormatError as `decodeText` does, and for a CR without LF
  */
 export function decodeLines(bytes: Uint8Array, what: string): string[] {
   const lines = decodeText(bytes, what).split('\n');
@@ -74,21 +72,21 @@ export function decodeLines(bytes: Uint8Array, what: string): string[] {
   });
 }
 
-/** `line 3, byte 45`, the line where there are several; bytes count from 0, in the whole text. */
+/** `line 3, byte 45`, or without the line if there is only one; bytes count from 0, in the whole text. */
 function placeOf(bytes: Uint8Array, at: number): string {
   let line = 1;
   for (let i = bytes.indexOf(lineFeed); i >= 0 && i < at; i = bytes.indexOf(lineFeed, i + 1)) line++;
   return `${bytes.includes(lineFeed) ? `line ${line}, ` : ''}byte ${at}`;
 }
 
-/** How many bytes a character takes whose first byte is this one; 0 where no character begins so. */
+/** The bytes of a character that begins with this byte; 0 if no character does. */
 function lengthOf(first: number): number {
   if (first < 0x80) return 1;
   if (first < 0xc2 || first > 0xf4) return 0;
   return first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
 }
 
-/** Where the first character begins that is not valid UTF-8 (RFC 3629). */
+/** The position of the first invalid character (RFC 3629). */
 function firstInvalid(bytes: Uint8Array): number {
   const isValid = new TextDecoder('utf-8', { fatal: true });
   for (let at = 0; at < bytes.length; ) {
@@ -114,7 +112,7 @@ function problemAt(bytes: Uint8Array, at: number): string {
   return `is 0x${(rest[0] as number).toString(16).padStart(2, '0')}${likelyEncoding(bytes)}; save it as UTF-8`;
 }
 
-/** What bytes that are not UTF-8 look like: in western texts letters beyond ASCII are few, and stand between others. */
+/** A guess at the encoding of bytes that are not UTF-8: in western texts, letters beyond ASCII are few. */
 function likelyEncoding(bytes: Uint8Array): string {
   let [beyond, controls, windows] = [0, 0, 0];
   for (const byte of bytes) {

@@ -6,27 +6,26 @@ import { longestHeader, metadataName } from './header.ts';
 import { quote } from './message.ts';
 import { bitSize, isStoredDType, type StoredDType, storedDtype, storedDtypes } from './storedDtype.ts';
 
-/** Where a file is written to, piece by piece and in order. Pieces must not be changed, or kept after `write` is done. */
+/** The destination of a file, piece by piece and in order. `write` must not change a piece, nor keep it when it is done. */
 export interface ByteSink {
   write(bytes: Uint8Array): Promise<void>;
 }
 
-/** Named values: an object, a map, or any list of pairs. */
+/** Named values: an object, a map, or any iterable of pairs. */
 export type Named<T> = Readonly<Record<string, T>> | Iterable<readonly [string, T]>;
 
 /** Options of `writeSafetensors`. */
 export interface WriteOptions {
-  /** Strings about the file. Without any, the file has no `__metadata__`. */
+  /** Strings about the file, written as `__metadata__`. */
   readonly metadata?: Named<string>;
-  /** The dtypes to write tensors as, by name; for others `storedDtype` says. `i32` can be I64, `u32` can be U8. */
+  /** Stored dtypes by name of tensor; default `storedDtype`. `i32` can be written as I64, `u32` as U8. */
   readonly dtypes?: Named<StoredDType>;
 }
 
 /**
- * Writes a safetensors file. The header follows from shapes and dtypes; then each tensor is computed, written and let
- * go before the next, so memory holds one at a time. The layout depends only on the arguments' content, not on their
- * order: by dtype, widest first, then by name, as the format's reference implementation has it.
- * @throws FormatError if a name or dtype cannot be written, or a value of a tensor that is written as U8 exceeds 255.
+ * Writes a safetensors file: first the header, then one tensor after the other, so that memory holds one at a time.
+ * Tensors are ordered by dtype, widest first, then by name, as in the format's reference implementation.
+ * @throws FormatError for a name or dtype that cannot be written, and for a value above 255 in a tensor written as U8
  */
 export async function writeSafetensors(
   sink: ByteSink,
@@ -40,7 +39,7 @@ export async function writeSafetensors(
   }
 }
 
-/** A safetensors file in memory; see `writeSafetensors`. */
+/** Writes a safetensors file to memory; see `writeSafetensors`. */
 export async function toSafetensorsBytes(tensors: Named<Tensor>, options: WriteOptions = {}): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   await writeSafetensors({ write: async (bytes) => void pieces.push(bytes.slice()) }, tensors, options);
@@ -53,7 +52,7 @@ export async function toSafetensorsBytes(tensors: Named<Tensor>, options: WriteO
   return file;
 }
 
-/** A tensor in its place in the file. */
+/** A tensor to write, and its stored dtype. */
 interface Planned {
   readonly name: string;
   readonly where: string;
@@ -61,7 +60,7 @@ interface Planned {
   readonly dtype: StoredDType;
 }
 
-/** Checks names and dtypes, and puts the tensors into the order of the file. */
+/** Checks names and dtypes, and sorts the tensors into the order of the file. */
 function plan(tensors: Named<Tensor>, dtypes: Named<StoredDType>): Planned[] {
   const named = toMap(tensors, 'tensors');
   const chosen = toMap(dtypes, 'dtypes');
@@ -86,7 +85,7 @@ function plan(tensors: Named<Tensor>, dtypes: Named<StoredDType>): Planned[] {
   return planned.sort((a, b) => rank(b.dtype) - rank(a.dtype) || compareCodePoints(a.name, b.name));
 }
 
-/** The length and the JSON of the header, padded with spaces so that the data starts at a multiple of 8. */
+/** The length of the header and its JSON, padded with spaces so that the data starts at a multiple of 8. */
 function encodeHeader(planned: readonly Planned[], metadata: Named<string>): Uint8Array {
   const items: string[] = [];
   const about = [...toMap(metadata, 'metadata')].sort(([a], [b]) => compareCodePoints(a, b));
@@ -130,7 +129,7 @@ function toMap<T>(named: Named<T>, what: string): ReadonlyMap<string, T> {
   return map;
 }
 
-/** Headers are UTF-8, which has no way to write half a surrogate pair. */
+/** Throws for half a surrogate pair, which UTF-8 cannot encode. */
 function checkText(text: string): void {
   if (/\p{Surrogate}/u.test(text)) {
     throw new FormatError(`safetensors: ${quote(text)} holds half a surrogate pair, which no file can hold`);
@@ -141,6 +140,6 @@ function checkText(text: string): void {
 function compareCodePoints(a: string, b: string): number {
   let i = 0;
   while (i < a.length && a[i] === b[i]) i++;
-  // Where the second halves of two pairs differ, they decide as the whole pairs would.
+  // Two pairs that differ in their second halves are ordered like these halves.
   return (a.codePointAt(i) ?? -1) - (b.codePointAt(i) ?? -1);
 }
