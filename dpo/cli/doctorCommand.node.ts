@@ -13,28 +13,29 @@ import {
   type Tensor,
 } from '../../tensor/index.ts';
 import { versions } from '../version.node.ts';
-import { tell } from './terminal.node.ts';
+import { printResult } from './terminal.node.ts';
 
-/** What was found of one kind of device. */
+/** The result of examining one kind of device. */
 interface Finding {
   readonly kind: DeviceKind;
   readonly description?: string;
   readonly dtypes?: readonly string[];
   readonly abilities?: Device['abilities'];
-  /** Of a matrix product of 512 × 512 × 512 in f32. */
+  /** Speed of a 512 × 512 × 512 matrix product in f32. */
   readonly gflops?: number;
-  /** The largest difference of a gradient from the reference executor's, relative to the largest element. */
+  /** Largest absolute difference of a gradient from the reference executor's, relative to the gradient's largest element. */
   readonly error?: number;
   readonly problem?: string;
 }
 
-/** A gradient of a small network: products, a convolution's sums, exponentials and a softmax. */
+/** Gradient of a small network with a matrix product, gelu and softmax, [24, 12]. */
 function probe(device?: Device): Promise<ArrayLike<number>> {
   const [x, w] = [random.normal(key(1), [16, 24]), random.normal(key(2), [24, 12])];
   const loss = (weights: Tensor): Tensor => matmul(x, weights).gelu().softmax(1).square().sum();
   return realize(grad(loss)(w), device === undefined ? {} : { device }).then(read);
 }
 
+/** The best of five runs. */
 async function gflopsOf(device: Device): Promise<number> {
   const n = 512;
   const [a, b] = await realize([random.normal(key(3), [n, n]), random.normal(key(4), [n, n])] as const, { device });
@@ -71,12 +72,13 @@ async function examine(kind: DeviceKind, expected: ArrayLike<number>): Promise<F
   }
 }
 
-/** Rounding in f32 stays well below this. */
+/** Limit of the relative error; rounding in f32 stays well below it. */
 const tolerance = 1e-4;
 
+/** `doctor`: the devices of this machine; exit status 1 where a self-test fails. */
 export function doctorCommand(): Command {
   return new Command('doctor')
-    .description('Tell what this machine can compute with, and test it.')
+    .description('List the devices of this machine, with a self-test and the speed of each.')
     .option('--json', 'print as JSON')
     .action(async ({ json }: { json?: boolean }) => {
       const expected = await probe(await openDevice('reference'));
@@ -91,32 +93,32 @@ export function doctorCommand(): Command {
         auto: auto.description,
       };
       const isGood = ({ error }: Finding): boolean => error === undefined || error < tolerance;
-      if (json) tell(JSON.stringify({ ...machine, devices: findings }, null, 2));
+      if (json) printResult(JSON.stringify({ ...machine, devices: findings }, null, 2));
       else {
-        tell(
+        printResult(
           Object.entries(machine.versions)
             .map(([name, version]) => `${name} ${version}`)
             .join(', '),
         );
-        tell(
+        printResult(
           `${machine.threads} threads, ${(machine.free / 2 ** 30).toFixed(1)} of ${(machine.memory / 2 ** 30).toFixed(1)} GiB of memory free`,
         );
         for (const finding of findings) {
           const { kind, description, gflops, error, problem, dtypes, abilities } = finding;
-          if (problem !== undefined) tell(`${kind}: not here: ${problem}`);
+          if (problem !== undefined) printResult(`${kind}: not available: ${problem}`);
           else {
             const speed = gflops === undefined ? '' : `, ${gflops.toFixed(1)} GFLOP/s`;
             const verdict = isGood(finding) ? 'self-test passed' : 'SELF-TEST FAILED';
-            tell(
+            printResult(
               `${kind}: ${description}${speed}; ${dtypes?.join(' ')}; ${verdict} (error ${error?.toExponential(1)})`,
             );
             if (abilities !== undefined) {
               const limits = Object.entries(abilities.limits).map(([name, limit]) => `${name} ${limit}`);
-              tell(`  features: ${abilities.features.join(', ') || 'none'}; limits: ${limits.join(', ')}`);
+              printResult(`  features: ${abilities.features.join(', ') || 'none'}; limits: ${limits.join(', ')}`);
             }
           }
         }
-        tell(`auto takes ${machine.auto}`);
+        printResult(`auto takes ${machine.auto}`);
       }
       if (!findings.every(isGood)) process.exitCode = 1;
     });

@@ -5,11 +5,12 @@ import type { Figure } from '../evaluate/figure.ts';
 import { type Progress, progress } from './progress.node.ts';
 import { commandOf, settingsOf } from './settings.node.ts';
 import { interruptible } from './stopping.node.ts';
-import { say, tell } from './terminal.node.ts';
+import { printResult, printStatus } from './terminal.node.ts';
 
 const show = ({ value, low, high }: Figure): string =>
   `${value.toPrecision(3)} (${low.toPrecision(3)} to ${high.toPrecision(3)})`;
 
+/** `evaluate`: compares a tuned pipeline with its base. */
 export function evaluateCommand(): Command {
   return commandOf('evaluate', 'Compare a tuned pipeline with its base, and write a report.', evaluateKeys)
     .option('--json', 'print the summary as JSON')
@@ -25,10 +26,10 @@ export function evaluateCommand(): Command {
           }
           bar.progress.update(done);
         },
-        onWarning: (message) => (bar?.progress ?? { log: say }).log(`warning: ${message}`),
+        onWarning: (message) => (bar?.progress ?? { log: printStatus }).log(`warning: ${message}`),
       }).finally(() => bar?.progress.stop());
       if (json === true) {
-        tell(JSON.stringify(summary));
+        printResult(JSON.stringify(summary));
         return;
       }
       const both = ({ base, tuned }: Readonly<Record<'base' | 'tuned', Figure>>): string =>
@@ -43,7 +44,7 @@ export function evaluateCommand(): Command {
         ['KL estimate, nats', show(summary.klEstimate)],
         ['accuracy of the judge, held out', show(summary.classifierAccuracy)],
       ] as const;
-      for (const [name, text] of lines) tell(`${name.padEnd(42)} ${text}`);
-      tell(`the report is ${settings.output}/report.html`);
+      for (const [name, text] of lines) printResult(`${name.padEnd(42)} ${text}`);
+      printResult(`the report is ${settings.output}/report.html`);
     });
 }

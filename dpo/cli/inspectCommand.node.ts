@@ -6,8 +6,9 @@ import { configNotes } from '../../diffusion/index.ts';
 import { attempt, openSafetensorsPath } from '../../tensor/index.node.ts';
 import { FormatError, formatShape, sizeOf, TensorError } from '../../tensor/index.ts';
 import { readRecord, recordName, settingsOfRecord } from '../train/checkpoint.node.ts';
-import { tell } from './terminal.node.ts';
+import { printResult } from './terminal.node.ts';
 
+/** A safetensors file, or an index with its shards. */
 interface Weights {
   readonly file: string;
   readonly tensors: number;
@@ -17,23 +18,24 @@ interface Weights {
   readonly shapes: Readonly<Record<string, string>>;
 }
 
+/** One folder with a configuration, weights or a training checkpoint. */
 interface Part {
   readonly path: string;
   readonly className: string | undefined;
-  /** What its configuration does without saying so. */
+  /** Notes on fields of the configuration that have no effect here. */
   readonly notes: readonly string[];
-  /** What cannot be read or used of it, and why. */
+  /** Messages about what cannot be read or used. */
   readonly problems: readonly string[];
   readonly weights: readonly Weights[];
-  /** Of a folder that a run goes on from. */
+  /** Set where the folder is a training checkpoint. */
   readonly checkpoint?: CheckpointFacts;
 }
 
-/** What a checkpoint says beside its tensors. */
+/** The record of a training checkpoint, without its tensors. */
 interface CheckpointFacts {
   readonly step: unknown;
   readonly settings: Readonly<Record<string, unknown>>;
-  /** Where the data go on; of `train` alone. */
+  /** The next pair of the data stream; only `train` has one. */
   readonly position?: unknown;
   readonly seconds?: unknown;
 }
@@ -45,13 +47,13 @@ async function checkpointIn(folder: string, files: readonly string[]): Promise<C
   return { step, settings: settingsOfRecord({ folder, record }), position, seconds };
 }
 
-/** A checkpoint in lines for people. */
+/** A training checkpoint in lines of text. */
 function describeCheckpoint({ step, settings, position, seconds }: CheckpointFacts): string[] {
   const { epoch, index } = (position ?? {}) as Readonly<Record<string, unknown>>;
-  const at = position === undefined ? '' : `; the data go on in epoch ${epoch} at pair ${index}`;
+  const at = position === undefined ? '' : `; the data continue in epoch ${epoch} at pair ${index}`;
   const took = typeof seconds === 'number' ? `, after ${seconds.toFixed(0)} s` : '';
-  const told = Object.entries(settings).map(([name, value]) => `    ${name}: ${JSON.stringify(value)}`);
-  return [`  checkpoint of step ${step} of ${settings.steps}${took}${at}`, '  settings:', ...told];
+  const lines = Object.entries(settings).map(([name, value]) => `    ${name}: ${JSON.stringify(value)}`);
+  return [`  checkpoint of step ${step} of ${settings.steps}${took}${at}`, '  settings:', ...lines];
 }
 
 async function weightsOf(path: string): Promise<Weights> {
@@ -69,7 +71,7 @@ async function weightsOf(path: string): Promise<Weights> {
   return { file: path, tensors: reader.names.length, parameters, bytes, dtypes: [...dtypes], shapes };
 }
 
-/** The class that a folder's configuration names, whoever wrote it, and what is to be said of its fields. */
+/** A folder's configuration and the class it names, in the formats of diffusers and transformers. */
 async function configIn(folder: string, files: readonly string[]) {
   const name = ['model_index.json', 'config.json', 'scheduler_config.json', 'tokenizer_config.json'].find((file) =>
     files.includes(file),
@@ -81,7 +83,7 @@ async function configIn(folder: string, files: readonly string[]) {
   return { className: String(className), config };
 }
 
-/** What a folder holds by itself; of what cannot be read, why. */
+/** The part that a folder is, without its subfolders. */
 async function partOf(path: string, files: readonly string[]): Promise<Part> {
   const problems: string[] = [];
   const tried = async <T>(reading: () => Promise<T> | T): Promise<T | undefined> => {
@@ -93,7 +95,7 @@ async function partOf(path: string, files: readonly string[]): Promise<Part> {
       return undefined;
     }
   };
-  // The shards of an index are told of with it.
+  // An index is listed with its shards.
   const indices = files.filter((name) => name.endsWith('.safetensors.index.json'));
   const isShard = (name: string): boolean =>
     indices.some((index) => name.startsWith(`${index.slice(0, -'.safetensors.index.json'.length)}-`));
@@ -116,15 +118,15 @@ async function partOf(path: string, files: readonly string[]): Promise<Part> {
   };
 }
 
-/** Whether there is anything in a part. */
+/** True where a folder holds anything that concerns this command. */
 const isPart = ({ className, weights, problems }: Part): boolean =>
   className !== undefined || weights.length > 0 || problems.length > 0;
 
-/** Whether something of a part can be used. */
+/** True where something in a part can be used. */
 const isUsable = ({ className, weights, problems, checkpoint }: Part): boolean =>
   weights.length > 0 || checkpoint !== undefined || (className !== undefined && problems.length === 0);
 
-/** The parts of a folder and of those in it, or the one file. */
+/** The parts of a folder and its subfolders, or the one of a file. */
 async function partsOf(path: string): Promise<Part[]> {
   const stats = await attempt('open', path, stat(path));
   if (!stats.isDirectory())
@@ -132,7 +134,7 @@ async function partsOf(path: string): Promise<Part[]> {
   const entries = await attempt('read', path, readdir(path, { withFileTypes: true }));
   const files: string[] = [];
   for (const entry of entries) {
-    // The cache of Hugging Face's hub consists of links to files.
+    // The cache of the Hugging Face hub holds links to files.
     const isLink = entry.isSymbolicLink();
     const isFile = isLink ? (await stat(join(path, entry.name)).catch(() => undefined))?.isFile() : entry.isFile();
     if (isFile) files.push(entry.name);
@@ -143,12 +145,13 @@ async function partsOf(path: string): Promise<Part[]> {
   return parts;
 }
 
+/** `inspect`: the contents of a folder or file; exit status 1 where nothing in it can be used. */
 export function inspectCommand(): Command {
   return new Command('inspect')
     .description(
-      'Tell what a folder of diffusers or transformers, a checkpoint of a run or a safetensors file holds; weights are not read.',
+      'List what a model folder, a training checkpoint or a safetensors file holds, without reading weights.',
     )
-    .argument('<path>', 'a pipeline, a model, a checkpoint, an output folder, or a file')
+    .argument('<path>', 'a model folder, a training checkpoint, an output folder of a run, or a safetensors file')
     .option('--tensors', 'list every tensor')
     .option('--json', 'print as JSON')
     .action(async (path: string, { tensors, json }: { tensors?: boolean; json?: boolean }) => {
@@ -157,20 +160,20 @@ export function inspectCommand(): Command {
         throw new FormatError(`${path}: there are no configurations and no safetensors files in it`);
       if (!parts.some(isUsable)) process.exitCode = 1;
       if (json) {
-        tell(JSON.stringify(parts, null, 2));
+        printResult(JSON.stringify(parts, null, 2));
         return;
       }
       for (const { path: place, className, notes, problems, weights, checkpoint } of parts) {
-        tell(`${place}${className ? `: ${className}` : ''}`);
-        if (checkpoint !== undefined) for (const line of describeCheckpoint(checkpoint)) tell(line);
+        printResult(`${place}${className ? `: ${className}` : ''}`);
+        if (checkpoint !== undefined) for (const line of describeCheckpoint(checkpoint)) printResult(line);
         for (const { file, tensors: count, parameters, bytes, dtypes, shapes } of weights) {
           const size = `${(bytes / 1e6).toFixed(1)} MB`;
-          tell(
+          printResult(
             `  ${file}: ${count} tensors, ${parameters.toLocaleString('en')} parameters, ${dtypes.join(', ')}, ${size}`,
           );
-          if (tensors) for (const [name, shape] of Object.entries(shapes)) tell(`    ${name} ${shape}`);
+          if (tensors) for (const [name, shape] of Object.entries(shapes)) printResult(`    ${name} ${shape}`);
         }
-        for (const note of [...notes, ...problems]) tell(`  ${note}`);
+        for (const note of [...notes, ...problems]) printResult(`  ${note}`);
       }
     });
 }

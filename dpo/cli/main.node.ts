@@ -1,16 +1,16 @@
 #!/usr/bin/env node
 import { runProgram } from './program.node.ts';
 import { statusOf, stop } from './stopping.node.ts';
-import { sayError, watchOutputs } from './terminal.node.ts';
+import { printError, watchOutputs } from './terminal.node.ts';
 
 watchOutputs((how) => {
   const status = how === 'hung up' ? statusOf.SIGHUP : statusOf[how];
-  // Work that is done by now, but that nobody could be told of, is no success.
+  // Work that finishes without being able to report it counts as failed.
   process.exitCode = status;
   stop(status);
 });
 process.on('uncaughtException', (error) => {
-  sayError(error);
+  printError(error);
   process.exit(1);
 });
 

@@ -5,13 +5,12 @@ import { doctorCommand } from './doctorCommand.node.ts';
 import { evaluateCommand } from './evaluateCommand.node.ts';
 import { inspectCommand } from './inspectCommand.node.ts';
 import { pretrainCommand } from './pretrainCommand.node.ts';
-import { refuseUnknown } from './refuseUnknown.ts';
 import { sampleCommand } from './sampleCommand.node.ts';
 import { Stopped } from './stopping.node.ts';
-import { guardCommand, say, sayError } from './terminal.node.ts';
+import { guardCommand, printError, printStatus } from './terminal.node.ts';
 import { trainCommand } from './trainCommand.node.ts';
 
-/** Runs the command line with what was typed after its name; what goes wrong is said, and is in the status of the process. */
+/** Runs the command line with the arguments after the program's name. Errors are printed and set the process's exit status. */
 export async function runProgram(args: readonly string[]): Promise<void> {
   const program = new Command('diffusion-dpo')
     .description('Tune diffusion models on preference pairs, in TypeScript.')
@@ -28,10 +27,25 @@ export async function runProgram(args: readonly string[]): Promise<void> {
     await guardCommand(refuseUnknown(program)).parseAsync(args, { from: 'user' });
   } catch (error) {
     if (error instanceof Stopped) {
-      say(error.message);
+      printStatus(error.message);
       process.exit(error.status);
     }
-    sayError(error);
+    printError(error);
     process.exitCode = 1;
   }
+}
+
+/**
+ * Makes a command with subcommands refuse an unknown subcommand's name before it prints help: commander would answer
+ * `unknown --help` with the help of the parent command.
+ */
+function refuseUnknown(command: Command): Command {
+  const names = command.commands.flatMap((one) => [one.name(), ...one.aliases()]);
+  command.on('beforeHelp', () => {
+    const name = command.args.find((text) => !text.startsWith('-') && text !== 'help');
+    if (command.commands.length === 0 || name === undefined || names.includes(name)) return;
+    command.error(`error: unknown command '${name}'; there are ${names.join(', ')}`);
+  });
+  command.commands.forEach(refuseUnknown);
+  return command;
 }

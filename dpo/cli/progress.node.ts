@@ -1,18 +1,19 @@
 import { SingleBar } from 'cli-progress';
-import { say } from './terminal.node.ts';
+import { printStatus } from './terminal.node.ts';
 
-/** A line that shows how far something is, with an estimate; without a terminal it stays silent. */
+/** A progress bar with an estimate of the time left; silent without a terminal. */
 export interface Progress {
+  /** Sets the number of finished parts and the values shown behind the bar. */
   update(done: number, shown?: Readonly<Record<string, string>>): void;
-  /** Writes a line above. */
+  /** Prints a line above the bar. */
   log(line: string): void;
   stop(): void;
 }
 
-/** Whether somebody can watch a line that changes. */
+/** True where stderr is a terminal, which can redraw a line. */
 export const isWatched = (): boolean => process.stderr.isTTY === true;
 
-/** Begins to show progress; `format` may name what `update` is given, in braces. */
+/** Starts a progress bar over `total` parts; `shown` names values of `update` in braces. */
 export function progress(what: string, total: number, { from = 0, shown = '' } = {}): Progress {
   const isTerminal = isWatched();
   const bar = new SingleBar({
@@ -31,7 +32,7 @@ export function progress(what: string, total: number, { from = 0, shown = '' } =
     },
     log: (line) => {
       if (isTerminal) process.stderr.write('\r\x1b[K');
-      say(line);
+      printStatus(line);
     },
     stop: () => {
       if (isTerminal) bar.stop();

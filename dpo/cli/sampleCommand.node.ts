@@ -12,14 +12,15 @@ import { sampleImages } from '../train/sampleImages.ts';
 import { progress } from './progress.node.ts';
 import { commandOf, settingsOf } from './settings.node.ts';
 import { interruptible } from './stopping.node.ts';
-import { say } from './terminal.node.ts';
+import { printStatus } from './terminal.node.ts';
 
+/** `sample`: draws images of captions into one PNG file. */
 export function sampleCommand(): Command {
-  return commandOf('sample', 'Draw images of captions.', sampleKeys).action(
+  return commandOf('sample', 'Draw images for captions.', sampleKeys).action(
     async (options: Record<string, unknown>) => {
       const settings = await settingsOf('sample', options, sampleKeys);
       const signal = interruptible();
-      // Before the work rather than after it.
+      // An output that cannot be written is reported before the work.
       const folder = dirname(settings.output);
       await attempt('write', folder, makeFolder(folder));
       await attempt('write', folder, access(folder, constants.W_OK));
@@ -41,7 +42,7 @@ export function sampleCommand(): Command {
         onStep: (done) => bar.update(done),
       }).finally(() => bar.stop());
       await replaceFile(settings.output, (write) => write(gridPng(drawn, { size, columns, zoom })));
-      say(`${counted(captions.length, 'image')} in ${settings.output}`);
+      printStatus(`${counted(captions.length, 'image')} in ${settings.output}`);
     },
   );
 }

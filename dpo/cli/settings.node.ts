@@ -12,12 +12,12 @@ import {
   type SettingsOf,
   withPresentNames,
 } from '../config/configKey.ts';
-import { say } from './terminal.node.ts';
+import { printStatus } from './terminal.node.ts';
 
 /** learningRate → learning-rate. */
 const flagOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
-/** JSON where a text is some, such as a number, a list or null, and otherwise the text itself. */
+/** The value of a text that is JSON, such as a number, a list or null; any other text itself. */
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -26,7 +26,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/** What a flag says: the first reading of it that its key takes, or else the first of all, for the key to say what is wrong. */
+/** A flag's value: the first reading that its key accepts. Without one it is the first reading, which the key then refuses with a message. */
 function valueOf(given: string | readonly string[] | true, { field }: Key<unknown>): unknown {
   if (given === true) return true;
   const texts = typeof given === 'string' ? [given] : given;
@@ -35,17 +35,17 @@ function valueOf(given: string | readonly string[] | true, { field }: Key<unknow
   return readings.find((reading) => 'value' in field(reading)) ?? readings[0];
 }
 
-/** Whether a key takes several values, of texts or numbers: its flag then does too. */
+/** True where a key accepts a list of texts or numbers, so that its flag takes several values. */
 const takesList = ({ field }: Key<unknown>): boolean =>
   [
     ['one', 'two'],
     [1, 2],
   ].some((list) => 'value' in field(list));
 
-/** A command whose flags are keys, and `--config` with a file of them. */
+/** A command with a flag for each key, and `--config` for a JSON file of keys. */
 export function commandOf(name: string, about: string, keys: Keys): Command {
   const command = new Command(name).description(about);
-  command.option('--config <file>', 'a JSON file with any of the keys below; flags count more');
+  command.option('--config <file>', 'a JSON file with any of the keys below; flags override it');
   for (const [name, key] of Object.entries(keys)) {
     const fallback = defaultOf(key);
     const shown = `${expectedOf(key)}; ${fallback === undefined ? 'must be given' : `default ${fallback}`}`;
@@ -53,15 +53,16 @@ export function commandOf(name: string, about: string, keys: Keys): Command {
     command.addOption(new Option(`--${flagOf(name)} ${value}`, `${describeKey(key)} (${shown})`));
     if (key.formerName !== undefined)
       command.addOption(
-        new Option(`--${flagOf(key.formerName)} ${value}`, `Earlier name of --${flagOf(name)}.`).hideHelp(),
+        new Option(`--${flagOf(key.formerName)} ${value}`, `Former name of --${flagOf(name)}.`).hideHelp(),
       );
   }
   return command;
 }
 
 /**
- * The settings of a call: those of the configuration file, if one is given, and those of flags, which count more. Paths in a
- * file count from its folder, those of flags from where the command is run. Tells of those that have no effect.
+ * The settings of a call: the configuration file, if there is one, overridden by flags. Paths in the file are relative to its
+ * folder, paths in flags to the working directory. Prints a note for each key without an effect.
+ * @throws TensorError as `readSettings`, or where the file cannot be read
  */
 export async function settingsOf<const K extends Keys>(
   command: string,
@@ -78,20 +79,20 @@ export async function settingsOf<const K extends Keys>(
   );
   const all = { ...fromFile, ...given };
   const settings = readSettings(typeof config === 'string' ? `${command}, ${config}` : command, all, keys);
-  for (const note of keysWithoutEffect(all, settings, keys)) say(`note: ${note}`);
+  for (const note of keysWithoutEffect(all, settings, keys)) printStatus(`note: ${note}`);
   return settings;
 }
 
 async function readConfigFile(path: string, keys: Keys): Promise<Record<string, unknown>> {
   const json = withPresentNames(await readObject(path), keys);
-  const from = (value: unknown): unknown => {
-    if (Array.isArray(value)) return value.map(from);
+  const resolved = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(resolved);
     return typeof value === 'string' ? resolve(dirname(path), value) : value;
   };
   return Object.fromEntries(
     Object.entries(json).map(([name, value]) => [
       name,
-      Object.hasOwn(keys, name) && keys[name]?.isPath ? from(value) : value,
+      Object.hasOwn(keys, name) && keys[name]?.isPath ? resolved(value) : value,
     ]),
   );
 }

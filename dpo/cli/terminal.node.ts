@@ -3,17 +3,17 @@ import type { Command } from 'commander';
 import { attempt } from '../../tensor/index.node.ts';
 import { printable, TensorError } from '../../tensor/index.ts';
 
-/** Writes a line for people to stderr. All that the command line prints goes through here, `tell` or the progress bar. */
-export const say = (line: string): void => console.error(printable(line));
+/** Writes a line of status to stderr. All output of the command line goes through this file and the progress bar. */
+export const printStatus = (line: string): void => console.error(printable(line));
 
-/** Writes a line that was asked for to stdout. */
-export const tell = (line: string): void => console.log(printable(line));
+/** Writes a line of the result to stdout. */
+export const printResult = (line: string): void => console.log(printable(line));
 
-/** Says what went wrong: what the user can mend in words; the rest is a fault of this program, with its stack. */
-export const sayError = (error: unknown): void =>
-  say(error instanceof TensorError ? `error: ${error.message}` : inspect(error));
+/** Writes an error to stderr: the message of a `TensorError`, which the user can act on; any other error is a bug and comes with its stack. */
+export const printError = (error: unknown): void =>
+  printStatus(error instanceof TensorError ? `error: ${error.message}` : inspect(error));
 
-/** Lets what commander says of a command and those below it, which repeats what was typed, take the same way. */
+/** Escapes what commander prints for a command and its subcommands, since it repeats the user's input. */
 export function guardCommand(command: Command): Command {
   command.configureOutput({
     writeOut: (text) => void process.stdout.write(printable(text)),
@@ -24,8 +24,8 @@ export function guardCommand(command: Command): Command {
 }
 
 /**
- * Tells when stdout or stderr takes nothing more: `closed` where whoever read it is gone, `hung up` where the terminal is;
- * `failed` for anything else, such as a full disk, once that has been said.
+ * Calls `onLost` when stdout or stderr can no longer be written: `closed` after its reader is gone, `hung up` after the terminal
+ * is, `failed` for another reason, such as a full disk, after the error is printed.
  */
 export function watchOutputs(onLost: (how: 'closed' | 'hung up' | 'failed') => void): void {
   for (const [name, stream] of [
@@ -39,7 +39,7 @@ export function watchOutputs(onLost: (how: 'closed' | 'hung up' | 'failed') => v
       if (error.code === 'EPIPE') onLost('closed');
       else if (error.code === 'EIO' && stream.isTTY) onLost('hung up');
       else {
-        await attempt('write to', name, Promise.reject(error)).catch(sayError);
+        await attempt('write to', name, Promise.reject(error)).catch(printError);
         onLost('failed');
       }
     });

@@ -4,26 +4,27 @@ import { train } from '../train/train.node.ts';
 import { isWatched, type Progress, progress } from './progress.node.ts';
 import { commandOf, settingsOf } from './settings.node.ts';
 import { interruptible, stoppedStatus } from './stopping.node.ts';
-import { say, tell } from './terminal.node.ts';
+import { printResult, printStatus } from './terminal.node.ts';
 
+/** `train`: tunes a pipeline on preference pairs. */
 export function trainCommand(): Command {
   return commandOf('train', 'Tune a text-to-image pipeline on preference pairs.', trainKeys)
     .option('--json', 'print the result as JSON')
     .action(async ({ json, ...options }: Record<string, unknown>) => {
       const settings = await settingsOf('train', options, trainKeys);
       let bar: Progress | undefined;
-      const log = (line: string): void => (bar ?? { log: say }).log(line);
+      const log = (line: string): void => (bar ?? { log: printStatus }).log(line);
       const signal = interruptible();
       const result = await train(settings, {
         signal,
         onReference: (done, batches) => {
-          bar ??= progress('errors of the reference', batches);
+          bar ??= progress('reference errors', batches);
           bar.update(done);
         },
         onStart: (lines, { from, steps }) => {
           bar?.stop();
           for (const line of lines) log(line);
-          if (from > 0) log(`going on after step ${from}`);
+          if (from > 0) log(`resuming after step ${from}`);
           bar = progress('training', steps, { from, shown: ', loss {loss}, accuracy {accuracy}' });
         },
         onStep: ({ step }) => bar?.update(step),
@@ -40,9 +41,9 @@ export function trainCommand(): Command {
         onWarning: (message) => log(`warning: ${message}`),
       }).finally(() => bar?.stop());
       const { steps, stopped, model, seconds } = result;
-      if (json === true) tell(JSON.stringify({ steps, stopped, model, seconds, last: result.rows.at(-1) }));
-      else if (stopped) say(`stopped after step ${steps}; the same command goes on from there`);
-      else say(`${steps} steps in ${seconds.toFixed(0)} s; the tuned model is ${model}`);
+      if (json === true) printResult(JSON.stringify({ steps, stopped, model, seconds, last: result.rows.at(-1) }));
+      else if (stopped) printStatus(`stopped after step ${steps}; run the same command to resume`);
+      else printStatus(`${steps} steps in ${seconds.toFixed(0)} s; the tuned model is ${model}`);
       if (stopped) process.exitCode = stoppedStatus(signal);
     });
 }

@@ -24,8 +24,8 @@ export const cliMutations: readonly Mutation[] = [
   {
     name: 'a signal that a program in between passes on counts as the second',
     file: 'dpo/cli/stopping.node.ts',
-    find: 'performance.now() - told > echo',
-    replace: 'performance.now() - told > 0',
+    find: 'performance.now() - stoppedAt > repeatWindow',
+    replace: 'performance.now() - stoppedAt > 0',
     tests: stopping,
   },
   {

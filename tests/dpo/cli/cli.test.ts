@@ -45,7 +45,7 @@ test('a run that is stopped by Ctrl-C, and one that is killed, end as one that i
   expect(whole.code).toBe(0);
 
   const stopped = await run(trainFlags('stopped'), { says: /step 12:/, send: 'SIGINT', twice: true });
-  expect(stopped.err).toMatch(/stopped after step \d+; the same command goes on from there/);
+  expect(stopped.err).toMatch(/stopped after step \d+; run the same command to resume/);
   expect(stopped.code).toBe(130);
 
   const killed = await run(trainFlags('killed'), { says: /step 17:/, send: 'SIGKILL' });
@@ -56,7 +56,7 @@ test('a run that is stopped by Ctrl-C, and one that is killed, end as one that i
 
   for (const output of ['stopped', 'killed']) {
     const again = await run(trainFlags(output));
-    expect(again.err).toMatch(/going on after step \d+/);
+    expect(again.err).toMatch(/resuming after step \d+/);
     expect(again.code).toBe(0);
     expect(await timeless(output)).toEqual(await timeless('whole'));
     expect((await weights(output)).equals(await weights('whole'))).toBe(true);
@@ -195,7 +195,7 @@ test('inspect tells of a checkpoint: its step, its settings, where the data go o
   const { train } = await import('diffusion-dpo/dpo/node');
   await train(settings);
   const { out } = await run(['inspect', join(settings.output, 'checkpoints', 'step-00000004')]);
-  expect(out).toMatch(/checkpoint of step 4 of 6, after \d+ s; the data go on in epoch 1 at pair 2/);
+  expect(out).toMatch(/checkpoint of step 4 of 6, after \d+ s; the data continue in epoch 1 at pair 2/);
   expect(out).toMatch(/\n {4}beta: 500\n/);
   expect(out).toMatch(/state\.safetensors: \d+ tensors/);
   const json = JSON.parse((await run(['inspect', settings.output, '--json'])).out) as { checkpoint?: object }[];

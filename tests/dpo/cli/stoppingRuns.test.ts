@@ -46,8 +46,7 @@ test.concurrent.each([
   const output = name.replaceAll(' ', '-');
   const ended = await runCli(training(output), { says: /step 2:/, send });
   expect([ended.code, ended.signal]).toEqual([code, null]);
-  if (typeof send === 'string')
-    expect(ended.err).toMatch(/stopped after step \d+; the same command goes on from there/);
+  if (typeof send === 'string') expect(ended.err).toMatch(/stopped after step \d+; run the same command to resume/);
   await checkLeft(output);
 });
 
