@@ -6,8 +6,8 @@ import { bindWords } from '../tensor/wasm/contractions/parameters.ts';
 import type { ContractionDType, ContractionPlan, View } from '../tensor/wasm/contractions/plan.ts';
 
 /**
- * GFLOP/s of contractions on one thread, and their ratio to the bare register block over packed panels that stay in the
- * cache, measured in the same rounds: the machine may be shared, so minima over interleaved rounds are compared.
+ * GFLOP/s of WebAssembly contractions on one thread, and their ratio to the bare register block over packed panels in the
+ * cache. Both are measured in the same rounds and compared by their minima, because a shared machine varies in speed.
  *
  *   npx tsx bench/contractions.ts [part of a name]
  *   node --experimental-wasm-relaxed-simd --import tsx bench/contractions.ts   (Node 20; later versions need no flag)
@@ -100,7 +100,7 @@ function conv(
   };
   return [
     item('conv', x, w, y, { ...plain, strides: two(stride) }),
-    // The flipped kernel is a contiguous array here, as it would be after `flip`.
+    // The flipped kernel is a contiguous array, as after `flip`.
     item('  by input', y, { shape: [inputs, outputs, kernel, kernel] }, x, {
       ...plain,
       before: two(kernel - 1 - pad),
@@ -141,7 +141,7 @@ const items: Item[] = [
   matmul('matmul 512', square(512), square(512), 'i32'),
 ];
 
-/** Places an item in memory. Each call runs it, and gives the time that it takes, in milliseconds. */
+/** Places an item in memory. Each call of the result runs it and returns its time in milliseconds. */
 function runnerOf({ plan, bytes }: Item): () => number {
   let end = 1 << 20;
   const place = (size: number): number => {
@@ -156,7 +156,7 @@ function runnerOf({ plan, bytes }: Item): () => number {
     const bound = bindWords(words, addresses);
     return { call: calls[name] as Call, units, bound, parameters: place(bound.byteLength) };
   });
-  /** Times of units at least this long are taken one by one, so that what interrupts one does not spoil the rest. */
+  /** Milliseconds from which units are timed one by one, so that an interruption spoils only one of them. */
   const long = 0.1;
   const rests = steps.map(({ units }) => new Float64Array(units).fill(Infinity));
   const once = (): number => {
@@ -184,7 +184,7 @@ function runnerOf({ plan, bytes }: Item): () => number {
   return once() > 20 * long ? once : many;
 }
 
-/** The register block alone: 128 rows by 64 columns by 256 steps, all in the cache. */
+/** The register block alone: 128 rows, 64 columns and 256 steps, all in the cache. */
 function bare(element: string): { readonly run: () => void; readonly flop: number } {
   const [rows, columns, depth] = [128, 64, 256];
   const size = element === 'f64' ? 8 : 4;

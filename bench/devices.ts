@@ -8,13 +8,13 @@ import {
   realize,
 } from 'diffusion-dpo/tensor';
 
-/** Opens a device by the name that benchmarks give it: its kind, for WebAssembly with a number of threads, such as `wasm2`. */
+/** Opens a device by its kind, for WebAssembly optionally with a number of threads: `webgpu`, `wasm2`. */
 export function openNamed(name: string): Promise<Device> {
   const [, kind = '', threads = ''] = /^([a-z]+)(\d*)$/.exec(name) ?? [];
   return openDevice(kind as DeviceKind, threads === '' ? {} : { threads: Number(threads) });
 }
 
-/** Realizes a tree and waits until it is computed: a GPU may be at it when `realize` is done, so the smallest tensor is read. */
+/** Realizes a tree and waits for the GPU, which may still compute after `realize`, by reading the smallest tensor. */
 export async function finish<T>(tree: T, options: RealizeOptions = {}): Promise<T> {
   const realized = await realize(tree, options);
   const [smallest] = flattenTree(realized).toSorted((a, b) => a.tensor.size - b.tensor.size);

@@ -2,14 +2,14 @@ import { findAdapter, isSoftware, openAdapter, usage } from '../tensor/webgpu/ru
 import type { Limits } from './limit.ts';
 
 /**
- * What plain WGSL without a framework around it reaches on the GPU: a matrix product of 4 × 4 blocks in registers, the
- * better of one that reads through the cache and one that shares tiles in workgroup memory; a copy; and a sum.
+ * The rates of plain WGSL on a GPU, without a framework: a matrix product by 4 × 4 register blocks (the faster of one that
+ * reads through the cache and one that shares tiles in workgroup memory), a copy, and a sum.
  */
 
-/** Invocations of a workgroup, along each side where they are a square. */
+/** A workgroup is a square of this many invocations per side. */
 const side = 16;
 const group = side * side;
-/** Elements along a side of a workgroup's tile, and how deep the tiles in workgroup memory are. */
+/** The side of a workgroup's tile of the product in elements, and the depth of the tiles in workgroup memory. */
 const [tile, depth] = [4 * side, 16];
 
 const matrices = `
@@ -18,7 +18,7 @@ const matrices = `
 @group(0) @binding(2) var<storage, read_write> c: array<vec4f>;
 `;
 
-/** C = AᵀB with A [n, n] and B [n, n]: each step reads four of A and four of B, and makes sixteen products. */
+/** C = AᵀB with A [n, n] and B [n, n]: each step reads four elements of A and four of B for sixteen products. */
 const plainProduct = (n: number): string => `${matrices}
 @compute @workgroup_size(${side}, ${side})
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -32,7 +32,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   c[at] = c0; c[at + ${n / 4}u] = c1; c[at + ${(2 * n) / 4}u] = c2; c[at + ${(3 * n) / 4}u] = c3;
 }`;
 
-/** The same by tiles, which a workgroup reads once. */
+/** The same product by tiles in workgroup memory. */
 const tiledProduct = (n: number): string => `${matrices}
 var<workgroup> ta: array<vec4f, ${(depth * tile) / 4}>;
 var<workgroup> tb: array<vec4f, ${(depth * tile) / 4}>;
@@ -56,7 +56,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(local_invocation_id) 
   c[at] = c0; c[at + ${n / 4}u] = c1; c[at + ${(2 * n) / 4}u] = c2; c[at + ${(3 * n) / 4}u] = c3;
 }`;
 
-/** Vectors that an invocation of a copy or a sum passes over. */
+/** The vectors that one invocation of a copy or a sum reads. */
 const each = 16;
 
 const pass = (body: string): string => `
@@ -72,7 +72,7 @@ const sum = pass(
   `var s = vec4f(); for (var i = 0u; i < ${each}u; i++) { s += a[first + i * ${group}u]; } c[place.x * ${group}u + own] = s;`,
 );
 
-/** Opens the fastest adapter, beside the device that is measured, and readies its kernels. */
+/** Opens a second device on the fastest adapter and prepares the kernels. */
 export async function gpuLimits(): Promise<Limits> {
   const adapter = await findAdapter();
   const device = await openAdapter(adapter);
@@ -80,7 +80,7 @@ export async function gpuLimits(): Promise<Limits> {
   const n = slow ? 512 : 4096;
   const bytes = slow ? 32 << 20 : 256 << 20;
 
-  /** Runs a kernel `times` in one submission; the buffers are of the sizes given, the last one written. */
+  /** Runs a kernel `times` times in one submission, on buffers of the given bytes, the last of which it writes. */
   function running(code: string, sizes: readonly number[], workgroups: readonly [number, number], times: number) {
     const pipeline = device.createComputePipeline({
       layout: 'auto',

@@ -1,12 +1,12 @@
 /**
- * What each device reaches for each kernel, and its share of what bare code reaches beside it: one thread of WebAssembly, or
- * plain WGSL for WebGPU.
+ * The rate of each item on each device, and its share of the rate of bare code measured beside it: one thread of
+ * WebAssembly, or plain WGSL for WebGPU.
  *
- *   npm run bench                            a table of all items; the reference executor runs the small ones
+ *   npm run bench                            a table of all items; the reference executor runs only the small ones
  *   npm run bench -- --items 'conv|MLP'      only items whose names match
- *   npm run bench -- --devices wasm1,wasm2   a kind of device, for WebAssembly with a number of threads
- *   npm run bench -- --time 1000             milliseconds for each item
- *   npm run bench -- --json                  for programs
+ *   npm run bench -- --devices wasm1,wasm2   kinds of devices; a number after wasm is that of its threads
+ *   npm run bench -- --time 1000             milliseconds per item
+ *   npm run bench -- --json                  JSON instead of tables
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -37,21 +37,21 @@ const prefix: Readonly<Record<Item['unit'], number>> = {
 interface Result {
   readonly item: string;
   readonly device: string;
-  /** Milliseconds of a call. */
+  /** Milliseconds per call. */
   readonly best: number;
   readonly median: number;
   readonly calls: number;
-  /** Of the median. */
+  /** The rate of the median call, in `unit`. */
   readonly rate: number;
   readonly unit: string;
-  /** The best call's part of what the limit allows, and the limit: the best so far. */
+  /** The best call's share of the limit, and the best rate of the limit so far. */
   readonly share?: number;
   readonly limit?: { readonly name: string; readonly perSecond: number };
 }
 
 const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] as number;
 
-/** A shared machine is slow for seconds at a time: so the limits are measured all along, and the best of each counts. */
+/** The best rate of each limit so far, measured throughout, because a shared machine is slow for seconds at a time. */
 const fastest = new Map<Limit, number>();
 async function fastestOf(limit: Limit): Promise<number> {
   const rate = Math.max(fastest.get(limit) ?? 0, await rateOf(limit));
@@ -59,7 +59,7 @@ async function fastestOf(limit: Limit): Promise<number> {
   return rate;
 }
 
-/** Parts that an item's time is cut into, with its limit measured between them. */
+/** An item's time is split into this many rounds, with its limit measured after each. */
 const rounds = 5;
 
 async function measure({ name, work, unit, limit, prepare }: Item, device: string, limits: Limits): Promise<Result> {

@@ -29,16 +29,17 @@ import {
   mlpTraining,
 } from './training.ts';
 
+/** One row of the benchmark. */
 export interface Item {
   readonly name: string;
-  /** What one call does, in the unit's numerator without its prefix: FLOP, bytes, nodes, steps or runs. */
+  /** The work of one call in FLOP, bytes, nodes, steps or runs, by `unit`. */
   readonly work: number;
   readonly unit: 'GFLOP/s' | 'GB/s' | 'M nodes/s' | 'steps/s' | 'runs/s';
-  /** What bounds the item where nothing is lost, and how much of that it does in a call, if not `work`. */
+  /** The limit that bounds the item, and the work of one call in the limit's unit (FLOP or bytes). */
   readonly limit?: { readonly kind: LimitKind; readonly work: number };
   /** Small enough for the reference executor. */
   readonly small?: boolean;
-  /** Makes the inputs on the default device; what it gives is timed. */
+  /** Makes the inputs on the default device; the function that it returns is timed. */
   readonly prepare: () => Promise<() => unknown>;
 }
 
@@ -48,10 +49,10 @@ const normal = (...shape: readonly number[]): Promise<Tensor> =>
 const normals = (...shapes: readonly (readonly number[])[]): Promise<Tensor[]> =>
   Promise.all(shapes.map((shape) => normal(...shape)));
 
-/** Builds and runs a graph, and frees what it made. */
+/** Builds and runs a graph, and frees its results. */
 const running = (build: () => unknown) => async (): Promise<void> => dispose(await finish(build()));
 
-/** A calculation on tensors of these shapes. */
+/** Prepares a function of random tensors of these shapes. */
 const prepared =
   (shapes: readonly (readonly number[])[], f: (...inputs: Tensor[]) => unknown): Item['prepare'] =>
   async () => {
@@ -70,7 +71,7 @@ const arithmetic = (name: string, work: number, prepare: Item['prepare'], more: 
   ...more,
 });
 
-/** `floats`: how many must be read and written by a program that does not lose anything. */
+/** An item bound by memory. `floats` is the number of elements that an ideal program reads and writes. */
 const memoryBound = (name: string, floats: number, prepare: Item['prepare'], more: More = {}): Item => ({
   name,
   work: 4 * floats,
@@ -134,7 +135,7 @@ function attention(heads: number, tokens: number, width: number, more: More = {}
       prepared([shape, shape, shape], (q, k, v) => f(q as Tensor, k as Tensor, v as Tensor)),
       more,
     ),
-    // The scores again, and two products for each of the factors that they and the result have.
+    // One product recomputes the scores; the gradients of q, k, v and of the scores are one each.
     arithmetic(
       `${name}, gradients`,
       5 * product,
@@ -146,7 +147,7 @@ function attention(heads: number, tokens: number, width: number, more: More = {}
   ];
 }
 
-/** Reads and writes each element once. */
+/** An item that reads and writes each element once. */
 const mapping = (name: string, shape: readonly number[], f: (x: Tensor) => Tensor, more: More = {}): Item =>
   memoryBound(
     name,
@@ -198,7 +199,7 @@ function block(sizes: BlockSizes, more: More = {}): Item[] {
   ];
 }
 
-/** Only builds a graph; its work is the tensors that it makes. */
+/** An item that only builds a graph; its work is the number of tensors made. */
 function building(name: string, build: () => unknown): Item {
   const before = nextTensorId();
   build();

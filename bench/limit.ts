@@ -1,10 +1,11 @@
-/** One thing that code without a framework around it does, as fast as the machine lets it. */
+/** A piece of bare code, without a framework, whose rate bounds that of an item. */
 export interface Limit {
   readonly name: string;
-  /** FLOP or bytes of one call. */
+  /** The FLOP or bytes of one call. */
   readonly work: number;
   readonly run: () => unknown;
 }
 
+/** `block` bounds contractions, `copy` and `sum` bound items that memory bounds. */
 export type LimitKind = 'block' | 'copy' | 'sum';
 export type Limits = Readonly<Record<LimitKind, Limit>>;

@@ -1,7 +1,7 @@
 /**
- * What code without a framework around it reaches, on one thread of WebAssembly here: the register block of the matrix
- * products over packed panels that stay in the cache, and plain passes over memory. All are measured anew beside every item,
- * because a shared machine is not equally fast at all times.
+ * The limits of items: the rates of bare code on one thread of WebAssembly, the register block of matrix products over
+ * packed panels in the cache and plain passes over memory. They are measured beside every item, because a shared machine
+ * varies in speed.
  */
 import type { Device } from 'diffusion-dpo/tensor';
 import { countUp } from '../tensor/wasm/assembler/control.ts';
@@ -18,7 +18,7 @@ type Calls = Readonly<Record<string, (...values: readonly number[]) => number | 
 const start = (bytes: Uint8Array<ArrayBuffer>): Calls =>
   new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } }).exports as unknown as Calls;
 
-/** The register block: 128 rows by 64 columns by 256 steps. */
+/** The register block alone: 128 rows, 64 columns and 256 steps. */
 function registerBlock(): Limit {
   const calls = start(contractionModule({ relaxed: hasRelaxedSimd(), memory: { initial: pages } }));
   const [rows, columns, depth, panel] = [128, 64, 256, 8];
@@ -36,7 +36,7 @@ function registerBlock(): Limit {
   };
 }
 
-/** Bytes of each array that is passed over: more than caches hold. */
+/** The bytes of each array: more than caches hold. */
 const arrayBytes = 32 << 20;
 
 function passes(): { readonly copy: Limit; readonly sum: Limit } {
@@ -63,7 +63,7 @@ function passes(): { readonly copy: Limit; readonly sum: Limit } {
   });
   const calls = start(builder.toBytes());
   const [from, to] = [1 << 20, (1 << 20) + arrayBytes];
-  // Pages that nothing was written to may all be one page of zeros, in the cache.
+  // The system may map all unwritten pages to one page of zeros, which stays in the cache.
   new Float32Array(memory.buffer, from).fill(1);
   return {
     copy: { name: 'copy', work: 2 * arrayBytes, run: () => void calls.copy?.(to, from, arrayBytes) },
@@ -73,17 +73,17 @@ function passes(): { readonly copy: Limit; readonly sum: Limit } {
 
 let ofWasm: Limits | undefined;
 
-/** The limits for a device: those of WebGPU are measured there, those of all others on one thread of WebAssembly. */
+/** The limits for a device: on the GPU for WebGPU, on one thread of WebAssembly for all others. */
 export async function limitsFor(device: Device): Promise<Limits> {
   if (device.name === 'webgpu') return gpuLimits();
   if (ofWasm !== undefined) return ofWasm;
   ofWasm = { block: registerBlock(), ...passes() };
-  // Once before anything is measured, so that the engine has compiled them well.
+  // Runs them once, so that the engine has optimised them before the first measurement.
   for (const limit of Object.values(ofWasm)) await rateOf(limit, 150);
   return ofWasm;
 }
 
-/** The best rate of the calls that fit in so many milliseconds, one at least; per second. */
+/** The best rate (work per second) of the calls that start within `milliseconds`, at least one. */
 export async function rateOf({ work, run }: Limit, milliseconds = 30): Promise<number> {
   let best = Number.POSITIVE_INFINITY;
   const start = performance.now();

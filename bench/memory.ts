@@ -1,9 +1,9 @@
 /**
- * Memory over a long training: what the device holds and what the process occupies, which must stay flat after warm-up.
+ * The memory of the device and of the process during a long training, which must stay flat after warm-up.
  *
  *   npx tsx bench/memory.ts                                1,000 Adam steps of an MLP with WebAssembly
  *   npx tsx bench/memory.ts --devices wasm1 --steps 5000
- *   npx tsx bench/memory.ts --json                         for programs
+ *   npx tsx bench/memory.ts --json                         JSON instead of a table
  */
 import { parseArgs } from 'node:util';
 import { setDefaultDevice } from 'diffusion-dpo/tensor';
@@ -20,7 +20,7 @@ const { values: options } = parseArgs({
 
 interface Point {
   readonly step: number;
-  /** Bytes. */
+  /** In bytes, as all others. */
   readonly device: number;
   readonly devicePeak: number;
   readonly process: number;

@@ -10,22 +10,24 @@ import { pairTensors } from '../dpo/train/pairTensors.ts';
 import { fullPolicy } from '../dpo/train/policy.ts';
 import { planRun } from '../dpo/train/runPlan.ts';
 
-/** A training step that is described, not computed yet. */
+/** A training step whose graph is built but not run. */
 export interface Step {
-  /** Everything that is computed. */
+  /** The tree to realize. */
   readonly results: unknown;
-  /** What it uses up. */
+  /** The tree to donate. */
   readonly donate: unknown;
-  /** The step after it. */
+  /** Builds the step after it. */
   readonly next: () => Promise<Step>;
 }
 
+/** The steps of a training. */
 export interface PipelineSteps {
+  /** A description for the report. */
   readonly about: string;
   readonly first: () => Promise<Step>;
 }
 
-/** Training a text-to-image model of 3.6 million parameters from nothing, on random images. */
+/** Trains a text-to-image model of 3.6 million parameters from scratch on random images of 16 × 16. */
 export async function pretrainingSteps(batchSize: number): Promise<PipelineSteps> {
   const [size, width, tokens, vocabulary] = [16, 64, 16, 600];
   const model = textToImage({
@@ -91,7 +93,7 @@ export async function pretrainingSteps(batchSize: number): Promise<PipelineSteps
   };
 }
 
-/** Tuning all parameters beside a frozen copy as `diffusion-dpo train --config FILE` does, with its model and its pairs. */
+/** Trains all parameters beside a frozen reference, as `diffusion-dpo train --config FILE` does. */
 export async function tuningSteps(file: string, device: Device): Promise<PipelineSteps> {
   const settings = await settingsOf('train', { config: file }, trainKeys);
   const { method, reference, accumulation } = settings;

@@ -1,6 +1,6 @@
 /**
- * What planning costs: a training step of a deep network of 20,000 nodes, explained as the first thing that the process
- * does, then others of nearly that size, each for the first time, and the same one again.
+ * The time of planning a training step of a deep network with 20,000 nodes: in a fresh process; in a warm process, for
+ * other graphs of nearly that size; and again for a known graph.
  *
  *   npx tsx bench/planning.ts
  *   npx tsx bench/planning.ts --layers 100 --json
@@ -33,7 +33,7 @@ const [x, ...weights] = await realize(
   { device },
 );
 
-/** A step of gradient descent on residual layers, of which so many are trained. */
+/** A step of gradient descent on residual layers, the first `trained` of which are updated. */
 function step(trained = layers): Tensor[] {
   const loss = (own: readonly Tensor[]): Tensor =>
     own
@@ -55,7 +55,7 @@ const time = async (f: () => unknown): Promise<number> => {
   return performance.now() - start;
 };
 const cold = await time(() => explain(step(), { device }));
-/** The median of nine. */
+/** The median time of planning nine graphs. */
 async function typical(treeOf: (i: number) => unknown): Promise<number> {
   const times: number[] = [];
   for (let i = 0; i < 9; i++) {

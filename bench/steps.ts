@@ -1,13 +1,13 @@
 /**
- * Where the time of a training step goes: pretraining a small text-to-image model, or a run of `diffusion-dpo train`.
+ * The parts of a training step's time: of pretraining a small text-to-image model, or of a run of `diffusion-dpo train`.
  *
  *   npx tsx bench/steps.ts
  *   npx tsx bench/steps.ts --train examples/emoji/train.json
  *   npx tsx bench/steps.ts --device wasm1 --batch 16 --steps 20 --json
  *
- * A step is kernels and the rest: memory, the table, waking threads. As in training, the next step's graph is built, and
- * read into a program, while kernels run. On a machine without a core to spare that slows the kernels, so they are measured
- * twice: alone, and in such a step, where what is left is the time in which no kernel runs.
+ * A step consists of kernels and the rest: memory, the task table, waking threads. As in training, the next step's graph is
+ * built and read into a program while kernels run. Without a spare core that slows the kernels, so they are measured twice:
+ * alone, and in such a step, which gives the share of time in which no kernel runs.
  */
 import { parseArgs } from 'node:util';
 import { type PlanReport, prepare, profile, realize, setDefaultDevice } from 'diffusion-dpo/tensor';
@@ -37,7 +37,7 @@ const median = (list: readonly number[]): number => list.toSorted((a, b) => a - 
 const kernelTime = ({ kernels }: PlanReport): number =>
   kernels.reduce((sum, { milliseconds = 0 }) => sum + milliseconds, 0);
 
-/** Builds what comes after a step while `running` is under way, and says how long each part took. */
+/** Builds the next step and reads it into a program while `running` is under way, and times both. */
 async function meanwhile({ next }: Step, running: Promise<unknown>) {
   await new Promise((resolve) => setTimeout(resolve, 0));
   const begun = performance.now();
@@ -69,7 +69,7 @@ for (let i = 0; i < steps + 3; i++) {
   const end = performance.now();
   step = made.after;
   const profiled = await profile(step.results);
-  // The first ones compile.
+  // The first steps compile.
   if (i < 3) continue;
   report = profiled;
   building.push(made.building);
@@ -92,7 +92,7 @@ for (const { description, milliseconds = 0, flops } of report?.kernels ?? []) {
     kernels: group.kernels + 1,
   });
 }
-/** Multiplications and additions of contractions alone. */
+/** The FLOP of contractions alone. */
 const flops = [...groups].reduce((sum, [name, group]) => sum + (name === 'loops' ? 0 : group.flops), 0);
 const result = {
   device: device.description,
@@ -105,7 +105,7 @@ const result = {
   idle: median(idle),
   gflop: flops / 1e9,
   matmulRate: rate,
-  /** The step's rate over that of a large matrix product in the same run. */
+  /** The step's GFLOP/s over those of a large matrix product in the same run. */
   ofMatmul: flops / median(whole) / 1e6 / rate,
   groups: Object.fromEntries(groups),
 };

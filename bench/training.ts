@@ -27,17 +27,17 @@ type Parameters = Readonly<Record<'w1' | 'b1' | 'w2' | 'b2', Tensor>>;
 
 interface TrainingState {
   readonly params: Parameters;
-  /** The means of gradients and of their squares, for Adam. */
+  /** Adam's running means of the gradients (`first`) and of their squares (`second`). */
   readonly first: Parameters;
   readonly second: Parameters;
   readonly steps: number;
 }
 
-/** Floating-point operations of a step's matrix products: forward, and the gradients of both weights and of the hidden layer. */
+/** The FLOP of a step's matrix products: forward, and the gradients of both weights and of the hidden layer. */
 export const mlpFlop = ([examples, inputs, hidden, classes]: MlpSizes): number =>
   2 * examples * (2 * inputs * hidden + 3 * hidden * classes);
 
-/** Training steps that update their state in place; each call is one step. */
+/** Training steps of a network with one hidden layer; each call is one step and donates the state before it. */
 export async function mlpTraining(sizes: MlpSizes, optimizer: 'sgd' | 'adam'): Promise<() => Promise<void>> {
   const [examples, inputs, hidden, classes] = sizes;
   const [x, target] = await realize([
@@ -73,6 +73,7 @@ export async function mlpTraining(sizes: MlpSizes, optimizer: 'sgd' | 'adam'): P
   };
 }
 
+/** The sizes of a residual block's input, and the groups of its norms. */
 export interface BlockSizes {
   readonly images: number;
   readonly channels: number;
@@ -81,7 +82,7 @@ export interface BlockSizes {
   readonly groups: number;
 }
 
-/** Floating-point operations of a block's convolutions, forward and backward. */
+/** The FLOP of a block's convolutions, forward and backward. */
 export const blockFlop = ({ images, channels, height, width }: BlockSizes): number =>
   3 * 2 * 2 * images * channels * channels * 9 * height * width;
 
@@ -109,7 +110,7 @@ async function residualBlock({ images, channels, height, width, groups }: BlockS
   return { ...(await realize({ params, x: drawn(4, [images, channels, height, width]) })), loss };
 }
 
-/** The loss of a block and its gradients by everything; each call builds it anew. */
+/** Builds, at each call, the graph of a block's loss and its gradients with respect to all parameters. */
 export async function blockGradients(sizes: BlockSizes): Promise<() => unknown> {
   const { params, x, loss } = await residualBlock(sizes);
   return () => valueAndGrad(loss)(params, x);

@@ -1,11 +1,11 @@
 /**
- * UNets: time, steps a second, kernels and peak memory of a forward pass, and of forward and backward with and without
- * checkpointing.
+ * UNets: time, steps per second, kernels and peak memory of a forward pass, and of forward and backward with and without
+ * gradient checkpointing.
  *
  *   npx tsx bench/unets.ts                       a UNet in SDXL's form with few channels, and one of 10 million parameters
  *   npx tsx bench/unets.ts --models sd15         Stable Diffusion 1.5 at full size, bf16 weights: forward only
  *   npx tsx bench/unets.ts --models sd15,sdxl --devices webgpu --backward
- *                                                the same and SDXL's, and backward too: takes a GPU with some 40 GB
+ *                                                both at full size, also backward: needs a GPU with about 40 GB
  *   npx tsx bench/unets.ts --devices wasm1,wasm2 --json
  */
 import { parseArgs } from 'node:util';
@@ -34,9 +34,9 @@ interface Model {
   readonly size: number;
   readonly tokens: number;
   readonly contextDim: number;
-  /** Of the pooled text, for models that take it. */
+  /** The width of the pooled text embedding, for models that take one. */
   readonly pooledDim?: number;
-  /** Weights in bf16; forward only, if --backward does not ask for more. */
+  /** Weights in bf16; forward only, without --backward. */
   readonly halves?: boolean;
 }
 
@@ -118,22 +118,22 @@ interface Row {
   readonly device: string;
   readonly model: string;
   readonly what: string;
-  /** The median and the best, in milliseconds. */
+  /** The median and the best time in milliseconds. */
   readonly median: number;
   readonly best: number;
-  /** By the median. */
+  /** From the median. */
   readonly stepsPerSecond: number;
   readonly kernels: number;
-  /** Of matrix products and convolutions. */
+  /** The GFLOP of contractions. */
   readonly gflop: number;
-  /** GFLOP/s of the best run over those of a large matrix product beside it. */
+  /** The GFLOP/s of the best run over those of a large matrix product beside it. */
   readonly ofMatmul: number;
-  /** Bytes on the device at the most, weights included. */
+  /** Peak bytes on the device, including weights. */
   readonly peak: number;
   readonly process: number;
 }
 
-/** Weights are drawn one tensor at a time, so that no more than one is there in f32. */
+/** Draws the weights one tensor at a time, so that only one is in memory in f32. */
 async function drawn<P>(tree: P, dtype: 'f32' | 'bf16'): Promise<P> {
   const tensors = new Map<string, Tensor>();
   const pending: { readonly path: string; readonly tensor: Tensor }[] = [];
@@ -163,7 +163,7 @@ async function measure(device: Device, name: string, model: Model): Promise<Row[
   const slope = (unet: typeof plain) => grad((own: typeof params) => output(unet, own).square().mean())(params);
   const tasks: [string, () => unknown][] = [['forward', () => output(plain, params)]];
   if (!halves || options.backward) {
-    // The full-size models are for checkpointing: without it their activations fill a GPU.
+    // The full-size models need gradient checkpointing: without it their activations fill a GPU.
     if (!halves) tasks.push(['and backward', () => slope(plain)]);
     const checkpointed = unet2dConditionModel(config, { checkpointing: true });
     tasks.push(['and backward, checkpointed', () => slope(checkpointed)]);

@@ -1,6 +1,6 @@
 /**
- * The peers' work items in this library, as a program that uses the built package would write them: every call builds
- * its graph anew, waits for the result, and frees the one before.
+ * The items of the comparison with other frameworks, written as a program that uses the built package: every call builds
+ * its graph anew, waits for the result, and frees the previous one.
  */
 import { valueAndGrad } from 'diffusion-dpo/autograd';
 import {
@@ -24,15 +24,15 @@ import {
 
 const learningRate = { sgd: 0.1, adam: 1e-3 };
 const labels = (count, classes) => Int32Array.from({ length: count }, (_, i) => (i * 7 + 3) % classes);
-/** Entries of the kernels' gradients that are compared, as in the peers' list of items. */
+/** The entries of the kernels' gradients that the comparison checks. */
 const probes = { w1: [0, 17777, 36863], w2: [5, 20000, 36000] };
 
-/** Uploaded, so that no step pays for it. */
+/** Uploads the inputs, so that no step pays for it. */
 const place = (inputs) => realize(mapInputs(inputs));
 const mapInputs = (inputs) =>
   Object.fromEntries(Object.entries(inputs).map(([name, { shape, data }]) => [name, tensor(data, { shape })]));
 
-/** Resolves when everything that was asked for before is computed: a GPU may still be at it when `realize` is done. */
+/** Waits until all earlier work is computed: a GPU may still compute after `realize`. */
 async function syncing() {
   const mark = await realize(zeros([1]));
   return async () => {

@@ -1,6 +1,6 @@
-// Our columns for the comparison with other frameworks; see docs/performance.md.
+// This library's columns of the comparison with other frameworks; see docs/performance.md.
 const adapter = './adapter.mjs';
-/** The folder of SwiftShader, where WebGPU is to run on the processor. */
+/** The folder of SwiftShader, to run WebGPU on the CPU. */
 const software = process.env.SWIFTSHADER;
 const env = software && { LD_LIBRARY_PATH: software, VK_ICD_FILENAMES: `${software}/vk_swiftshader_icd.json` };
 
