@@ -1,10 +1,11 @@
 import { stridesOf } from '../shape.ts';
-import { isElementwise, operandViewsOf, usersOf } from './buffers.ts';
 import type { LoopKernel } from './kernel.ts';
 import { define, lowering } from './lower.ts';
 import { at, flatten, samePosition, variable } from './position.ts';
+import { isElementwise } from './primitiveKinds.ts';
 import type { Program, Value } from './program.ts';
 import { allParts } from './scalars.ts';
+import { operandViewsOf } from './stridedViews.ts';
 
 /**
  * What a matrix product or convolution does to its elements before it stores them: a map that loads each where it
@@ -33,7 +34,7 @@ export function chooseEpilogues(
   mostLoads: number,
   widening: boolean,
 ): Epilogues {
-  const users = usersOf(program);
+  const users = findUsers(program);
   const outputs = new Set(program.outputs);
   const buffers = new Set(chosen);
   const epilogues = new Map<Value, Epilogue>();
@@ -54,6 +55,16 @@ export function chooseEpilogues(
     epilogues.set(stored, { contraction, map });
   }
   return { epilogues, buffers };
+}
+
+/** For every value, by its number, the distinct values that use it. */
+function findUsers({ values }: Program): readonly (readonly Value[])[] {
+  const users = values.map((): Value[] => []);
+  for (const value of values)
+    value.inputs.forEach((input, i) => {
+      if (value.inputs.indexOf(input) === i) users[input.id]?.push(value);
+    });
+  return users;
 }
 
 /**

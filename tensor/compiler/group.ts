@@ -1,9 +1,9 @@
 import type { Attributes } from '../primitives.ts';
 import { sizeOf, stridesOf } from '../shape.ts';
-import { isReduction, isStep } from './buffers.ts';
 import type { LoopKernel, Scalar, Stage } from './kernel.ts';
 import { define, type Loads, type Lowering, lowering } from './lower.ts';
 import { add, at, fixed, flatten, type Position, unflatten, type Variable, variable } from './position.ts';
+import { isReduction, isStep } from './primitiveKinds.ts';
 import type { Value } from './program.ts';
 
 /** A kernel under construction. */

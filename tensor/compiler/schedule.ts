@@ -1,6 +1,7 @@
 import type { Attributes } from '../primitives.ts';
 import { type Shape, sameShape, sizeOf } from '../shape.ts';
-import { chooseBuffers, isReduction, joinsMany, operandViewsOf, operatorCost } from './buffers.ts';
+import { chooseBuffers } from './buffers.ts';
+import { operatorCost } from './cost.ts';
 import { chooseEpilogues, type Epilogue, noEpilogues } from './epilogues.ts';
 import { buildKernel, type Group, type Loops, loopsOf, lowerValue, type Space, spaceOf } from './group.ts';
 import type { LoopKernel, Scalar } from './kernel.ts';
@@ -9,8 +10,10 @@ import { shapeLoops } from './loops.ts';
 import { type Lowering, lowering } from './lower.ts';
 import { unions } from './orderedUnion.ts';
 import { type Position, samePosition } from './position.ts';
+import { isReduction, joinsMany } from './primitiveKinds.ts';
 import type { Program, Value } from './program.ts';
 import { allParts, loadsOf } from './scalars.ts';
+import { operandViewsOf } from './stridedViews.ts';
 import { type Likeness, likenesses, noLikeness } from './structuralId.ts';
 
 /** A value that is computed by a step of its own, from memory to memory. */

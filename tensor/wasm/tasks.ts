@@ -1,10 +1,11 @@
 import { type MemoryTask, memoryOf } from '../compiler/bufferAliasing.ts';
-import { isContraction, operandViewsOf } from '../compiler/buffers.ts';
 import { formOf } from '../compiler/canonicalKernel.ts';
 import { contractionFlops, describeLoops, loopFlops } from '../compiler/describe.ts';
 import type { LoopKernel } from '../compiler/kernel.ts';
+import { isContraction } from '../compiler/primitiveKinds.ts';
 import type { Value } from '../compiler/program.ts';
 import type { Step as ScheduledStep } from '../compiler/schedule.ts';
+import { operandViewsOf } from '../compiler/stridedViews.ts';
 import type { AttentionAttributes, ConvAttributes } from '../primitives.ts';
 import { planAttention, planAttentionGradient } from './contractions/attention/plan.ts';
 import { planConv } from './contractions/conv/plan.ts';

@@ -1,4 +1,4 @@
-import { operatorCost } from '../compiler/buffers.ts';
+import { operatorCost } from '../compiler/cost.ts';
 import { stageIterations } from '../compiler/iterations.ts';
 import type { LoopKernel } from '../compiler/kernel.ts';
 import type { Value } from '../compiler/program.ts';

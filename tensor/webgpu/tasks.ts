@@ -1,7 +1,7 @@
 import { type MemoryTask, memoryOf } from '../compiler/bufferAliasing.ts';
-import { isContraction } from '../compiler/buffers.ts';
 import { contractionFlops, describeLoops, loopFlops } from '../compiler/describe.ts';
 import type { LoopKernel } from '../compiler/kernel.ts';
+import { isContraction } from '../compiler/primitiveKinds.ts';
 import type { Program, Value } from '../compiler/program.ts';
 import { schedule } from '../compiler/schedule.ts';
 import type { KernelReport } from '../device.ts';

@@ -238,7 +238,7 @@ const hazards: readonly Mutation[] = [
   },
   {
     name: 'views that are results are read where they are stored',
-    file: 'tensor/compiler/buffers.ts',
+    file: 'tensor/compiler/stridedViews.ts',
     find: '    ? value.inputs.map((input) => operandView(widening ? unwidened(input, hasBuffer) : input))',
     replace:
       '    ? value.inputs.map((input) => operandView(widening ? unwidened(input, hasBuffer) : input)).map((view, i) => (hasBuffer(value.inputs[i] as Value) ? { from: value.inputs[i] as Value, strides: wholeStrides((value.inputs[i] as Value).shape), offset: 0 } : view))',

@@ -1,5 +1,5 @@
-import { operandViewsOf, type StridedView } from '../../compiler/buffers.ts';
 import type { Value } from '../../compiler/program.ts';
+import { operandViewsOf, type StridedView } from '../../compiler/stridedViews.ts';
 import { isHalf } from '../../dtype.ts';
 
 /** Contractions with fewer multiplications are not worth a shader that takes long to compile. */
