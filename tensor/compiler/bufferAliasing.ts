@@ -3,36 +3,36 @@ import { keyOf, type Position } from './position.ts';
 import { outputIndices, type Program, type Value } from './program.ts';
 import { loadsOf } from './scalars.ts';
 
-/** One step of a plan, as far as memory goes. */
+/** The memory that one task of a plan uses. */
 export interface MemoryTask {
-  /** Each once. */
+  /** Distinct values. */
   readonly reads: readonly Value[];
   readonly writes: readonly Value[];
-  /** Whether it looks up elements by indices, which may turn out to be out of range. */
+  /** Whether it looks up elements by indices, which may be out of range. */
   readonly looksUp: boolean;
-  /** Where the step is a loop kernel, what it loads and stores in detail. */
+  /** The loops of the task, if it has any. */
   readonly kernel?: LoopKernel | undefined;
 }
 
-/** What is found out of a kernel once, however many others are like it. */
-interface Memory {
+/** The memory that a kernel and all its instances use. */
+interface KernelMemory {
   readonly reads: readonly Value[];
   readonly writes: readonly Value[];
   readonly looksUp: boolean;
-  /** What it stores and loads again, in order, and what the last stage that loads it could overwrite it with in place. */
+  /** Values that the kernel stores and loads again, each with the value that the last stage to load it stores in its place. */
   readonly reloaded: readonly { readonly value: Value; readonly by: Value }[];
 }
 
-const memories = new WeakMap<LoopKernel, Memory>();
+const known = new WeakMap<LoopKernel, KernelMemory>();
 
-function memoryOfPattern(kernel: LoopKernel): Memory {
-  const known = memories.get(kernel);
-  if (known !== undefined) return known;
+function memoryOfPattern(kernel: LoopKernel): KernelMemory {
+  const existing = known.get(kernel);
+  if (existing !== undefined) return existing;
   const { stages } = kernel;
   const loads = stages.map(({ scalar }) => new Set(loadsOf(scalar).map(({ from }) => from)));
   const stored = stages.filter(({ store }) => store !== undefined);
-  const memory: Memory = {
-    reads: [...new Set(loads.flatMap((own) => [...own]))],
+  const memory: KernelMemory = {
+    reads: [...new Set(loads.flatMap((ofStage) => [...ofStage]))],
     writes: stored.map(({ value }) => value),
     looksUp: stages.some(({ scalar }) => loadsOf(scalar).some(({ kind }) => kind === 'lookup')),
     reloaded: stored.flatMap(({ value, store }) => {
@@ -45,38 +45,38 @@ function memoryOfPattern(kernel: LoopKernel): Memory {
       return fits ? [{ value, by: last.value }] : [];
     }),
   };
-  memories.set(kernel, memory);
+  known.set(kernel, memory);
   return memory;
 }
 
-/** What a kernel loads, and what it stores. */
+/** The values that a kernel loads and stores. */
 export function memoryOf(kernel: LoopKernel): Pick<MemoryTask, 'reads' | 'writes' | 'looksUp'> {
-  const { like } = kernel;
-  const { reads, writes, looksUp } = memoryOfPattern(like?.pattern ?? kernel);
-  return like === undefined
+  const { instance } = kernel;
+  const { reads, writes, looksUp } = memoryOfPattern(instance?.pattern ?? kernel);
+  return instance === undefined
     ? { reads, writes, looksUp }
-    : { reads: reads.map(like.valueOf), writes: writes.map(like.valueOf), looksUp };
+    : { reads: reads.map(instance.valueOf), writes: writes.map(instance.valueOf), looksUp };
 }
 
-/** How many steps there are up to the last that looks something up. A run with an index out of range goes no further. */
-export const lookupSteps = (tasks: readonly MemoryTask[]): number => tasks.findLastIndex(({ looksUp }) => looksUp) + 1;
+/** The number of tasks up to the last that looks something up. A run with an index out of range may stop after them. */
+export const lookupTasks = (tasks: readonly MemoryTask[]): number => tasks.findLastIndex(({ looksUp }) => looksUp) + 1;
 
-/** Instead of the number of a task. */
+/** In place of a task's number. */
 const none = -1;
 
 /**
- * Finds, for every output, the leaves whose buffers it could be written to: those of as many bytes that are last read in an
- * earlier step, or in the very step that writes the output, if each element is read before it is overwritten; and that
- * `suits` finds suitable. What is written while an index may still be out of range takes over none: a run that is refused
- * leaves everything as it was.
+ * Finds, for each output, the leaves whose buffers it may overwrite: leaves of as many bytes, for which `suits` returns true,
+ * that are last read by an earlier task than the one that writes the output; or by the same task, if it reads each element
+ * before it overwrites it. Outputs that are written while an index may still turn out to be out of range overwrite nothing,
+ * so that a run that fails leaves all leaves intact.
  */
-export function findReuse(
+export function findAliasing(
   program: Program,
   tasks: readonly MemoryTask[],
   bytesOf: (value: Value) => number,
   suits: (leaf: Value, output: Value) => boolean = () => true,
-): Reuse {
-  // By the number of a value: the last task that reads it, and the first and last ones that write it.
+): BufferAliasing {
+  // By the number of a value: the last task that reads it, and the first and the last task that write it.
   const [lastRead, first, last] = Array.from({ length: 3 }, () => new Int32Array(program.values.length).fill(none)) as [
     Int32Array,
     Int32Array,
@@ -98,8 +98,8 @@ export function findReuse(
     if (alike === undefined) leaves.set(bytes, [leaf]);
     else alike.push(leaf);
   }
-  const lookups = lookupSteps(tasks);
-  const takers = program.outputs.map((output, i) => {
+  const lookups = lookupTasks(tasks);
+  const candidates = program.outputs.map((output, i) => {
     const written = first[output.id] as number;
     if (written === none || written < lookups || outputs.get(output) !== i) return [];
     const slots: number[] = [];
@@ -112,48 +112,50 @@ export function findReuse(
     }
     return slots;
   });
-  return new Reuse(takers);
+  return new BufferAliasing(candidates);
 }
 
-/** Which leaves' buffers the outputs of a program take over, once they are given up. */
-export class Reuse {
-  /** For each output, the leaves (by slot) that nobody reads any more when it is written. */
-  readonly #takers: readonly (readonly number[])[];
-  /** The slots that occur there, and what was last found for those that were given up: most often it is asked for again. */
+/** Which outputs of a program may be written to the buffers of which donated leaves. */
+export class BufferAliasing {
+  /** For each output, the slots of the leaves that it may overwrite. */
+  readonly #candidates: readonly (readonly number[])[];
+  /** All slots that occur there. */
   readonly #slots: readonly number[];
-  #last: { readonly given: readonly boolean[]; readonly taken: readonly (number | undefined)[] } | undefined;
+  /** The last assignment, with what was donated then: successive runs mostly donate the same leaves. */
+  #last: { readonly donated: readonly boolean[]; readonly assigned: readonly (number | undefined)[] } | undefined;
 
-  constructor(takers: readonly (readonly number[])[]) {
-    this.#takers = takers;
+  constructor(candidates: readonly (readonly number[])[]) {
+    this.#candidates = candidates;
     const slots = new Set<number>();
-    for (const choice of takers) for (const slot of choice) slots.add(slot);
+    for (const choice of candidates) for (const slot of choice) slots.add(slot);
     this.#slots = [...slots];
   }
 
-  /** Gives each output the buffer of a leaf that is given up, where there is one; each buffer once. */
-  assign(isGiven: (slot: number) => boolean): readonly (number | undefined)[] {
-    const given = this.#slots.map(isGiven);
+  /** For each output, the slot of the donated leaf whose buffer it overwrites, if any; each leaf is used at most once. */
+  assign(isDonated: (slot: number) => boolean): readonly (number | undefined)[] {
+    const donated = this.#slots.map(isDonated);
     const last = this.#last;
-    if (last?.given.every((one, i) => one === given[i])) return last.taken;
-    const free = new Set(this.#slots.filter((_, i) => given[i]));
-    const taken = this.#takers.map((): number | undefined => undefined);
-    // Those that have the least choice choose first.
-    for (const [output, choice] of [...this.#takers.entries()].sort(([, a], [, b]) => a.length - b.length)) {
+    if (last?.donated.every((one, i) => one === donated[i])) return last.assigned;
+    const free = new Set(this.#slots.filter((_, i) => donated[i]));
+    const assigned = this.#candidates.map((): number | undefined => undefined);
+    // Outputs with the fewest candidates choose first.
+    for (const [output, choice] of [...this.#candidates.entries()].sort(([, a], [, b]) => a.length - b.length)) {
       const slot = choice.find((one) => free.has(one));
       if (slot === undefined) continue;
       free.delete(slot);
-      taken[output] = slot;
+      assigned[output] = slot;
     }
-    this.#last = { given, taken };
-    return taken;
+    this.#last = { donated, assigned };
+    return assigned;
   }
 }
 
-/** Whether a kernel loads a leaf only where, and not after, it stores the output. */
+/** Whether a kernel loads each element of a leaf only at the position of the output's element, and not after storing that. */
 function overwritesInPlace(kernel: LoopKernel | undefined, leaf: Value, output: Value): boolean {
-  if (kernel?.like !== undefined) {
-    const [from, to] = [leaf, output].map(kernel.like.originalOf);
-    return from !== undefined && to !== undefined && overwritesInPlace(kernel.like.pattern, from, to);
+  if (kernel?.instance !== undefined) {
+    const { pattern, originalOf } = kernel.instance;
+    const [from, to] = [originalOf(leaf), originalOf(output)];
+    return from !== undefined && to !== undefined && overwritesInPlace(pattern, from, to);
   }
   if (kernel === undefined || kernel.stages.some(({ pass }) => pass > 0)) return false;
   const storing = kernel.stages.findIndex(({ value }) => value === output);
@@ -167,17 +169,19 @@ function overwritesInPlace(kernel: LoopKernel | undefined, leaf: Value, output: 
 }
 
 /**
- * Values that a kernel makes in one walk only to read them in a later one, and the value that may overwrite each: the
- * last one made from it, element by element at the same place. Softmax keeps its exponentials where its result goes.
+ * Values that a kernel stores in one walk only to load them in a later one, each with the value that may share its buffer:
+ * the last one computed from it, element by element at the same position. Softmax stores its exponentials where its result
+ * will be. `escapes` tells which values other kernels read.
  */
-export function findShadows(kernel: LoopKernel, escapes: (value: Value) => boolean): Map<Value, Value> {
-  const shadows = new Map<Value, Value>();
-  const taken = new Set<Value>();
-  const own = kernel.like?.valueOf ?? ((value: Value): Value => value);
-  for (const { value, by } of memoryOfPattern(kernel.like?.pattern ?? kernel).reloaded) {
-    if (escapes(own(value)) || shadows.has(own(by)) || taken.has(own(by))) continue;
-    shadows.set(own(value), own(by));
-    taken.add(own(by));
+export function sharedBuffers(kernel: LoopKernel, escapes: (value: Value) => boolean): Map<Value, Value> {
+  const shared = new Map<Value, Value>();
+  const used = new Set<Value>();
+  const { pattern, valueOf } = kernel.instance ?? { pattern: kernel, valueOf: (value: Value): Value => value };
+  for (const { value, by } of memoryOfPattern(pattern).reloaded) {
+    const [intermediate, result] = [valueOf(value), valueOf(by)];
+    if (escapes(intermediate) || shared.has(result) || used.has(result)) continue;
+    shared.set(intermediate, result);
+    used.add(result);
   }
-  return shadows;
+  return shared;
 }

@@ -1,6 +1,6 @@
 import { sameShape } from '../shape.ts';
 import { elementCost } from './cost.ts';
-import { unions } from './orderedUnion.ts';
+import { orderedUnion } from './orderedUnion.ts';
 import { isContraction, isReduction, isSource, isStep, isView, joinsMany } from './primitiveKinds.ts';
 import type { Program, Value } from './program.ts';
 import { operandViewsOf } from './stridedViews.ts';
@@ -34,7 +34,7 @@ export function chooseBuffers(program: Program, mostLoads: number, widening = fa
   const costOf = (value: Value): number => (hasBuffer(value) ? 1 : (cost[value.id] as number));
   const loads = new Array<readonly Value[]>(program.values.length);
   /** What values with these inputs load, themselves not being stored. */
-  const loadsOf = unions(program.values, (input) =>
+  const loadsOf = orderedUnion(program.values, (input) =>
     hasBuffer(input) ? [input] : (loads[input.id] as readonly Value[]),
   );
   /** Gives a buffer to what a view shows, or to the view itself where it joins several. */

@@ -2,16 +2,16 @@ import type { Condition, LoopKernel, Scalar } from './kernel.ts';
 import type { Position, Variable } from './position.ts';
 import type { Value } from './program.ts';
 
-/** A kernel without the names of what it works on: kernels of one key run the same code on other memory. */
-export interface KernelForm {
+/** A kernel described apart from the values it works on: kernels with equal keys run the same code on other memory. */
+export interface CanonicalKernel {
   readonly key: string;
-  /** The values that the code loads and stores, and in `gathers` reports bad indices of, in the order of the key. */
+  /** The values that the code loads and stores, the slots of its constants, and the gathers and scatters whose indices it checks; in the order of the key. */
   readonly values: readonly Value[];
   readonly slots: readonly number[];
   readonly gathers: readonly Value[];
 }
 
-/** Gives numbers to things in the order in which they are first seen. */
+/** Numbers things from 0, in the order of first occurrence. */
 function numbering<T>() {
   const numbers = new Map<T, number>();
   const of = (thing: T): number => {
@@ -23,30 +23,30 @@ function numbering<T>() {
   return { numbers, of };
 }
 
-const forms = new WeakMap<LoopKernel, KernelForm>();
+const known = new WeakMap<LoopKernel, CanonicalKernel>();
 
-/** What a kernel is, but for which values, numbers and gathers it is about. */
-export function formOf(kernel: LoopKernel): KernelForm {
-  const { like } = kernel;
-  if (like !== undefined) {
-    const { key, values, slots, gathers } = formOf(like.pattern);
-    return { key, values: values.map(like.valueOf), slots: slots.map(like.slotOf), gathers: gathers.map(like.valueOf) };
+export function canonicalKernel(kernel: LoopKernel): CanonicalKernel {
+  const { instance } = kernel;
+  if (instance !== undefined) {
+    const { key, values, slots, gathers } = canonicalKernel(instance.pattern);
+    const { valueOf, slotOf } = instance;
+    return { key, values: values.map(valueOf), slots: slots.map(slotOf), gathers: gathers.map(valueOf) };
   }
-  const known = forms.get(kernel);
-  if (known !== undefined) return known;
-  const form = describeForm(kernel);
-  forms.set(kernel, form);
-  return form;
+  const existing = known.get(kernel);
+  if (existing !== undefined) return existing;
+  const canonical = describeKernel(kernel);
+  known.set(kernel, canonical);
+  return canonical;
 }
 
-function describeForm({ outer, inner, stages }: LoopKernel): KernelForm {
+function describeKernel({ outer, inner, stages }: LoopKernel): CanonicalKernel {
   const [values, slots, gathers] = [numbering<Value>(), numbering<number>(), numbering<Value>()];
   const loops = new Map<Variable, number>([...outer, ...inner].map((loop, i) => [loop, i]));
   const scalars = new Map<Scalar, number>();
   const parts: string[] = [`${outer.map(({ size }) => size)}|${inner.map(({ size }) => size)}`];
 
   const position = ({ constant, terms }: Position): string => {
-    // Sorted by the loops' numbers here: elsewhere by their names, which differ from kernel to kernel.
+    // Terms are sorted by the ids of their variables, which differ from kernel to kernel; here by the loops' numbers.
     const list = terms.map(({ atom, factor }) =>
       atom.kind === 'variable'
         ? `${factor}v${loops.get(atom)}`

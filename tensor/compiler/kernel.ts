@@ -70,12 +70,14 @@ export interface LoopKernel {
   readonly outer: readonly Variable[];
   readonly inner: readonly Variable[];
   readonly stages: readonly Stage[];
-  /** A kernel that this one is like, and what stands here for the values and numbers there. */
-  readonly like?: {
+  /** Set if this kernel is another one applied to other values. */
+  readonly instance?: {
     readonly pattern: LoopKernel;
+    /** The value that replaces one of the pattern here. */
     valueOf(value: Value): Value;
+    /** The same for slots of constants. */
     slotOf(slot: number): number;
-    /** What stands there for a value here, if it is about it. */
+    /** The value of the pattern that a value here replaces, if it replaces one. */
     originalOf(value: Value): Value | undefined;
   };
 }

@@ -3,15 +3,17 @@ import type { Value } from './program.ts';
 import { rewriteScalar } from './scalars.ts';
 
 /**
- * Makes kernels that are like `pattern` but for the values that they are about: those called `names` there are `own` in
- * such a kernel, in the same order. Most are asked only what stands in them for the values of the pattern, so stages of
- * their own are made when somebody wants them.
+ * Returns a function that applies the kernel `pattern` to other values: `values[i]` of the pattern becomes the i-th of the
+ * given ones. Its stages are built only on access: executors that have code for the pattern need just the mapping of values.
  */
-export function kernelsLike(pattern: LoopKernel, names: readonly Value[]): (own: readonly Value[]) => LoopKernel {
-  const places = new Map(names.map((value, place) => [value, place]));
-  const constants = new Map(names.flatMap((value) => (value.primitive === 'constant' ? [[value.slot, value]] : [])));
-  return (own) => {
-    const valueOf = (value: Value): Value => own[places.get(value) as number] as Value;
+export function kernelInstances(
+  pattern: LoopKernel,
+  values: readonly Value[],
+): (instanceValues: readonly Value[]) => LoopKernel {
+  const places = new Map(values.map((value, place) => [value, place]));
+  const constants = new Map(values.flatMap((value) => (value.primitive === 'constant' ? [[value.slot, value]] : [])));
+  return (instanceValues) => {
+    const valueOf = (value: Value): Value => instanceValues[places.get(value) as number] as Value;
     const slotOf = (slot: number): number => valueOf(constants.get(slot) as Value).slot;
     let stages: readonly Stage[] | undefined;
     return {
@@ -19,21 +21,22 @@ export function kernelsLike(pattern: LoopKernel, names: readonly Value[]): (own:
       outer: pattern.outer,
       inner: pattern.inner,
       get stages() {
-        stages ??= renamedStages(pattern, valueOf, slotOf);
+        stages ??= stagesOf(pattern, valueOf, slotOf);
         return stages;
       },
-      like: { pattern, valueOf, slotOf, originalOf: (value) => names[own.indexOf(value)] },
+      instance: { pattern, valueOf, slotOf, originalOf: (value) => values[instanceValues.indexOf(value)] },
     };
   };
 }
 
-function renamedStages(
+/** The stages of a pattern, with its values and constants replaced. */
+function stagesOf(
   pattern: LoopKernel,
   valueOf: (value: Value) => Value,
   slotOf: (slot: number) => number,
 ): readonly Stage[] {
   const known = new Map<Scalar, Scalar>();
-  const rename = (scalar: Scalar): Scalar => {
+  const replace = (scalar: Scalar): Scalar => {
     switch (scalar.kind) {
       case 'load':
         return { ...scalar, from: valueOf(scalar.from) };
@@ -48,6 +51,6 @@ function renamedStages(
   return pattern.stages.map((stage) => ({
     ...stage,
     value: valueOf(stage.value),
-    scalar: rewriteScalar(stage.scalar, rename, known),
+    scalar: rewriteScalar(stage.scalar, replace, known),
   }));
 }

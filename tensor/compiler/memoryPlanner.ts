@@ -1,4 +1,4 @@
-/** A value that needs memory from one step of a plan to another, both included. */
+/** Memory that is needed from one task of a plan to another, both included. */
 export interface Lifetime {
   readonly bytes: number;
   readonly from: number;
@@ -10,14 +10,14 @@ export const alignment = 64;
 
 export const aligned = (bytes: number): number => Math.ceil(bytes / alignment) * alignment;
 
-/** What is known of each thing that has been placed: where it starts and ends, and the steps from and to which it lives. */
+/** Fields of a placed lifetime: its first byte, the byte after its last, and the tasks from and to which it lives. */
 const fields = 4;
 
 /**
- * Places in one block of memory, such that lifetimes that overlap do not: each goes to the lowest gap that it fits into
- * beside those that are alive with it. Larger ones choose first.
+ * Assigns each lifetime an offset in one block of memory, so that lifetimes that overlap in time do not overlap in memory.
+ * Greedy by size: the largest first, each into the lowest gap between those that are alive at the same time.
  */
-export function packLifetimes(lifetimes: readonly Lifetime[]): { offsets: number[]; bytes: number } {
+export function planMemory(lifetimes: readonly Lifetime[]): { offsets: number[]; bytes: number } {
   const offsets = new Array<number>(lifetimes.length).fill(0);
   const bySize: number[] = [];
   lifetimes.forEach(({ bytes }, i) => {
@@ -25,7 +25,7 @@ export function packLifetimes(lifetimes: readonly Lifetime[]): { offsets: number
   });
   const bytesOf = (i: number): number => (lifetimes[i] as Lifetime).bytes;
   bySize.sort((a, b) => bytesOf(b) - bytesOf(a) || a - b);
-  // In the order of where they start, side by side in memory: every lifetime is compared with most of those before it.
+  // Sorted by first byte, in one flat array: every lifetime is compared with most of those placed before it.
   const placed = new Float64Array(fields * bySize.length);
   let [end, total] = [0, 0];
   for (const i of bySize) {

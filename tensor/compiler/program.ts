@@ -5,7 +5,7 @@ import type { Shape } from '../shape.ts';
 import { sourceOf, type Tensor } from '../tensor.ts';
 import { NumbersByTensor } from '../tensorIds.ts';
 import { compositionOf, type IsComposed } from './compositions.ts';
-import { addAll, addFloat, type Row, Rows } from './interner.ts';
+import { addAll, addFloat, Interner, type WordSink } from './interner.ts';
 
 /** A node of a program: like a pending tensor, but without identities, and equal nodes are one node; numbers never are. */
 export interface Value {
@@ -54,9 +54,9 @@ export function codeOf(primitive: Primitive | 'leaf'): number {
 const dtypeCodes: ReadonlyMap<DType, number> = new Map(dtypes.map((dtype, code) => [dtype, code]));
 
 /** Adds a dtype and a shape. */
-export function addType(row: Row, dtype: DType, shape: Shape): void {
-  row.add(dtypeCodes.get(dtype) as number);
-  addAll(row, shape);
+export function addType(sink: WordSink, dtype: DType, shape: Shape): void {
+  sink.add(dtypeCodes.get(dtype) as number);
+  addAll(sink, shape);
 }
 
 /** Where each output of a program is, for those that are several times where it is first. */
@@ -64,23 +64,23 @@ export const outputIndices = ({ outputs }: Program): Map<Value, number> =>
   new Map([...outputs.entries()].reverse().map(([i, output]) => [output, i]));
 
 /** Adds what attributes hold, all of it, such that what follows cannot be taken for a part of it. */
-export function addAttribute(row: Row, attribute: unknown): void {
+export function addAttribute(sink: WordSink, attribute: unknown): void {
   if (typeof attribute === 'number') {
     // −0 is not 0 here.
     if ((attribute | 0) === attribute && !Object.is(attribute, -0)) {
-      row.add(0);
-      row.add(attribute);
+      sink.add(0);
+      sink.add(attribute);
     } else {
-      row.add(1);
-      addFloat(row, attribute);
+      sink.add(1);
+      addFloat(sink, attribute);
     }
-  } else if (typeof attribute === 'boolean') row.add(attribute ? 2 : 3);
+  } else if (typeof attribute === 'boolean') sink.add(attribute ? 2 : 3);
   else if (Array.isArray(attribute)) {
-    row.add(4 + attribute.length);
-    for (const part of attribute) addAttribute(row, part);
+    sink.add(4 + attribute.length);
+    for (const part of attribute) addAttribute(sink, part);
   } else if (typeof attribute === 'object' && attribute !== null) {
     // How many parts an object has follows from the primitive.
-    for (const name in attribute) addAttribute(row, (attribute as Readonly<Record<string, unknown>>)[name]);
+    for (const name in attribute) addAttribute(sink, (attribute as Readonly<Record<string, unknown>>)[name]);
   } else throw new Error(`an attribute is ${String(attribute)}, which plans cannot be known by`);
 }
 
@@ -103,8 +103,8 @@ export function readGraph(
 ): { readonly program: Program; readonly constants: readonly Tensor[] } {
   /** What tensors are read as, by the number of the value. */
   const known = new NumbersByTensor(order);
-  const forms = new Rows();
-  const nodes = new Rows();
+  const forms = new Interner();
+  const nodes = new Interner();
   const values: Value[] = [];
   const leaves: Tensor[] = [];
   const scalars: number[] = [];

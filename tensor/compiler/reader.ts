@@ -2,7 +2,7 @@ import type { Run } from '../device.ts';
 import { sourceOf, type Tensor } from '../tensor.ts';
 import { NumbersByTensor } from '../tensorIds.ts';
 import type { IsComposed } from './compositions.ts';
-import { Words } from './interner.ts';
+import { WordList } from './interner.ts';
 import { addAttribute, addType, codeOf, type Program, readGraph } from './program.ts';
 
 type Graph = Pick<Run, 'order' | 'outputs'>;
@@ -14,7 +14,7 @@ const mostRecords = 16;
 
 /** A graph in words that are equal for graphs of equal programs, and what changes from one such graph to the next. */
 interface Description {
-  readonly words: Words;
+  readonly words: WordList;
   /** In the order in which nodes use them. */
   readonly leaves: readonly Tensor[];
   /** In the order of the nodes. */
@@ -23,7 +23,7 @@ interface Description {
 
 /** A graph that was read, without its tensors. */
 interface GraphRecord {
-  readonly words: Words;
+  readonly words: WordList;
   readonly program: Omit<Program, 'leaves'>;
   /** For each leaf of the description, where it is among those of the program, if it is. */
   readonly leafSlots: readonly (number | undefined)[];
@@ -70,7 +70,7 @@ export class ProgramReader {
 
 /** Describes a graph: its operators with what they are given, nodes being numbered from 0 and leaves −1, −2, …. */
 function describeGraph({ order, outputs }: Graph): Description {
-  const words = new Words();
+  const words = new WordList();
   const leaves: Tensor[] = [];
   const constants: { tensor: Tensor; value: number }[] = [];
   const places = new NumbersByTensor(order);

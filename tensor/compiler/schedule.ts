@@ -5,77 +5,80 @@ import { operatorCost } from './cost.ts';
 import { chooseEpilogues, type Epilogue, noEpilogues } from './epilogues.ts';
 import { buildKernel, type Group, type Loops, loopsOf, lowerValue, type Space, spaceOf } from './group.ts';
 import type { LoopKernel, Scalar } from './kernel.ts';
-import { kernelsLike } from './kernelInstances.ts';
+import { kernelInstances } from './kernelInstances.ts';
 import { shapeLoops } from './loops.ts';
 import { type Lowering, lowering } from './lower.ts';
-import { unions } from './orderedUnion.ts';
+import { orderedUnion } from './orderedUnion.ts';
 import { type Position, samePosition } from './position.ts';
 import { isReduction, joinsMany } from './primitiveKinds.ts';
 import type { Program, Value } from './program.ts';
 import { allParts, loadsOf } from './scalars.ts';
 import { operandViewsOf } from './stridedViews.ts';
-import { type Likeness, likenesses, noLikeness } from './structuralId.ts';
+import { emptyStructuralId, type StructuralId, structuralIds } from './structuralId.ts';
 
-/** A value that is computed by a step of its own, from memory to memory. */
+/** A contraction, argMax, cumsum, argSort or scatterAdd: a kernel of its own, which reads and writes memory. */
 export interface Step {
   readonly kind: 'step';
   readonly value: Value;
-  /** What a contraction stores in its place, as a map that loads it. */
+  /** A map that a contraction applies to its elements before it stores them. */
   readonly epilogue?: LoopKernel;
 }
 
+/** The kernels of a program, in the order in which they run. */
 export interface Schedule {
+  /** The values that are stored in memory. */
   readonly buffers: ReadonlySet<Value>;
   readonly kernels: readonly (LoopKernel | Step)[];
 }
 
 export interface ScheduleOptions {
-  /** How many different buffers one kernel may load. */
+  /** How many buffers one kernel may load at most. */
   readonly mostLoads: number;
-  /** Whether operators share kernels (the default); without, each has its own, which helps to find a wrong one. */
+  /** Whether operators share kernels; default true. Otherwise each has its own kernel, which helps to find a wrong one. */
   readonly fuse?: boolean;
-  /** Whether contractions in f32 read halves themselves, where they would read a copy of them in f32. */
+  /** Whether f32 contractions read f16 and bf16 operands directly instead of an f32 copy of them; default false. */
   readonly widening?: boolean;
-  /** Whether contractions store what is made of their elements one by one. */
+  /** Whether contractions apply the elementwise operators that follow them before they store; default false. */
   readonly epilogues?: boolean;
   /**
-   * Whether a walk along rows also computes expensive functions of what it has just made (the default). A processor
-   * that looks ahead some hundred instructions does two loops sooner than one of as long a chain for each element.
+   * Whether a walk along rows also computes expensive functions of values that it has just made; default true. A processor
+   * with a reorder window of some hundred instructions runs two loops faster than one with so long a chain for each element.
    */
   readonly longChains?: boolean;
 }
 
-/** A group while values may still join it. */
+/** A group that values may still join. */
 interface OpenGroup extends Group {
-  likeness: Likeness;
-  /** What its values are at the place where its loops are; made when it is not known whether another value may join. */
+  id: StructuralId;
+  /** Its values, lowered. Made only where no group with the same id has answered whether a value may join. */
   walk?: Walk | undefined;
 }
 
-/** A group's values, lowered in one set of loops. */
+/** A group's values, lowered inside one set of loops. */
 interface Walk {
   readonly loops: Loops;
   readonly element: Lowering;
-  /** Whether the group reduces, on which its values' positions depend, as they do on its shape. */
+  /** Whether the group has a reduction; positions of its values depend on that and on its shape. */
   readonly reducing: boolean;
   readonly longChains: boolean;
-  /** Where each value has just been made. */
+  /** The position at which the walk has just computed each value. */
   readonly made: Map<Value, Position>;
 }
 
-/** Rows shorter than this are not worth a loop of their own inside a row kernel. */
+/** Shorter rows are not worth an inner loop of their own. */
 const shortestRow = 16;
-/** Fewer rows than this do not keep several threads busy, so long ones are not turned into row kernels. */
+/** Fewer rows than `fewRows` do not keep several threads busy; if they are longer than `longRow`, no row kernel is made. */
 const fewRows = 8;
 const longRow = 16384;
 
-const product = sizeOf;
-
-/** Instead of the number of a group. */
+/** In place of a group's number: no group, or more than one. */
 const none = -1;
 const several = -2;
 
-/** Orders a program into kernels and says what each computes. */
+/**
+ * Groups the stored values of a program into kernels. In the order of the program, each value joins the latest of the last
+ * twelve groups that reads the same values or makes one of its inputs, if one kernel can compute both; else it opens a group.
+ */
 export function schedule(program: Program, options: ScheduleOptions): Schedule {
   const { mostLoads, fuse = true, widening = false, longChains = true } = options;
   const chosen = fuse ? chooseBuffers(program, mostLoads, widening) : new Set(program.values);
@@ -84,10 +87,10 @@ export function schedule(program: Program, options: ScheduleOptions): Schedule {
   const needs = dependencies(program, buffers, widening);
   const groups: OpenGroup[] = [];
   const limits = { mostLoads, longChains };
-  const extend = likenesses(program, (value) => buffers.has(value));
-  /** Whether groups of some likeness fit in one kernel, where that has been found out. */
+  const extend = structuralIds(program, (value) => buffers.has(value));
+  /** By structural id: whether one kernel can compute such a group. */
   const fitting = new Map<number, boolean>();
-  /** The group that makes each value, by the value's number. */
+  /** By the number of a value: the group that makes it. */
   const madeBy = new Int32Array(program.values.length).fill(none);
 
   for (const value of program.values) {
@@ -97,11 +100,9 @@ export function schedule(program: Program, options: ScheduleOptions): Schedule {
       let start = 0;
       for (const from of value.inputs) {
         const piece = { from, start };
-        if (sizeOf(from.shape) > 0)
-          groups.push({
-            ...{ shape: from.shape, split: 0, values: [value], reads: [], step: false, piece },
-            likeness: noLikeness,
-          });
+        const { shape } = from;
+        if (sizeOf(shape) > 0)
+          groups.push({ shape, split: 0, values: [value], reads: [], step: false, piece, id: emptyStructuralId });
         start += from.shape[axis] as number;
       }
       madeBy[value.id] = groups.length - 1;
@@ -110,7 +111,8 @@ export function schedule(program: Program, options: ScheduleOptions): Schedule {
     const space = epilogues.has(value) ? undefined : spaceOf(value);
     if (space === undefined) {
       madeBy[value.id] = groups.length;
-      groups.push({ shape: value.shape, split: 0, values: [value], reads: [], step: true, likeness: noLikeness });
+      const { shape } = value;
+      groups.push({ shape, split: 0, values: [value], reads: [], step: true, id: emptyStructuralId });
       continue;
     }
     const required = needs[value.id] ?? [];
@@ -121,21 +123,22 @@ export function schedule(program: Program, options: ScheduleOptions): Schedule {
       const group = groups[i] as OpenGroup;
       if (group.step || group.piece !== undefined) continue;
       if (i !== earliest && !required.some((input) => group.reads.includes(input))) continue;
-      const likeness = extend(group.likeness, value);
-      const known = fitting.get(likeness.number);
+      const id = extend(group.id, value);
+      const known = fitting.get(id.number);
       const walk = known === undefined ? joinedWalk(group, value, space, buffers, limits, required) : undefined;
-      fitting.set(likeness.number, known ?? walk !== undefined);
+      fitting.set(id.number, known ?? walk !== undefined);
       if (walk === undefined && known !== true) continue;
       joined = group;
       madeBy[value.id] = i;
       group.walk = walk;
-      group.likeness = likeness;
+      group.id = id;
       break;
     }
     if (joined === undefined) {
-      const [{ shape, split }, likeness] = [space, extend(noLikeness, value)];
+      const { shape, split } = space;
+      const id = extend(emptyStructuralId, value);
       madeBy[value.id] = groups.length;
-      groups.push({ shape, split, values: [value], reads: required, step: false, likeness });
+      groups.push({ shape, split, values: [value], reads: required, step: false, id });
       continue;
     }
     if (space.reduces && joined.values.every((other) => !isReduction(other))) {
@@ -149,7 +152,7 @@ export function schedule(program: Program, options: ScheduleOptions): Schedule {
   return { buffers, kernels: kernelsOf(program, groups, buffers, epilogues, needs, madeBy) };
 }
 
-/** The kernels of groups, in their order; each kind of group is built once. */
+/** The kernels of groups, in order. Groups with the same structural id that store the same values are built once. */
 function kernelsOf(
   program: Program,
   groups: readonly OpenGroup[],
@@ -159,7 +162,7 @@ function kernelsOf(
   madeBy: Int32Array,
 ): (LoopKernel | Step)[] {
   const outputs = new Set(program.outputs);
-  /** The one group that reads each value, by the value's number. */
+  /** By the number of a value: the one group that reads it. */
   const readers = new Int32Array(program.values.length).fill(none);
   for (const { id } of program.values) {
     const group = madeBy[id] as number;
@@ -173,8 +176,8 @@ function kernelsOf(
     const reader = readers[value.id];
     return outputs.has(value) || (reader !== none && reader !== group);
   };
-  /** Makes the kernels like the first one of its kind. */
-  const patterns = new Map<string, ReturnType<typeof kernelsLike>>();
+  /** Makes instances of the first kernel of each kind. */
+  const patterns = new Map<string, ReturnType<typeof kernelInstances>>();
   return groups.map((group, i): LoopKernel | Step => {
     const [first] = group.values as [Value, ...Value[]];
     if (group.step) {
@@ -187,20 +190,22 @@ function kernelsOf(
     const build = () =>
       shapeLoops(buildKernel(group, buffers, (value) => stored[group.values.indexOf(value)] === true));
     if (group.piece !== undefined) return build();
-    const key = `${group.likeness.number} ${stored.map(Number).join('')}`;
-    const like = patterns.get(key);
-    if (like !== undefined) return like(group.likeness.names);
+    const key = `${group.id.number} ${stored.map(Number).join('')}`;
+    const instanceOn = patterns.get(key);
+    if (instanceOn !== undefined) return instanceOn(group.id.values);
     const kernel = build();
-    patterns.set(key, kernelsLike(kernel, group.likeness.names));
+    patterns.set(key, kernelInstances(kernel, group.id.values));
     return kernel;
   });
 }
 
-/** For every value, by its number, those with buffers that it is computed from, or that a barrier puts before it. */
+/** By the number of a value: the stored values that it is computed from, or that a barrier puts before it. */
 function dependencies(program: Program, buffers: ReadonlySet<Value>, widening: boolean): (readonly Value[])[] {
   const hasBuffer = (value: Value): boolean => buffers.has(value);
   const below = new Array<readonly Value[]>(program.values.length);
-  const union = unions(program.values, (input) => (hasBuffer(input) ? [input] : (below[input.id] as readonly Value[])));
+  const union = orderedUnion(program.values, (input) =>
+    hasBuffer(input) ? [input] : (below[input.id] as readonly Value[]),
+  );
   for (const value of program.values) {
     const operands = operandViewsOf(value, hasBuffer, widening);
     below[value.id] = union(
@@ -210,18 +215,18 @@ function dependencies(program: Program, buffers: ReadonlySet<Value>, widening: b
   return below;
 }
 
-/** Whether two reductions have inputs of one shape, and reduce the same axes. */
+/** Whether two reductions have inputs of the same shape and reduce the same axes. */
 function reducesAlike(a: Value, b: Value): boolean {
   const axesOf = ({ attributes }: Value): readonly number[] => (attributes as Attributes['sum']).axes;
   const shapeOf = ({ inputs }: Value): Shape => (inputs as readonly [Value])[0].shape;
   return sameShape(shapeOf(a), shapeOf(b)) && sameShape(axesOf(a), axesOf(b));
 }
 
-/** Which values that are needed a group neither makes nor reads yet. */
+/** The required values that a group neither makes nor reads yet. */
 const addedReads = ({ values, reads }: Group, required: readonly Value[]): readonly Value[] =>
   required.filter((input) => !values.includes(input) && !reads.includes(input));
 
-/** Where a group's values are made if a value joins them, or `undefined` where it cannot. */
+/** The walk of a group that a value has joined, or `undefined` if one kernel cannot compute both. */
 function joinedWalk(
   group: OpenGroup,
   value: Value,
@@ -232,23 +237,23 @@ function joinedWalk(
 ): Walk | undefined {
   if (group.reads.length + addedReads(group, required).length + group.values.length + 1 > mostLoads) return undefined;
   const reducing = group.values.some(isReduction);
-  const rows = product(group.shape.slice(0, group.split));
-  const length = product(group.shape.slice(group.split));
+  const rows = sizeOf(group.shape.slice(0, group.split));
+  const length = sizeOf(group.shape.slice(group.split));
   if (space.reduces && !space.trailing) {
-    // What is added up down the same columns, as the gradients of a normalisation's scale and shift are, needs one walk.
+    // Sums down the same columns, such as the gradients of a normalisation's scale and shift, share one walk.
     const alike = group.values.every((other) => !isReduction(other) || reducesAlike(other, value));
     if (!reducing || !alike || required.some((input) => group.values.includes(input))) return undefined;
   } else if (space.reduces) {
-    const [ownRows, ownLength] = [product(space.shape.slice(0, space.split)), product(space.shape.slice(space.split))];
+    const [ownRows, ownLength] = [sizeOf(space.shape.slice(0, space.split)), sizeOf(space.shape.slice(space.split))];
     if (ownLength < shortestRow || (ownRows < fewRows && ownLength > longRow)) return undefined;
     if (reducing ? rows !== ownRows || length !== ownLength : rows * length !== ownRows * ownLength) return undefined;
     if (reducing && !group.values.every((other) => !isReduction(other) || spaceOf(other)?.trailing)) return undefined;
   } else {
-    const size = product(value.shape);
+    const size = sizeOf(value.shape);
     if (!reducing && size !== rows * length) return undefined;
     if (reducing && size !== rows && size !== rows * length) return undefined;
     if (reducing && !group.values.every((other) => !isReduction(other) || spaceOf(other)?.trailing)) {
-      // Rows of such a reduction are not rows of memory; only what follows it row by row can join.
+      // Such a reduction's rows are not rows of memory, so only values with one element per row can join.
       if (size !== rows) return undefined;
     }
     if (
@@ -266,7 +271,7 @@ function joinedWalk(
   const reduces = trial.values.some(isReduction);
   const fits =
     walk !== undefined && walk.reducing === reduces && shape.join() === group.shape.join() && split === group.split;
-  if (fits) return makeLocally(walk, trial, value) ? walk : undefined;
+  if (fits) return addToWalk(walk, trial, value) ? walk : undefined;
   const again: Walk = {
     loops: loopsOf(trial),
     element: lowering((other) => buffers.has(other)),
@@ -274,27 +279,27 @@ function joinedWalk(
     longChains,
     made: new Map(),
   };
-  return trial.values.every((own) => makeLocally(again, trial, own)) ? again : undefined;
+  return trial.values.every((own) => addToWalk(again, trial, own)) ? again : undefined;
 }
 
-/** Whether a function is in it that takes as long as tens of simple operations. */
+/** Whether a scalar applies a function that takes as long as tens of simple operations. */
 const isExpensive = (scalar: Scalar): boolean =>
   [...allParts(scalar)].some((part) => part.kind === 'apply' && operatorCost(part.operator) >= operatorCost('exp'));
 
 /**
- * Adds a value to those that a walk makes, if every load of one of them is at the very place where it has just been made;
- * says whether it is.
+ * Adds a value to those that a walk makes, and returns true, if it loads each of them only at the position at which the walk
+ * has just computed it.
  */
-function makeLocally({ loops, element, made, reducing, longChains }: Walk, group: Group, value: Value): boolean {
+function addToWalk({ loops, element, made, reducing, longChains }: Walk, group: Group, value: Value): boolean {
   const { scalar, position, over } = lowerValue(group, loops, value, element);
   const rows = sizeOf(group.shape.slice(0, group.split));
-  const mustBegin = !longChains && reducing && over === 'inner' && isExpensive(scalar);
+  const mustBreak = !longChains && reducing && over === 'inner' && isExpensive(scalar);
   for (const load of loadsOf(scalar)) {
     const place = made.get(load.from);
-    if (mustBegin && place !== undefined && sizeOf(load.from.shape) !== rows) return false;
+    if (mustBreak && place !== undefined && sizeOf(load.from.shape) !== rows) return false;
     if (place !== undefined && (load.kind !== 'load' || !samePosition(load.position, place))) return false;
   }
-  // Masked parts may be computed lane by lane, where what another stage holds in a vector cannot be reached.
+  // Masked parts may be computed lane by lane, which cannot read what another stage holds in a vector.
   for (const part of allParts(scalar)) {
     if (part.kind === 'masked' && loadsOf(part).some((load) => made.has(load.from))) return false;
   }

@@ -196,7 +196,7 @@ export class WasmDevice implements Device {
     pieces: readonly { readonly bytes: number; readonly what: () => string }[],
   ): Places {
     const leaf = (slot: number): WasmBuffer => leaves[slot] as WasmBuffer;
-    const slots = plan.reuse.assign((slot) => donated.has(leaf(slot)));
+    const slots = plan.aliasing.assign((slot) => donated.has(leaf(slot)));
     const [made, taken]: [WasmBuffer[], WasmBuffer[]] = [[], []];
     const addresses: number[] = [];
     const place = (tensor: Tensor, slot: number | undefined): WasmBuffer => {

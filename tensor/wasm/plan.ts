@@ -1,5 +1,5 @@
-import { findReuse, findShadows, type Reuse } from '../compiler/bufferAliasing.ts';
-import { packLifetimes } from '../compiler/memoryPlanner.ts';
+import { type BufferAliasing, findAliasing, sharedBuffers } from '../compiler/bufferAliasing.ts';
+import { planMemory } from '../compiler/memoryPlanner.ts';
 import { outputIndices, type Program, type Value } from '../compiler/program.ts';
 import { schedule } from '../compiler/schedule.ts';
 import type { KernelReport } from '../device.ts';
@@ -24,7 +24,7 @@ export interface Plan {
   readonly nanoseconds: number;
   readonly table: TableLayout;
   /** Which leaves' buffers the outputs may be written to. */
-  readonly reuse: Reuse;
+  readonly aliasing: BufferAliasing;
   /** Gathers and scatters that may find an index out of range, by the number that the report word holds, less one. */
   readonly indexed: readonly Value[];
 }
@@ -82,14 +82,14 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
   const { kernels } = schedule(program, { mostLoads: 24, fuse, longChains: false });
   const tasks = planTasks(kernels);
   const outputAt = outputIndices(program);
-  const shadows = shadowsOf(program, tasks);
-  const elsewhere = new Set([...outputAt.keys(), ...shadows.keys()]);
+  const shared = allSharedBuffers(program, tasks);
+  const elsewhere = new Set([...outputAt.keys(), ...shared.keys()]);
   const { arena, scratch, bytes: arenaBytes } = placeValues(program, tasks, elsewhere);
   const places: Place[] = [];
   const table = new TableWriter((stored) => {
     const known = places[stored.id];
     if (known !== undefined) return known;
-    const value = shadows.get(stored) ?? stored;
+    const value = shared.get(stored) ?? stored;
     const index = outputAt.get(value);
     const inArena = { base: arenaBase, offset: arena[value.id] as number };
     const output: Base | undefined = index === undefined ? undefined : { kind: 'output', index };
@@ -130,7 +130,7 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
       phases.reduce((sum, steps) => sum + steps.length + 1, 0),
       program.scalars.length,
     ),
-    reuse: findReuse(program, tasks, bytesOf),
+    aliasing: findAliasing(program, tasks, bytesOf),
     indexed,
   };
 }
@@ -240,18 +240,18 @@ const phasesOf = ({ work }: Task): number =>
   work.kind === 'kernel' ? work.code.phases.length : work.plan.phases.length;
 
 /** Values that a kernel makes for itself alone, and the result that may overwrite each. */
-function shadowsOf({ values, outputs }: Program, tasks: readonly Task[]): Map<Value, Value> {
+function allSharedBuffers({ values, outputs }: Program, tasks: readonly Task[]): Map<Value, Value> {
   const readers = new Int32Array(values.length);
   for (const { reads } of tasks) for (const { id } of reads) readers[id] = (readers[id] as number) + 1;
   const results = new Set(outputs);
-  const shadows = new Map<Value, Value>();
+  const shared = new Map<Value, Value>();
   for (const { kernel, reads } of tasks) {
     if (kernel === undefined) continue;
     const isRead = (value: Value): boolean =>
       results.has(value) || (readers[value.id] as number) > Number(reads.includes(value));
-    for (const [value, by] of findShadows(kernel, isRead)) shadows.set(value, by);
+    for (const [value, by] of sharedBuffers(kernel, isRead)) shared.set(value, by);
   }
-  return shadows;
+  return shared;
 }
 
 /**
@@ -275,6 +275,6 @@ function placeValues({ values }: Program, tasks: readonly Task[], elsewhere: Rea
   tasks.forEach(({ scratchBytes }, i) => {
     lifetimes.push({ bytes: scratchBytes, from: i, to: i });
   });
-  const { offsets, bytes } = packLifetimes(lifetimes);
+  const { offsets, bytes } = planMemory(lifetimes);
   return { arena: Array.from(lifetimeOf, (lifetime) => offsets[lifetime] ?? 0), scratch: offsets.slice(inner), bytes };
 }

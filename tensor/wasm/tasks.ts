@@ -1,5 +1,5 @@
 import { type MemoryTask, memoryOf } from '../compiler/bufferAliasing.ts';
-import { formOf } from '../compiler/canonicalKernel.ts';
+import { canonicalKernel } from '../compiler/canonicalKernel.ts';
 import { contractionFlops, describeLoops, loopFlops } from '../compiler/describe.ts';
 import type { LoopKernel } from '../compiler/kernel.ts';
 import { isContraction } from '../compiler/primitiveKinds.ts';
@@ -68,7 +68,7 @@ export function planTasks(kernels: readonly (LoopKernel | ScheduledStep)[]): Tas
 }
 
 function loopTask(kernel: LoopKernel, codes: Map<string, KernelCode>): Task {
-  const { key, values, slots, gathers } = formOf(kernel);
+  const { key, values, slots, gathers } = canonicalKernel(kernel);
   let code = codes.get(key);
   if (code === undefined) {
     const plan = planLoops(kernel);

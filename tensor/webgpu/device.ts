@@ -134,9 +134,9 @@ export class WebGpuDevice implements Device {
     const { outputs, donated } = run;
     const program = this.#programs.of(run);
     const compiled = this.#plans.compiledFor(program);
-    const { reuse, indexed } = compiled.draft;
+    const { aliasing, indexed } = compiled.draft;
     const leaves = program.leaves.map((tensor) => own(placedBuffer(this.name, tensor)));
-    const taken = reuse.assign((slot) => donated.has(leaves[slot] as WebGpuBuffer));
+    const taken = aliasing.assign((slot) => donated.has(leaves[slot] as WebGpuBuffer));
     const ready = await this.#plans.planFor(compiled, taken);
     await this.#former;
     this.#checkUsable();

@@ -1,4 +1,4 @@
-import { findReuse, lookupSteps, type Reuse } from '../compiler/bufferAliasing.ts';
+import { type BufferAliasing, findAliasing, lookupTasks } from '../compiler/bufferAliasing.ts';
 import { outputIndices, type Program, type Value } from '../compiler/program.ts';
 import type { KernelReport } from '../device.ts';
 import { roundTo } from '../dtype.ts';
@@ -49,7 +49,7 @@ export type Taken = readonly (number | undefined)[];
 
 /** What is known of a program before it is known which leaves' buffers its outputs take over. */
 export interface Draft {
-  readonly reuse: Reuse;
+  readonly aliasing: BufferAliasing;
   /** Gathers and scatters, which may find an index out of range; each has a word in the report. */
   readonly indexed: readonly Value[];
   /**
@@ -72,7 +72,7 @@ export function draftPlan(program: Program, options: TaskOptions): Draft {
   /** Whether a takeover makes a kernel write what it reads. */
   const meet = (leaf: Value, output: Value): boolean => writer.get(output)?.reads.includes(leaf) ?? false;
   // A kernel sees a buffer once, so only as elements of one type, and other invocations must not read what one writes.
-  const reuse = findReuse(
+  const aliasing = findAliasing(
     program,
     tasks,
     placeBytes,
@@ -85,7 +85,7 @@ export function draftPlan(program: Program, options: TaskOptions): Draft {
       return leaf !== undefined && output !== undefined && meet(leaf, output) ? [[leaf, output]] : [];
     });
   return {
-    reuse,
+    aliasing,
     indexed,
     inPlace: (taken) =>
       meeting(taken)
@@ -126,7 +126,7 @@ function assemble(program: Program, tasks: readonly Task[], kernelsOf: (task: Ta
   });
   const owners = program.outputs.map((output) => nameOf(writers.get(output)));
   const reports = tasks.map(({ report }) => report);
-  const lookups = lookupSteps(tasks);
+  const lookups = lookupTasks(tasks);
   const lookupKernels = planned.filter(({ task }) => task < lookups).length;
   return { kernels: planned, lookupKernels, reports, slots, owners, numberBytes, largest: largestOf(kernels) };
 }

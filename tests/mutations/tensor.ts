@@ -80,7 +80,7 @@ const planKeys: readonly Mutation[] = [
   {
     name: 'dtypes are left out of types',
     file: 'tensor/compiler/program.ts',
-    find: '  row.add(dtypeCodes.get(dtype) as number);\n',
+    find: '  sink.add(dtypeCodes.get(dtype) as number);\n',
     replace: '',
     tests: keys,
   },
@@ -150,16 +150,16 @@ const planKeys: readonly Mutation[] = [
     tests: keys,
   },
   {
-    name: 'types of what is loaded are left out of likenesses',
+    name: 'types of what is loaded are left out of structural ids',
     file: 'tensor/compiler/structuralId.ts',
     find: '      addTypeOf(one);\n',
     replace: '',
     tests: keys,
   },
   {
-    name: 'forms are left out of likenesses',
+    name: 'forms are left out of structural ids',
     file: 'tensor/compiler/structuralId.ts',
-    find: '    rows.add(one.form);\n',
+    find: '    descriptions.add(one.form);\n',
     replace: '',
     tests: keys,
   },

@@ -214,7 +214,7 @@ describe('what a contraction stores', () => {
         graph.outputs,
       );
       const draft = draftPlan(program, { software: true, traits: plainTraits, fuse: true });
-      const taken = draft.reuse.assign(() => true);
+      const taken = draft.aliasing.assign(() => true);
       const [slot] = taken;
       return slot === undefined ? undefined : { leaf: program.leaves[slot], bindings: draft.plan(taken).kernels };
     };
