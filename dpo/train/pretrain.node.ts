@@ -10,15 +10,15 @@ import {
   tokenIds,
 } from '../../diffusion/index.ts';
 import { countParameters, learningRateSchedule } from '../../nn/index.ts';
-import { attempt, makeFolder, replaceFile, replaceText } from '../../tensor/index.node.ts';
+import { replaceFile, replaceText } from '../../tensor/index.node.ts';
 import {
   copy,
+  type Device,
   item,
   openDevice,
   realize,
   setDefaultDevice,
   type Tensor,
-  type TensorError,
   tensor,
 } from '../../tensor/index.ts';
 import { withPresentNames } from '../config/configKey.ts';
@@ -29,46 +29,49 @@ import { centred, prepareImage } from '../data/preprocess.ts';
 import { mapReadable } from '../data/readable.ts';
 import type { CaptionedSource } from '../data/sources.ts';
 import { keyFor, keyVersion, otherKeys } from '../keys.ts';
-import { latestCheckpoint, loadState, saveCheckpoint, settingsOfRecord } from './checkpoint.node.ts';
-import { notFinite, notFiniteError } from './notFinite.ts';
+import { type Checkpoint, loadState, settingsOfRecord } from './checkpoint.node.ts';
 import { type PretrainState, pretraining } from './pretrain.ts';
-import { realizeWhile } from './realizeWhile.ts';
-import { lockRun } from './run/lockRun.node.ts';
-import { removeRemains } from './run/removeRemains.node.ts';
 import { openRowLog } from './run/rowLog.node.ts';
 import { settingsChanges } from './run/settingsChanges.node.ts';
 import { imageSizeOf } from './runPlan.ts';
 import { sampleImages } from './sampleImages.ts';
+import { type Job, type RunHooks, type RunOutcome, type Training, trainLoop } from './trainLoop.node.ts';
 
 /** One row of `log.jsonl`. */
 export interface PretrainRow {
   readonly step: number;
-  /** The mean over steps since the last row. */
+  /** The mean over the steps since the last row. */
   readonly loss: number;
+  /** ISO 8601, UTC. */
   readonly time: string;
 }
 
-export interface PretrainHooks {
-  readonly onStart?: (lines: readonly string[], progress: { readonly from: number; readonly steps: number }) => void;
-  readonly onStep?: (progress: { readonly step: number; readonly loss: number }) => void;
-  readonly onWarning?: (message: string) => void;
-  /** Ends the run after the step that is under way, with a checkpoint. */
-  readonly signal?: AbortSignal;
+/** Callbacks that watch a run of `pretrain`, and the signal that stops it. */
+export type PretrainHooks = RunHooks;
+
+/** One step. */
+interface PretrainJob extends Job<PretrainState> {
+  readonly watched: Tensor;
 }
 
 /**
  * Trains a text-to-image pipeline from nothing on captioned images, and writes into `settings.output`: `log.jsonl`,
- * `checkpoints/`, a grid of samples with each that is due, and at the end `model/`, in f16. Goes on from the last checkpoint, if there is
- * one, and ends as if it had never been stopped.
+ * `checkpoints/`, a grid of samples with each training checkpoint that is due, and at the end `model/`, in f16. Resumes the
+ * latest training checkpoint, if there is one, and ends with the same bits as a run that was never stopped.
+ * @throws TensorError where settings, files or numbers are wrong; the last good training checkpoint stays
  */
-export async function pretrain(
-  settings: PretrainSettings,
-  hooks: PretrainHooks = {},
-): Promise<{ readonly steps: number; readonly stopped: boolean; readonly model: string | undefined }> {
+export async function pretrain(settings: PretrainSettings, hooks: PretrainHooks = {}): Promise<RunOutcome> {
   const device = await openDevice(settings.device);
   setDefaultDevice(device);
   await using source = await openCaptioned(settings.images);
+  const plan = await planPretraining(source, settings, hooks);
+  return await trainLoop(settings, hooks, (found) => beginPretraining(plan, settings, hooks, device, found));
+}
+
+/** Everything about a run that follows from its settings and its images. */
+async function planPretraining(source: CaptionedSource, settings: PretrainSettings, hooks: PretrainHooks) {
   const scheduler = { _class_name: 'DDIMScheduler', ...settings.scheduler };
+  // Refuses a scheduler that samples cannot be drawn with.
   samplerFromConfig(scheduler);
   const positions = settings.textEncoder.max_position_embeddings;
   const maxLength = typeof positions === 'number' ? positions : 77;
@@ -106,97 +109,87 @@ export async function pretrain(
     emaDecay: settings.emaDecay,
     key: keyFor(settings.seed, 'pretraining'),
   });
-
-  await attempt('write', settings.output, makeFolder(settings.output));
-  await using _lock = await lockRun(settings.output);
-  const checkpoints = join(settings.output, 'checkpoints');
-  await removeRemains(settings.output);
-  const found = await latestCheckpoint(checkpoints, (message) => hooks.onWarning?.(message));
-  const params = await realize(model.init(keyFor(settings.seed, 'modelInit')));
-  const fresh = await training.init(params);
-  let state: PretrainState = found === undefined ? fresh : await loadState(found, fresh, device);
-  const from = found?.step ?? 0;
-  // Going on with more steps, or another learning rate, is a way to train; so it is said and not refused.
-  const changes =
-    found === undefined ? [] : settingsChanges(withPresentNames(settingsOfRecord(found), pretrainKeys), settings);
-  if (found !== undefined && found.record.keys !== keyVersion)
-    hooks.onWarning?.(`${found.folder}: ${otherKeys}; it goes on with the new ones`);
-  if (changes.length > 0) hooks.onWarning?.(`going on with other settings after step ${from}: ${changes.join('; ')}`);
-  const log = await openRowLog<PretrainRow>(join(settings.output, 'log.jsonl'), from);
-  await replaceText(join(settings.output, 'settings.json'), formatObject(settings));
-  hooks.onStart?.(
-    [
-      `${captions.length} images of 3 × ${size.join(' × ')}, ${Object.keys(tokenizer.vocabulary).length} tokens, ${countParameters(params).toLocaleString('en')} parameters`,
-      device.description,
-    ],
-    { from, steps: settings.steps },
-  );
-
-  async function drawSamples(step: number): Promise<void> {
-    const count = Math.min(32, captions.length);
-    const drawn = await sampleImages(
-      { model, params: state.average, tokenizer, scheduler },
-      {
-        captions: Array.from(
-          { length: count },
-          (_, i) => captions[Math.floor((i * captions.length) / count)] as string,
-        ),
-        ...{ seed: settings.seed, size, steps: settings.sampleSteps, guidance: settings.guidance },
-      },
-    );
-    const path = join(settings.output, `samples-${String(step).padStart(8, '0')}.png`);
-    await replaceFile(path, (write) => write(gridPng(drawn, { size })));
-  }
-
-  let saved = from;
-  /** What went wrong, and the first parameters that are not finite. */
-  async function failure(what: string): Promise<TensorError> {
-    const found = { parameters: await notFinite(state.optimiser.params) };
-    return notFiniteError({ step, what, found, saved, checkpoints, advice: 'A lower learning rate may help' });
-  }
-
-  let [sum, counted] = (found?.record.sum ?? [0, 0]) as [number, number];
-  let step = from;
-  let next = training.step(state);
-  while (step < settings.steps) {
-    const { loss, ...after } = next;
-    next = await realizeWhile(next, state, async () => training.step(after));
-    state = after;
-    step++;
-    const value = await item(loss);
-    if (!Number.isFinite(value)) throw await failure(`the loss is ${value}`);
-    [sum, counted] = [sum + value, counted + 1];
-    hooks.onStep?.({ step, loss: value });
-    const isEnd = step === settings.steps;
-    if (isEnd || step % settings.logEvery === 0) {
-      await log.append({ step, loss: sum / counted, time: new Date().toISOString() });
-      [sum, counted] = [0, 0];
-    }
-    const stopped = hooks.signal?.aborted === true && !isEnd;
-    const isRegular = isEnd || step % settings.checkpointEvery === 0;
-    if (isRegular || stopped) {
-      // The loss tells only what parameters were before the step.
-      if ((await notFinite(state)).length > 0) throw await failure('it left numbers that are not finite');
-      await saveCheckpoint(
-        checkpoints,
-        step,
-        state,
-        { settings, keys: keyVersion, sum: [sum, counted] },
-        settings.keepCheckpoints,
-      );
-      saved = step;
-      // Whoever stops a run, or a machine that is about to, does not wait for images.
-      if (isRegular) await drawSamples(step);
-    }
-    if (stopped) return { steps: step, stopped, model: undefined };
-  }
-  const folder = join(settings.output, 'model');
-  const trained = await copy(state.average);
-  await savePipelineFolder(folder, { config, tokenizer, scheduler, params: trained }, { dtype: 'f16' });
-  return { steps: step, stopped: false, model: folder };
+  return { scheduler, size, captions, tokenizer, config, model, training };
 }
 
-/** All images of a source that can be read, made ready. */
+type PretrainPlan = Awaited<ReturnType<typeof planPretraining>>;
+
+/** Makes a run ready for its next step. */
+async function beginPretraining(
+  { scheduler, size, captions, tokenizer, config, model, training }: PretrainPlan,
+  settings: PretrainSettings,
+  hooks: PretrainHooks,
+  device: Device,
+  found: Checkpoint | undefined,
+): Promise<Training<PretrainState, PretrainJob>> {
+  const { output, steps } = settings;
+  const params = await realize(model.init(keyFor(settings.seed, 'modelInit')));
+  const fresh = await training.init(params);
+  const state = found === undefined ? fresh : await loadState(found, fresh, device);
+  if (found !== undefined) warnOfChanges(found, settings, hooks);
+  const log = await openRowLog<PretrainRow>(join(output, 'log.jsonl'), found?.step ?? 0);
+  await replaceText(join(output, 'settings.json'), formatObject(settings));
+  const tokens = Object.keys(tokenizer.vocabulary).length;
+  const parameters = countParameters(params).toLocaleString('en');
+  /** The sum of the losses since the last row, and how many they are. */
+  let [sum, count] = (found?.record.sum ?? [0, 0]) as [number, number];
+
+  return {
+    state,
+    lines: [
+      `${captions.length} images of 3 × ${size.join(' × ')}, ${tokens} tokens, ${parameters} parameters`,
+      device.description,
+    ],
+    advice: 'A lower learning rate may help',
+    async build(_, before) {
+      const results = training.step(before);
+      const { loss, ...after } = results;
+      return { results, donate: before, watched: loss, state: after, completesStep: true };
+    },
+    async observe({ watched }) {
+      const loss = await item(watched);
+      [sum, count] = [sum + loss, count + 1];
+      return { loss };
+    },
+    async log(step) {
+      if (step !== steps && step % settings.logEvery !== 0) return;
+      await log.append({ step, loss: sum / count, time: new Date().toISOString() });
+      [sum, count] = [0, 0];
+    },
+    record: () => ({ sum: [sum, count] }),
+    checked: (state) => ({ numbers: state }),
+    async drawSamples(step, { average }) {
+      const shown = Math.min(32, captions.length);
+      const drawn = await sampleImages(
+        { model, params: average, tokenizer, scheduler },
+        {
+          captions: Array.from(
+            { length: shown },
+            (_, i) => captions[Math.floor((i * captions.length) / shown)] as string,
+          ),
+          ...{ seed: settings.seed, size, steps: settings.sampleSteps, guidance: settings.guidance },
+        },
+      );
+      const path = join(output, `samples-${String(step).padStart(8, '0')}.png`);
+      await replaceFile(path, (write) => write(gridPng(drawn, { size })));
+    },
+    async writeModel(state) {
+      const folder = join(output, 'model');
+      const params = await copy(state.average);
+      await savePipelineFolder(folder, { config, tokenizer, scheduler, params }, { dtype: 'f16' });
+      return folder;
+    },
+  };
+}
+
+/** Says with which other settings or keys a run resumes; more steps or another learning rate are a way to train. */
+function warnOfChanges(found: Checkpoint, settings: PretrainSettings, { onWarning }: PretrainHooks): void {
+  const changes = settingsChanges(withPresentNames(settingsOfRecord(found), pretrainKeys), settings);
+  if (found.record.keys !== keyVersion) onWarning?.(`${found.folder}: ${otherKeys}; it goes on with the new ones`);
+  if (changes.length > 0) onWarning?.(`going on with other settings after step ${found.step}: ${changes.join('; ')}`);
+}
+
+/** Reads the images of a source, resized and cropped to `size`; rows that cannot be read are skipped. */
 async function readAll(
   source: CaptionedSource,
   size: readonly [number, number],

@@ -1,71 +1,39 @@
 import { join } from 'node:path';
 import { formatObject } from '../../diffusion/index.ts';
 import { countParameters, learningRateSchedule } from '../../nn/index.ts';
-import { attempt, makeFolder, replaceText } from '../../tensor/index.node.ts';
-import {
-  copy,
-  type Device,
-  dispose,
-  item,
-  random,
-  read,
-  realize,
-  type Tensor,
-  TensorError,
-} from '../../tensor/index.ts';
+import { replaceText } from '../../tensor/index.node.ts';
+import { copy, type Device, item, random, read, realize, type Tensor } from '../../tensor/index.ts';
 import type { TrainSettings } from '../config/trainKeys.ts';
 import type { DataPosition } from '../data/order.ts';
 import type { PairSource } from '../data/sources.ts';
-import { keyFor, keyVersion, otherKeys } from '../keys.ts';
-import { type Checkpoint, latestCheckpoint, loadState, saveCheckpoint, settingsOfRecord } from './checkpoint.node.ts';
+import { keyFor, keyVersion } from '../keys.ts';
+import { type Checkpoint, loadState } from './checkpoint.node.ts';
 import { type RankingDraws, type RankPairsOptions, rankingErrors, rankPairs } from './implicitAccuracy.ts';
-import { emptyWindow, type MetricsRow, type MetricsWindow, pairRows, summarize, withBatch } from './metrics.ts';
-import { notFinite, notFiniteError } from './notFinite.ts';
+import { type MetricsRow, type MetricsWindow, pairRows } from './metrics.ts';
 import { optimiserOf } from './optimiserOf.ts';
-import type { TrainingBatch } from './pairTensors.ts';
 import type { Policy } from './policy.ts';
+import { type PolicyJob, policyJobs } from './policyJobs.ts';
 import { errorsFile, precomputedErrors } from './precomputedErrors.node.ts';
-import {
-  type BatchReport,
-  type PreferenceState,
-  type PreferenceStep,
-  preferenceSteps,
-  resultOf,
-} from './preferenceStep.ts';
-import { realizeWhile } from './realizeWhile.ts';
-import { fingerprint } from './run/fingerprint.node.ts';
-import { lockRun } from './run/lockRun.node.ts';
-import { removeRemains } from './run/removeRemains.node.ts';
-import { openRunLog } from './run/runFolder.node.ts';
-import { settingsChanges, settingsIdentity } from './run/settingsChanges.node.ts';
+import { type PreferenceState, preferenceSteps, resultOf } from './preferenceStep.ts';
+import { fingerprint, refuseOtherRun } from './run/sameRun.node.ts';
+import { settingsIdentity } from './run/settingsChanges.node.ts';
+import { openRunMetrics } from './runMetrics.node.ts';
 import { describeRun, type RunPlan, type UNetParams } from './runPlan.ts';
 import type { ErrorsOf } from './storedErrors.ts';
-import { warningsOf } from './warnings.ts';
+import { type RunHooks, type RunOutcome, type Training, trainLoop } from './trainLoop.node.ts';
 
-/** How a run is watched and stopped. */
-export interface TrainHooks {
-  /** Told once before the first step, in lines for people. */
-  readonly onStart?: (lines: readonly string[], progress: { readonly from: number; readonly steps: number }) => void;
-  /** Told of the batches whose reference errors are computed before the first step. */
+/** Callbacks that watch a run of `train`, and the signal that stops it. */
+export interface TrainHooks extends RunHooks {
+  /** Called after each batch whose reference errors are computed before the first step. */
   readonly onReference?: (done: number, batches: number) => void;
-  readonly onStep?: (progress: { readonly step: number; readonly loss: number }) => void;
-  /** Told of each row of metrics. */
+  /** Called with each row of metrics. */
   readonly onRow?: (row: MetricsRow) => void;
-  /** Told of what deserves a look: rows that were skipped, metrics that give reason to worry. */
-  readonly onWarning?: (message: string) => void;
-  /** Ends the run after the step that is under way, with a checkpoint; before the first step, at once. */
-  readonly signal?: AbortSignal;
 }
 
-export interface TrainResult {
-  /** Steps made in all. */
-  readonly steps: number;
-  /** Whether the run was stopped before its end; the same call goes on. */
-  readonly stopped: boolean;
-  /** The folder of the tuned pipeline, or the file of its adapters; where the run is finished. */
-  readonly model: string | undefined;
+/** How a run of `train` ended. `model` is the folder of the tuned pipeline, or the file of its adapters. */
+export interface TrainResult extends RunOutcome {
   readonly rows: readonly MetricsRow[];
-  /** In all, up to the last checkpoint where a run was killed. */
+  /** Seconds of the whole run; those after the last training checkpoint are lost where a run was killed. */
   readonly seconds: number;
 }
 
@@ -79,21 +47,7 @@ export interface TrainRun {
   readonly validation: PairSource | undefined;
 }
 
-/** One micro-batch: gradients to add up, or, with the last of a step, the step. */
-interface Job<T> {
-  readonly report: BatchReport;
-  readonly sum?: T;
-  readonly update?: PreferenceStep<T>;
-  /** What it uses up. */
-  readonly donate: unknown;
-  /** Where the data go on. */
-  readonly position: DataPosition;
-}
-
-/** What of a job is computed. */
-const resultsOf = <T>({ report, sum, update }: Job<T>) => ({ report, sum, update });
-
-/** Trains a policy and hands what was trained to `save`. While a job is computed, the graph of the next one is built. */
+/** Trains a policy, and calls `save` with what was trained; `save` writes it and returns the path. */
 export async function trainPolicy<T>(
   run: TrainRun,
   policy: Policy<UNetParams, T>,
@@ -101,242 +55,168 @@ export async function trainPolicy<T>(
   save: (trained: T) => Promise<string>,
 ): Promise<TrainResult> {
   const { settings, hooks, device, plan, pairs, validation } = run;
-  const { task, batches } = plan;
+  const { output, seed, accumulation } = settings;
   const began = performance.now();
-  /** Seconds of this run, those before it was stopped counted. */
-  const seconds = (): number => Number(found?.record.seconds ?? 0) + (performance.now() - began) / 1000;
-  const { steps: totalSteps, accumulation } = settings;
-  const timesteps = task.schedule.numTrainTimesteps;
-  const checkpoints = join(settings.output, 'checkpoints');
-  await attempt('write', settings.output, makeFolder(settings.output));
-  await using _lock = await lockRun(settings.output);
-  await removeRemains(settings.output);
-  const found = await latestCheckpoint(checkpoints, (message) => hooks.onWarning?.(message));
-  const inputs = await fingerprint(pairs, model);
-  if (found !== undefined) refuseOthers(found, settings, inputs);
-  await replaceText(join(settings.output, 'settings.json'), formatObject(settings));
-  const hasHalves = settings.method === 'full' && settings.storage !== 'f32';
-  const steps = preferenceSteps({
-    task,
-    policy,
-    optimiser: optimiserOf<T>(settings.optimiser, { weightDecay: settings.weightDecay, hasHalves }),
-    maxGradientNorm: settings.maxGradientNorm ?? undefined,
-    ema: settings.emaDecay === null ? undefined : { decay: settings.emaDecay },
-  });
+  let secondsBefore = 0;
+  const seconds = (): number => secondsBefore + (performance.now() - began) / 1000;
+  let rows: readonly MetricsRow[] = [];
 
-  const trainingKey = keyFor(settings.seed, 'training');
-  /** The key of micro-batch `i` of the whole run. */
-  const keyOf = (i: number): Tensor => random.foldIn(trainingKey, i);
-  const warned = new Set<string>();
-  function warn(name: string, message: string): void {
-    if (!warned.has(name)) hooks.onWarning?.(message);
-    warned.add(name);
-  }
-  const from = found?.step ?? 0;
-  const draws = validation && validationDraws(run, validation, (message) => warn(message, `skipped: ${message}`));
-  let errorsOf: ErrorsOf | undefined;
-  let ranking: Omit<RankPairsOptions<UNetParams>, 'params'> | undefined;
-  try {
-    if (settings.reference === 'precomputed')
-      errorsOf = await precomputedErrors({
-        ...{
-          file: errorsFile(settings.output),
-          identity: `${settingsIdentity(settings)} ${inputs} keys ${keyVersion}`,
-          count: totalSteps * accumulation,
-          reference: model,
-        },
-        ...{
-          task,
-          batches,
-          batchSize: settings.batchSize,
-          keyOf,
-          device,
-          onBatch: hooks.onReference,
-          signal: hooks.signal,
-        },
-        onAnew: (message) => warn(message, message),
-      });
-    // Steps will write over the model where it is not kept as the reference.
-    if (draws !== undefined) {
-      const asked = { ...draws, reference: model, signal: hooks.signal };
-      ranking = { ...draws, reference: policy.reference ?? (await rankingErrors(asked)) };
-    }
-  } catch (error) {
-    if (hooks.signal?.aborted !== true || error !== hooks.signal.reason) throw error;
-    return { steps: from, stopped: true, model: undefined, rows: [], seconds: seconds() };
-  }
-  const trained = countParameters(policy.initial);
-  let state = await beginning();
-  let position = (found?.record.position ?? { epoch: 0, index: 0 }) as DataPosition;
-  let window = (found?.record.window ?? emptyWindow(settings.buckets)) as MetricsWindow;
-  const log = await openRunLog(settings.output, from, settings);
-  hooks.onStart?.([...describeRun(settings, plan, { pairs, validation, trained }), device.description], {
-    from,
-    steps: totalSteps,
-  });
+  async function begin(found: Checkpoint | undefined): Promise<Training<PreferenceState<T>, PolicyJob<T>> | undefined> {
+    secondsBefore = Number(found?.record.seconds ?? 0);
+    const inputs = await fingerprint(pairs, model);
+    if (found !== undefined) refuseOtherRun(found, settings, inputs);
+    await replaceText(join(output, 'settings.json'), formatObject(settings));
 
-  const schedule = learningRateSchedule(settings.learningRateSchedule, {
-    warmupSteps: settings.warmupSteps,
-    totalSteps,
-  });
-  const learningRate = (step: number): number => settings.learningRate * schedule(step);
+    const warn = warnOnce(hooks);
+    const onSkipped = (message: string): void => warn(message, `skipped: ${message}`);
+    const trainingKey = keyFor(seed, 'training');
+    const keyOf = (i: number): Tensor => random.foldIn(trainingKey, i);
+    const asked = await askReference(run, policy, model, { inputs, keyOf, warn, onSkipped });
+    if (asked === undefined) return undefined;
+    const { errorsOf, ranking } = asked;
 
-  /** The state to begin or to go on with. Parameters that are trained are independent of all that stays. */
-  async function beginning(): Promise<PreferenceState<T>> {
+    const steps = preferenceSteps({
+      task: plan.task,
+      policy,
+      optimiser: optimiserOf<T>(settings.optimiser, {
+        weightDecay: settings.weightDecay,
+        hasHalves: hasHalves(settings),
+      }),
+      maxGradientNorm: settings.maxGradientNorm ?? undefined,
+      ema: settings.emaDecay === null ? undefined : { decay: settings.emaDecay },
+    });
+    const trained = countParameters(policy.initial);
     const average = settings.emaDecay === null ? undefined : policy.initial;
     const fresh = steps.init(policy.initial, average);
-    if (found !== undefined) return loadState(found, fresh, device);
-    const realized = await realize(fresh);
-    // Two names of one leaf would be one leaf still.
-    return average === undefined ? realized : { ...realized, average: await copy(realized.average as T) };
-  }
-
-  const stream = batches(position);
-  async function build(step: number, part: number, before: PreferenceState<T>, sum: T | undefined): Promise<Job<T>> {
-    const { batch, leaves, next: position, skipped } = (await stream.next()).value as TrainingBatch;
-    for (const message of skipped) warn(message, `skipped: ${message}`);
-    const index = step * accumulation + part;
-    const errors = errorsOf?.(index);
-    const inputs = { ...batch, referenceErrors: errors };
-    if (part + 1 < accumulation) {
-      const { sum: next, report } = steps.accumulate(before.optimiser.params, sum, inputs, keyOf(index));
-      return { sum: next, report, donate: [leaves, errors, sum], position };
-    }
-    const update = steps.step(before, sum, accumulation, inputs, keyOf(index), learningRate(step));
-    return { update, report: update.report, donate: [leaves, errors, sum, before], position };
-  }
-
-  /** What is written down after a step, if anything is. */
-  async function record(step: number, mark: number): Promise<boolean> {
-    const isEnd = step === totalSteps;
-    const looks = isEnd || step % settings.validateEvery === 0 ? ranking : undefined;
-    if (!isEnd && looks === undefined && step % settings.logEvery !== 0) return false;
-    const row = summarize(window, timesteps, {
-      step,
-      learningRate: learningRate(step - 1),
-      stepsPerSecond: (1000 * window.steps) / (performance.now() - mark),
-      peakBytes: device.memory().peakBytes,
-      validation: looks && (await validate(looks)),
+    const state = found === undefined ? await independent(fresh) : await loadState(found, fresh, device);
+    let position = (found?.record.position ?? { epoch: 0, index: 0 }) as DataPosition;
+    const stream = plan.batches(position);
+    const learningRate = learningRates(settings);
+    const metrics = await openRunMetrics({
+      ...{ settings, device, learningRate, warn, onRow: hooks.onRow, from: found?.step ?? 0 },
+      timesteps: plan.task.schedule.numTrainTimesteps,
+      window: found?.record.window as MetricsWindow | undefined,
     });
-    await log.append(row);
-    hooks.onRow?.(row);
-    for (const { name, message } of warningsOf(log.rows, settings)) warn(name, message);
-    return true;
+    rows = metrics.rows;
+
+    return {
+      state,
+      lines: [...describeRun(settings, plan, { pairs, validation, trained }), device.description],
+      advice:
+        `A lower learning rate, a smaller maxGradientNorm or a smaller beta (it is ${settings.beta}) may help` +
+        (settings.storage === 'f32' ? '' : '; so may storage f32'),
+      build: policyJobs({ steps, stream, accumulation, keyOf, errorsOf, learningRate, onSkipped }),
+      async observe({ results: { report, sum, update }, completesStep, position: next }) {
+        const loss = await item(report.loss);
+        const pairs = pairRows(await read(report.pairs), report.pairs.shape[1] as number);
+        const gradientNorm = update && (await item(update.gradientNorm));
+        metrics.add({ loss, gradientNorm, pairs });
+        if (completesStep) position = next;
+        return { loss, gradientNorm, gradients: update?.gradientNorms ?? sum };
+      },
+      log: (step, state) => metrics.log(step, ranking && (() => validate(ranking, policy.parameters(resultOf(state))))),
+      record: () => ({ inputs, position, window: metrics.window(), seconds: seconds() }),
+      checked: ({ optimiser }) => ({ parameters: optimiser.params }),
+      async writeModel(state) {
+        const path = await save(resultOf(state));
+        const result = { steps: settings.steps, stopped: false, model: path, seconds: seconds() };
+        await replaceText(join(output, 'result.json'), `${JSON.stringify(result, null, 2)}\n`);
+        return path;
+      },
+      async close() {
+        await stream.return(undefined);
+      },
+    };
   }
 
-  async function validate(options: Omit<RankPairsOptions<UNetParams>, 'params'>) {
-    const { correct, margin } = await rankPairs({ ...options, params: policy.parameters(resultOf(state)) });
-    const mean = (values: Float64Array): number => values.reduce((a, b) => a + b, 0) / values.length;
-    return { accuracy: mean(correct), margin: mean(margin), pairs: correct.length };
-  }
-
-  const ended = (stopped: boolean, step: number, saved?: string): TrainResult => ({
-    ...{ steps: step, stopped, model: saved, rows: log.rows, seconds: seconds() },
-  });
-
-  /** What went wrong, and where: the first gradients (or norms of them), or else parameters, that are not finite. */
-  async function failure(step: number, what: string, grads: unknown, saved: number): Promise<TensorError> {
-    const gradients = grads === undefined ? [] : await notFinite(grads);
-    const parameters = gradients.length > 0 ? [] : await notFinite(state.optimiser.params);
-    const { storage, beta } = settings;
-    const advice =
-      `A lower learning rate, a smaller maxGradientNorm or a smaller beta (it is ${beta}) may help` +
-      (storage === 'f32' ? '' : '; so may storage f32');
-    return notFiniteError({ step, what, found: { gradients, parameters }, saved, checkpoints, advice });
-  }
-
-  let saved = from;
-  async function keep(step: number): Promise<void> {
-    // The loss tells only what parameters were before the step.
-    const bad = await notFinite(state.optimiser.params);
-    if (bad.length > 0) throw await failure(step, 'it left parameters that are not finite', undefined, saved);
-    const record = { settings, keys: keyVersion, inputs, position, window, seconds: seconds() };
-    await saveCheckpoint(checkpoints, step, state, record, settings.keepCheckpoints);
-    saved = step;
-  }
-
-  let mark = performance.now();
-  device.resetPeak();
-  try {
-    let next = from < totalSteps ? await build(from, 0, state, undefined) : undefined;
-    for (let step = from, part = 0; next !== undefined; ) {
-      const job: Job<T> = next;
-      const { report, sum, update } = job;
-      const after: PreferenceState<T> = update?.state ?? state;
-      [step, part] = update === undefined ? [step, part + 1] : [step + 1, 0];
-      next = await realizeWhile(
-        resultsOf(job),
-        job.donate,
-        async () => (step < totalSteps ? build(step, part, after, sum) : undefined),
-        (later) => later && resultsOf(later),
-      );
-      state = after;
-      const loss = await item(report.loss);
-      const collected = pairRows(await read(report.pairs), report.pairs.shape[1] as number);
-      const gradientNorm = update && (await item(update.gradientNorm));
-      if (!Number.isFinite(loss) || (gradientNorm !== undefined && !Number.isFinite(gradientNorm)))
-        throw await failure(
-          update === undefined ? step + 1 : step,
-          Number.isFinite(loss) ? `the norm of the gradient is ${gradientNorm}` : `the loss is ${loss}`,
-          update?.gradientNorms ?? sum,
-          saved,
-        );
-      dispose([report, update?.gradientNorm, update?.gradientNorms]);
-      window = withBatch(window, { loss, gradientNorm, pairs: collected }, timesteps);
-      if (update === undefined) continue;
-
-      position = job.position;
-      hooks.onStep?.({ step, loss });
-      const recorded = await record(step, mark).catch(async (error: unknown) => {
-        // What went wrong is not in the parameters, so the steps are kept.
-        await keep(step).catch(() => undefined);
-        throw error;
-      });
-      if (recorded) {
-        window = emptyWindow(settings.buckets);
-        device.resetPeak();
-        mark = performance.now();
-      }
-      const isStopped = hooks.signal?.aborted === true && step < totalSteps;
-      if (isStopped || step === totalSteps || step % settings.checkpointEvery === 0) {
-        await keep(step);
-      }
-      if (isStopped) return ended(true, step);
-    }
-  } finally {
-    await stream.return(undefined);
-  }
-  const result = ended(false, totalSteps, await save(resultOf(state)));
-  const { rows: _, ...told } = result;
-  await replaceText(join(settings.output, 'result.json'), `${JSON.stringify(told, null, 2)}\n`);
-  return result;
+  const outcome = await trainLoop(settings, hooks, begin);
+  return { ...outcome, rows, seconds: seconds() };
 }
 
-/** What held-out pairs are judged with: the same draws whenever they are looked at. */
-const validationDraws = (
-  { settings, plan }: TrainRun,
-  source: PairSource,
-  onSkipped: (message: string) => void,
-): RankingDraws<UNetParams> => ({
-  ...{ task: plan.task, batch: plan.batch, conditioning: plan.conditioning, source },
-  draws: settings.validationDraws,
-  onSkipped,
-  key: keyFor(settings.seed, 'validation'),
-});
+/** Passes a warning of each name on once. */
+function warnOnce({ onWarning }: TrainHooks): (name: string, message: string) => void {
+  const warned = new Set<string>();
+  return (name, message) => {
+    if (!warned.has(name)) onWarning?.(message);
+    warned.add(name);
+  };
+}
 
-const elsewhere = "Give another `output`, or remove that folder's checkpoints";
+/** True where the parameters that are trained are f16 or bf16, so that the optimiser needs copies of them in f32. */
+const hasHalves = ({ method, storage }: TrainSettings): boolean => method === 'full' && storage !== 'f32';
 
-/** Refuses to go on with other settings, keys, pairs or weights than a run was begun with. */
-function refuseOthers({ folder, record }: Checkpoint, settings: TrainSettings, inputs: string): void {
-  const changes = settingsChanges(settingsOfRecord({ folder, record }), settings);
-  if (changes.length > 0)
-    throw new TensorError(
-      `${folder}: this run was begun with other settings, so it cannot go on with these:\n` +
-        `${changes.map((change) => `  ${change}`).join('\n')}\n${elsewhere}`,
-    );
-  if (record.keys !== keyVersion) throw new TensorError(`${folder}: ${otherKeys}, so it cannot go on. ${elsewhere}`);
-  if (record.inputs !== undefined && record.inputs !== inputs)
-    throw new TensorError(
-      `${folder}: this run was begun with other pairs or another model under the same names, so it cannot go on with these. ${elsewhere}`,
-    );
+/** The learning rate of each step, counted from 0. */
+function learningRates(settings: TrainSettings): (step: number) => number {
+  const schedule = learningRateSchedule(settings.learningRateSchedule, {
+    warmupSteps: settings.warmupSteps,
+    totalSteps: settings.steps,
+  });
+  return (step) => settings.learningRate * schedule(step);
+}
+
+/** The state before the first step, whose leaves share no buffer: each step writes over those of the state before. */
+async function independent<T>(fresh: PreferenceState<T>): Promise<PreferenceState<T>> {
+  const state = await realize(fresh);
+  // The average begins as the parameters themselves.
+  return state.average === undefined ? state : { ...state, average: await copy(state.average) };
+}
+
+/** Held-out pairs, and the reference to rank them by. */
+type Ranking = Omit<RankPairsOptions<UNetParams>, 'params'>;
+
+/**
+ * Asks the reference for what is computed before the first step: with `reference: "precomputed"`, its errors for all
+ * micro-batches; where it is not kept, as steps write over its weights, its errors for held-out pairs too.
+ * Returns undefined where the signal stopped it.
+ */
+async function askReference<T>(
+  run: TrainRun,
+  policy: Policy<UNetParams, T>,
+  model: UNetParams,
+  {
+    inputs,
+    keyOf,
+    warn,
+    onSkipped,
+  }: {
+    readonly inputs: string;
+    readonly keyOf: (i: number) => Tensor;
+    readonly warn: (name: string, message: string) => void;
+    readonly onSkipped: (message: string) => void;
+  },
+): Promise<{ readonly errorsOf: ErrorsOf | undefined; readonly ranking: Ranking | undefined } | undefined> {
+  const { settings, device, plan, validation } = run;
+  const { signal, onReference } = run.hooks;
+  try {
+    const errorsOf =
+      settings.reference !== 'precomputed'
+        ? undefined
+        : await precomputedErrors({
+            file: errorsFile(settings.output),
+            identity: `${settingsIdentity(settings)} ${inputs} keys ${keyVersion}`,
+            count: settings.steps * settings.accumulation,
+            reference: model,
+            ...{ task: plan.task, batches: plan.batches, batchSize: settings.batchSize, keyOf, device, signal },
+            onBatch: onReference,
+            onAnew: (message) => warn(message, message),
+          });
+    if (validation === undefined) return { errorsOf, ranking: undefined };
+    const draws: RankingDraws<UNetParams> = {
+      ...{ task: plan.task, batch: plan.batch, conditioning: plan.conditioning, source: validation, onSkipped },
+      draws: settings.validationDraws,
+      key: keyFor(settings.seed, 'validation'),
+    };
+    const reference = policy.reference ?? (await rankingErrors({ ...draws, reference: model, signal }));
+    return { errorsOf, ranking: { ...draws, reference } };
+  } catch (error) {
+    if (signal?.aborted !== true || error !== signal.reason) throw error;
+    return undefined;
+  }
+}
+
+/** Ranks held-out pairs; means over the pairs. */
+async function validate(ranking: Ranking, params: UNetParams): Promise<MetricsRow['validation']> {
+  const { correct, margin } = await rankPairs({ ...ranking, params });
+  const mean = (values: Float64Array): number => values.reduce((a, b) => a + b, 0) / values.length;
+  return { accuracy: mean(correct), margin: mean(margin), pairs: correct.length };
 }

@@ -95,8 +95,7 @@ export const trainMutations: readonly Mutation[] = [
     ["the loser's target is the winner's", 'target: targets[1]', 'target: targets[0]'],
     ['the loser is taken for the winner', 'concat([winner, loser], 0)', 'concat([loser, winner], 0)', 'short'],
   ]),
-  ...changes({ file: 'dpo/train/trainPolicy.node.ts', tests: training }, [
-    ['one noise for the whole run', 'random.foldIn(trainingKey, i)', 'random.foldIn(trainingKey, 0 * i)', 'short'],
+  ...changes({ file: 'dpo/train/policyJobs.ts', tests: training }, [
     [
       'all micro-batches of a step have one key',
       'const index = step * accumulation + part;',
@@ -108,11 +107,16 @@ export const trainMutations: readonly Mutation[] = [
       'accumulation, inputs, keyOf(index), learningRate(step - 1))',
       'short',
     ],
+  ]),
+  ...changes({ file: 'dpo/train/runMetrics.node.ts', tests: training }, [
     [
       'the learning rate that is written down is the next one',
       'learningRate: learningRate(step - 1)',
       'learningRate: learningRate(step)',
     ],
+  ]),
+  ...changes({ file: 'dpo/train/trainPolicy.node.ts', tests: training }, [
+    ['one noise for the whole run', 'random.foldIn(trainingKey, i)', 'random.foldIn(trainingKey, 0 * i)', 'short'],
     [
       'the learning rate is not scaled by its schedule',
       'settings.learningRate * schedule(step)',
@@ -121,8 +125,8 @@ export const trainMutations: readonly Mutation[] = [
     ['maxGradientNorm is ignored', 'maxGradientNorm: settings.maxGradientNorm ?? undefined', 'maxGradientNorm: 1'],
     ['emaDecay is ignored, and 0.9999 taken', '{ decay: settings.emaDecay }', '{}', 'short'],
     ['warmupSteps are ignored', 'warmupSteps: settings.warmupSteps', 'warmupSteps: 0'],
-    ['weightDecay is ignored', '{ weightDecay: settings.weightDecay, hasHalves }', '{ weightDecay: 0.01, hasHalves }'],
-    ['halves are trained without precise copies', "settings.method === 'full' && settings.storage !== 'f32'", 'false'],
+    ['weightDecay is ignored', 'weightDecay: settings.weightDecay', 'weightDecay: 0.01'],
+    ['halves are trained without precise copies', "method === 'full' && storage !== 'f32'", 'false'],
     [
       'what is ranked is not what is saved',
       'policy.parameters(resultOf(state))',
@@ -320,7 +324,7 @@ export const trainMutations: readonly Mutation[] = [
     ],
   ]),
   ...changes(
-    { file: 'dpo/train/trainPolicy.node.ts', tests: 'tests/dpo/train/train.test.ts', only: 'drew other numbers' },
+    { file: 'dpo/train/run/sameRun.node.ts', tests: 'tests/dpo/train/train.test.ts', only: 'drew other numbers' },
     [['a run goes on with other keys', 'if (record.keys !== keyVersion)', 'if (record.keys === 0)']],
   ),
   ...changes({ file: 'nn/ema.ts', tests: 'tests/nn/optimisers.test.ts', only: 'averages of halves' }, [
@@ -350,10 +354,12 @@ export const trainMutations: readonly Mutation[] = [
     ['storage is ignored', '{ device, dtype, checkpointing }', "{ device, dtype: 'f32', checkpointing }"],
     ['checkpointing is ignored', '{ device, dtype, checkpointing }', '{ device, dtype }'],
   ]),
-  ...changes({ file: 'dpo/train/trainPolicy.node.ts', tests: 'tests/dpo/train/trainOptions.test.ts' }, [
+  ...changes({ file: 'dpo/train/trainLoop.node.ts', tests: 'tests/dpo/train/trainOptions.test.ts' }, [
+    ['checkpointEvery is ignored', 'step % checkpointEvery === 0', 'step % 100 === 0'],
+    ['keepCheckpoints is ignored', 'record, keepCheckpoints)', 'record, 2)'],
+  ]),
+  ...changes({ file: 'dpo/train/runMetrics.node.ts', tests: 'tests/dpo/train/trainOptions.test.ts' }, [
     ['logEvery is ignored', 'step % settings.logEvery !== 0', 'step % 10 !== 0'],
-    ['checkpointEvery is ignored', 'step % settings.checkpointEvery === 0', 'step % 100 === 0'],
-    ['keepCheckpoints is ignored', 'record, settings.keepCheckpoints)', 'record, 2)'],
     [
       'a window begins with the buckets of before',
       'window = emptyWindow(settings.buckets);',
