@@ -1,11 +1,11 @@
 /**
- * Tensors: immutable, lazy values. Operators build a graph and run nothing; `realize` and `read` run what is needed.
+ * Immutable, lazy tensors. Operators build a graph and run nothing; `realize` and `read` run it.
  *
- *   dtype, shape, tensor   what a value is
- *   primitives             the list of what executors evaluate and autograd differentiates
+ *   tensor, dtype, shape   a tensor, its dtype and its shape
+ *   primitives             the nodes that executors evaluate and autograd differentiates
  *   ops/                   the operators, composed of primitives
- *   evaluate, device       running a graph; reference/ is the executor that defines what is right
- *   random                 explicit keys
+ *   evaluate, device       running a graph; reference/ is the executor that defines the right result
+ *   random                 random tensors from explicit keys
  *   safetensors/           reading and writing files
  */
 import './methods.ts';
