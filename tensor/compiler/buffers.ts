@@ -5,12 +5,12 @@ import { isContraction, isReduction, isSource, isStep, isView, joinsMany } from 
 import type { Program, Value } from './program.ts';
 import { operandViewsOf } from './stridedViews.ts';
 
-/** An expression above this is stored when it is used twice or repeated by a broadcast, rather than computed again. */
+/** An expression that costs more is stored, rather than computed again, if it has two users or a broadcast repeats it. */
 const cheap = 8;
-/** An expression above this is stored in any case, to bound the size of kernels. */
+/** An expression that costs more is always stored, to bound the size of kernels. */
 const large = 400;
 
-/** How many different values use each, by its number. */
+/** By the number of a value: how many distinct values use it. */
 function countUsers({ values }: Program): Int32Array {
   const counts = new Int32Array(values.length);
   for (const { inputs } of values)
@@ -22,9 +22,10 @@ function countUsers({ values }: Program): Int32Array {
 }
 
 /**
- * Which values get a buffer: leaves, outputs, results of reductions and steps, what a step needs to find in memory, and
- * what would cost too much to compute more than once. Everything else dissolves into the kernels that use it. With
- * `widening`, contractions read halves where they are, rather than a copy in f32.
+ * Chooses the values that get a buffer: leaves, outputs, results of reductions and steps, operands that a step reads from
+ * memory, and values that are too expensive to compute more than once. All others are computed inside the kernels that use
+ * them. `mostLoads` is the number of buffers that one kernel may load. With `widening`, f32 contractions read f16 and bf16
+ * operands directly instead of an f32 copy.
  */
 export function chooseBuffers(program: Program, mostLoads: number, widening = false): Set<Value> {
   const users = countUsers(program);
@@ -33,11 +34,11 @@ export function chooseBuffers(program: Program, mostLoads: number, widening = fa
   const cost = new Float64Array(program.values.length);
   const costOf = (value: Value): number => (hasBuffer(value) ? 1 : (cost[value.id] as number));
   const loads = new Array<readonly Value[]>(program.values.length);
-  /** What values with these inputs load, themselves not being stored. */
+  /** The buffers that a value with these inputs loads if it is not stored itself. */
   const loadsOf = orderedUnion(program.values, (input) =>
     hasBuffer(input) ? [input] : (loads[input.id] as readonly Value[]),
   );
-  /** Gives a buffer to what a view shows, or to the view itself where it joins several. */
+  /** Gives a buffer to the value behind a view, or to the view itself if it has several parts. */
   const store = (value: Value): void => {
     if (hasBuffer(value) || isSource(value)) return;
     const single = isView(value) && value.primitive !== 'concat' && value.primitive !== 'pad';
@@ -70,7 +71,7 @@ export function chooseBuffers(program: Program, mostLoads: number, widening = fa
     const isShared = (users[value.id] as number) > 1;
     if (costOf(value) > large || (costOf(value) > cheap && isShared)) store(value);
   }
-  // What is stored for one contraction may be a copy of halves that another one would read as they are.
+  // A value that is stored for one contraction may be an f32 copy that another one would not have needed, so repeat.
   for (let count = -1; count !== buffers.size; ) {
     count = buffers.size;
     for (const value of program.values)

@@ -1,7 +1,7 @@
 import { isSource, isView } from './primitiveKinds.ts';
 import type { Value } from './program.ts';
 
-/** Rough costs of computing an element again, in simple operations; what is not listed is simple. */
+/** Rough costs of computing one element, in simple operations; primitives that are not listed cost 1. */
 const costs: Readonly<Record<string, number>> = {
   exp: 15,
   expm1: 20,
@@ -23,9 +23,9 @@ const costs: Readonly<Record<string, number>> = {
   concat: 4,
 };
 
-/** What computing an operator's element costs, in simple operations. */
+/** The cost of applying a primitive to one element, in simple operations. */
 export const operatorCost = (primitive: string): number => costs[primitive] ?? 1;
 
-/** What computing an element of a value costs from elements of its inputs; views that only compute positions cost nothing. */
+/** The cost of computing one element of a value from its inputs' elements. Views that only compute positions cost nothing. */
 export const elementCost = (value: Value): number =>
   isSource(value) || (isView(value) && !(value.primitive in costs)) ? 0 : operatorCost(value.primitive);

@@ -8,15 +8,15 @@ import { allParts } from './scalars.ts';
 import { operandViewsOf } from './stridedViews.ts';
 
 /**
- * What a matrix product or convolution does to its elements before it stores them: a map that loads each where it
- * stores. `contraction` itself has no buffer.
+ * A map that a matrix product or convolution applies to each element before it stores it. The map loads the elements of
+ * `contraction`, which has no buffer, at the positions where it stores.
  */
 export interface Epilogue {
   readonly contraction: Value;
   readonly map: LoopKernel;
 }
 
-/** What is stored of a contraction, where that is made of its elements one by one, and everything that has a buffer then. */
+/** Epilogues by the value that they store, and the values that have buffers when contractions use them. */
 export interface Epilogues {
   readonly epilogues: ReadonlyMap<Value, Epilogue>;
   readonly buffers: ReadonlySet<Value>;
@@ -25,8 +25,8 @@ export interface Epilogues {
 export const noEpilogues = (buffers: ReadonlySet<Value>): Epilogues => ({ epilogues: new Map(), buffers });
 
 /**
- * Lets contractions store, instead of their sums, what is made of them: with a bias, activated, added to a residual.
- * Where that would be computed by the one kernel that reads it, and stored nowhere, it stays there.
+ * Moves elementwise operators that follow a contraction (a bias, an activation, a residual, a cast) into the contraction. They
+ * stay where they are if only one kernel reads their result and it need not be stored.
  */
 export function chooseEpilogues(
   program: Program,
@@ -46,7 +46,7 @@ export function chooseEpilogues(
   for (const contraction of program.values) {
     const isNeeded = outputs.has(contraction) || operands.has(contraction);
     const hasEpilogue = ['matmul', 'conv'].includes(contraction.primitive) && !isNeeded;
-    const stored = hasEpilogue ? whatBecomesOf(contraction, users, chosen) : undefined;
+    const stored = hasEpilogue ? resultOfMaps(contraction, users, chosen) : undefined;
     if (stored === undefined || epilogues.has(stored)) continue;
     const map = mapOf(stored, contraction, buffers, mostLoads - contraction.inputs.length);
     if (map === undefined) continue;
@@ -57,7 +57,7 @@ export function chooseEpilogues(
   return { epilogues, buffers };
 }
 
-/** For every value, by its number, the distinct values that use it. */
+/** By the number of a value: the distinct values that use it. */
 function findUsers({ values }: Program): readonly (readonly Value[])[] {
   const users = values.map((): Value[] => []);
   for (const value of values)
@@ -68,10 +68,10 @@ function findUsers({ values }: Program): readonly (readonly Value[])[] {
 }
 
 /**
- * The last value through which everything goes that maps make of a contraction's elements, if it is stored, or used more
- * than once.
+ * The last value of the elementwise operators and reshapes that follow a contraction, if everything that is computed from the
+ * contraction depends on it alone, and it is stored or has several users.
  */
-function whatBecomesOf(
+function resultOfMaps(
   contraction: Value,
   users: readonly (readonly Value[])[],
   stored: ReadonlySet<Value>,
@@ -96,7 +96,7 @@ function whatBecomesOf(
   return uses > 1 ? made : undefined;
 }
 
-/** The map that makes a value from a contraction's elements, each at its own place, if it is one that contractions can do. */
+/** The map from a contraction's elements to those of a value at the same positions, if contractions can apply it. */
 function mapOf(
   value: Value,
   contraction: Value,

@@ -6,28 +6,29 @@ import { add, at, fixed, flatten, type Position, unflatten, type Variable, varia
 import { isReduction, isStep } from './primitiveKinds.ts';
 import type { Value } from './program.ts';
 
-/** A kernel under construction. */
+/** Values that become one kernel. */
 export interface Group {
-  /** The shape that is walked; axes from `split` on are the inner loops. A map without reductions has split 0. */
+  /** The shape of the loops. Axes before `split` are outer loops, the others inner ones; without reductions `split` is 0. */
   shape: readonly number[];
   split: number;
   readonly values: Value[];
   reads: readonly Value[];
   readonly step: boolean;
-  /** For a join of many, the piece that this kernel copies, and where along the axis it begins. */
+  /** Set if the kernel copies one piece of a concat: the piece, and where it begins along the axis. */
   readonly piece?: { readonly from: Value; readonly start: number };
 }
 
+/** The iteration space of a value. */
 export interface Space {
   readonly shape: readonly number[];
-  /** How many axes of the shape are kept by a reduction. */
+  /** The number of axes that a reduction keeps; they come first in `shape`. */
   readonly split: number;
   readonly reduces: boolean;
-  /** Whether what is reduced are the last axes of the input. */
+  /** Whether the reduced axes are the last axes of the input. */
   readonly trailing: boolean;
 }
 
-/** The places that a value is computed over: its own elements, or for a reduction those of its input, kept axes first. */
+/** The elements of a value, or for a reduction those of its input, kept axes first; `undefined` for steps. */
 export function spaceOf(value: Value): Space | undefined {
   if (isStep(value)) return undefined;
   if (!isReduction(value)) return { shape: value.shape, split: 0, reduces: false, trailing: false };
@@ -35,12 +36,13 @@ export function spaceOf(value: Value): Space | undefined {
   const { axes } = value.attributes as Attributes['sum'];
   const kept = x.shape.flatMap((size, axis) => (axes.includes(axis) ? [] : [size]));
   const reduced = axes.map((axis) => x.shape[axis] as number);
-  // Only whether longer axes are the last ones matters: those of size 1 can be anywhere.
+  // Axes of size 1 do not matter: they can be anywhere.
   const wide = x.shape.flatMap((size, axis) => (size > 1 ? [axes.includes(axis)] : []));
   const trailing = wide.every((isReduced, i) => !isReduced || wide.slice(i).every(Boolean));
   return { shape: [...kept, ...reduced], split: kept.length, reduces: true, trailing };
 }
 
+/** The loops of a group; `all` are the outer ones followed by the inner ones. */
 export interface Loops {
   readonly all: readonly Variable[];
   readonly outer: readonly Variable[];
@@ -52,7 +54,7 @@ export function loopsOf(group: Group): Loops {
   return { all, outer: all.slice(0, group.split), inner: all.slice(group.split) };
 }
 
-/** What a value is at the current place of the loops, over which of them, and where it is stored. */
+/** A value's element at the current iteration, the loops that it varies with, and the position where it is stored. */
 export function lowerValue(
   group: Group,
   loops: Loops,
@@ -79,7 +81,7 @@ export function lowerValue(
   return { scalar, position, over: perRow ? 'outer' : 'inner' };
 }
 
-/** Copies one piece of a join to its place. */
+/** Copies one piece of a concat to its place. */
 function copyKernel(
   value: Value,
   { from, start }: NonNullable<Group['piece']>,
@@ -94,16 +96,16 @@ function copyKernel(
   return { kind: 'loops', outer: [], inner, stages: [{ value, kind: 'map', scalar, over: 'inner', pass: 0, store }] };
 }
 
-/** The loops and stages of a group. `escapes` says which of its values others read. */
+/** The loops and stages of a group. `escapes` tells which of its values are outputs or read by other kernels. */
 export function buildKernel(group: Group, buffers: ReadonlySet<Value>, escapes: (value: Value) => boolean): LoopKernel {
   if (group.piece !== undefined) return copyKernel(group.values[0] as Value, group.piece, buffers);
   const loops = loopsOf(group);
   const stages: Stage[] = [];
   const loads: Loads = new Map();
-  /** Values made in an earlier walk, which a later one must find in memory. */
+  /** Values that one walk computes and a later one loads from memory. */
   const reloaded = new Set<Value>();
   for (const value of group.values) {
-    // The walk that a stage belongs to depends on the stages that it uses, and how it reaches them on that walk.
+    // The walk of a stage depends on the stages that it uses; whether it can use them directly depends on its walk.
     const build = (pass: number) => {
       const used: Stage[] = [];
       const element = lowering(

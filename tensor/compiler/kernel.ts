@@ -3,10 +3,10 @@ import type { BinaryPrimitive, TestPrimitive, UnaryPrimitive } from '../primitiv
 import type { Position, Variable } from './position.ts';
 import type { Value } from './program.ts';
 
-/** What a kernel computes for one element: a graph of scalars over loads. Equal objects are computed once. */
+/** An expression for one element, over loads from memory. Scalars that are the same object are computed once. */
 export type Scalar =
   | { readonly kind: 'load'; readonly from: Value; readonly position: Position; readonly dtype: DType }
-  /** An element whose place along one axis is itself computed: position + stride · index, index in [0, size). */
+  /** Loads the element at position + stride · index, where `index` is computed and must be in [0, size). */
   | {
       readonly kind: 'lookup';
       readonly from: Value;
@@ -14,15 +14,15 @@ export type Scalar =
       readonly index: Scalar;
       readonly stride: number;
       readonly size: number;
-      /** Number of the gather, for its error message. */
+      /** The gather that this belongs to, for the error of an index out of range. */
       readonly gather: Value;
       readonly dtype: DType;
     }
-  /** A number given to the run. */
+  /** A constant, whose value each run may change. */
   | { readonly kind: 'argument'; readonly slot: number; readonly dtype: DType }
   /** A number known when compiling. */
   | { readonly kind: 'literal'; readonly value: number; readonly dtype: DType }
-  /** Where the kernel is. */
+  /** A position as a number (iota). */
   | { readonly kind: 'place'; readonly position: Position; readonly dtype: DType }
   /** `inside` where every condition holds, else `outside`; `inside` is not evaluated elsewhere. */
   | {
@@ -32,7 +32,7 @@ export type Scalar =
       readonly outside: Scalar;
       readonly dtype: DType;
     }
-  /** What an earlier stage of the same kernel made, at the same place. */
+  /** The element that an earlier stage of the same kernel has computed at the same iteration. */
   | { readonly kind: 'stage'; readonly stage: number; readonly dtype: DType }
   | {
       readonly kind: 'apply';
@@ -47,26 +47,26 @@ export type Condition =
   | { readonly kind: 'between'; readonly position: Position; readonly low: number; readonly high: number }
   | { readonly kind: 'multiple'; readonly position: Position; readonly by: number };
 
-/** One step of a loop kernel: an element for each place, or one reduced over the inner loops for each outer place. */
+/** One pass of a loop kernel over its inner loops: an element for each iteration, or a reduction for each outer iteration. */
 export interface Stage {
   readonly value: Value;
   readonly kind: 'map' | 'sum' | 'max';
   readonly scalar: Scalar;
-  /** Whether there is one element for each outer and inner place, or one for each outer place. */
+  /** `inner`: one element for each iteration of all loops. `outer`: one element for each iteration of the outer loops. */
   readonly over: 'outer' | 'inner';
   /**
-   * Which walk over the inner loops it belongs to. A map over the outer loops alone runs after walk number `pass`,
-   * from −1: before the first.
+   * The walk over the inner loops that the stage belongs to, from 0. A map over the outer loops alone runs after the walk
+   * with this number; −1 means before the first.
    */
   readonly pass: number;
-  /** Where it is stored; `undefined` where only later stages of this kernel use it. */
+  /** The position where the element is stored; `undefined` if only later stages of this kernel use it. */
   readonly store: Position | undefined;
 }
 
-/** Loops with stages inside: for each place of the outer loops, walks over the inner loops that run the stages. */
+/** Nested loops: for each iteration of the outer loops, walks over the inner loops that run the stages. */
 export interface LoopKernel {
   readonly kind: 'loops';
-  /** Work is divided along these. */
+  /** Threads or workgroups share these. */
   readonly outer: readonly Variable[];
   readonly inner: readonly Variable[];
   readonly stages: readonly Stage[];

@@ -38,10 +38,10 @@ function replaceVariables(
   return { ...kernel, outer: loops(kernel.outer), inner: loops(kernel.inner), stages };
 }
 
-/** Cuts loops in two where that turns quotients and remainders of reshapes into plain strides. */
+/** Splits loops in two where that turns the quotients and remainders of reshapes into plain strides. */
 export function cutLoops(kernel: LoopKernel): LoopKernel {
   let current = kernel;
-  // Every cut divides a loop, so there are few; the bound only guards against a position that a cut does not help.
+  // Every cut divides a loop, so there are few. The bound guards against a position that a cut does not simplify.
   for (let round = 0; round < 24; round++) {
     const cut = positionsIn(current)
       .map(findCut)
@@ -64,10 +64,10 @@ const factorOf = (position: Position, loop: Variable): number =>
 const isInsideAtom = (position: Position, loop: Variable): boolean =>
   position.terms.some(({ atom }) => atom.kind !== 'variable' && variablesOf(atom.of).has(loop));
 
-/** Loops are counted in 32 bits. */
-const mostPlaces = 2 ** 31 - 1;
+/** Loop counters have 32 bits. */
+const mostIterations = 2 ** 31 - 1;
 
-/** Merges neighbouring loops that every position walks as one, and drops loops of size 1. */
+/** Merges adjacent loops that every position treats as one, and drops loops of size 1. */
 export function mergeLoops(kernel: LoopKernel): LoopKernel {
   let current: LoopKernel = {
     ...kernel,
@@ -76,7 +76,7 @@ export function mergeLoops(kernel: LoopKernel): LoopKernel {
   };
   const merge = (list: readonly Variable[], index: number): boolean => {
     const [high, low] = [list[index], list[index + 1]];
-    if (high === undefined || low === undefined || high.size * low.size > mostPlaces) return false;
+    if (high === undefined || low === undefined || high.size * low.size > mostIterations) return false;
     const fits = positionsIn(current).every(
       (position) =>
         factorOf(position, high) === factorOf(position, low) * low.size &&
@@ -98,7 +98,7 @@ export function mergeLoops(kernel: LoopKernel): LoopKernel {
   return current;
 }
 
-/** How many of a kernel's loads and stores walk memory element by element along a loop. */
+/** The number of a kernel's distinct loads with stride 1 along a loop; −1 without a loop. */
 export function contiguousAlong(kernel: LoopKernel, loop: Variable | undefined): number {
   if (loop === undefined) return -1;
   const scalars = new Set(kernel.stages.flatMap(({ scalar }) => [...allParts(scalar)]));
@@ -108,5 +108,5 @@ export function contiguousAlong(kernel: LoopKernel, loop: Variable | undefined):
   ).size;
 }
 
-/** Cuts and merges the loops of a kernel into the fewest that walk memory with constant strides. */
+/** Cuts and merges a kernel's loops: few loops, along which memory is accessed with constant strides. */
 export const shapeLoops = (kernel: LoopKernel): LoopKernel => mergeLoops(cutLoops(kernel));

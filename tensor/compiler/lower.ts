@@ -5,17 +5,17 @@ import type { Condition, Scalar } from './kernel.ts';
 import { add, fixed, flatten, type Position, quotient, rangeOf, samePosition, scale, unflatten } from './position.ts';
 import { attributesOf, type Value } from './program.ts';
 
-/** Turns values into scalars at given coordinates, through everything that has no buffer of its own. */
+/** Expresses the element of a value at given coordinates over loads, through all values that have no buffer. */
 export type Lowering = (value: Value, coordinates: readonly Position[]) => Scalar;
 
 type Load = Extract<Scalar, { kind: 'load' }>;
 
-/** Loads by the value that they are from. */
+/** Loads by the value that they read. */
 export type Loads = Map<Value, Load[]>;
 
 /**
- * A lowering for one stage of a kernel, or all of it. `hasBuffer` says which values are loaded; `staged` may replace the
- * load of a value that the kernel itself has just made; `loads` are those that stages share.
+ * A lowering for one stage of a kernel, or for all of it. `hasBuffer` tells which values are loaded. `staged` may replace the
+ * load of a value that the kernel has just computed. Stages share equal loads by passing the same `loads`.
  */
 export function lowering(
   hasBuffer: (value: Value) => boolean,
@@ -24,7 +24,7 @@ export function lowering(
 ): Lowering {
   const known = new Map<Value, { readonly coordinates: readonly Position[]; readonly scalar: Scalar }[]>();
   const element: Lowering = (value, coordinates) => {
-    // Nearly always there is one place, or none.
+    // Nearly every value is lowered at one place.
     const places = known.get(value);
     const existing = places?.find((place) => sameCoordinates(place.coordinates, coordinates));
     if (existing !== undefined) return existing.scalar;
@@ -53,7 +53,7 @@ function sharedLoad(loads: Loads, from: Value, position: Position): Load {
 const sameCoordinates = (a: readonly Position[], b: readonly Position[]): boolean =>
   a === b || a.every((position, axis) => samePosition(position, b[axis] as Position));
 
-/** The element of a value in terms of elements of its inputs. Also for values that have a buffer: this is how it is filled. */
+/** The element of a value in terms of its inputs' elements. For a value with a buffer, this is the expression to store. */
 export function define(value: Value, coordinates: readonly Position[], element: Lowering): Scalar {
   const { inputs, dtype } = value;
   const input = (i: number): Value => inputs[i] as Value;
@@ -112,7 +112,7 @@ export function define(value: Value, coordinates: readonly Position[], element: 
   }
 }
 
-/** Drops what always holds; `undefined` where something never does. */
+/** Drops conditions that always hold; `undefined` if one never holds. */
 function simplify(conditions: readonly Condition[]): Condition[] | undefined {
   const open: Condition[] = [];
   for (const condition of conditions) {
@@ -165,7 +165,7 @@ function joined(value: Value, coordinates: readonly Position[], element: Lowerin
     start += piece.shape[axis] as number;
     return start - (piece.shape[axis] as number);
   });
-  // From the last piece to the first: each is chosen where the place lies before its end.
+  // From the last piece to the first: a piece is chosen where the coordinate lies before its end.
   const chosen = pieces.reduceRight<Scalar | undefined>((rest, piece, i) => {
     const from = starts[i] as number;
     const inside = () =>
@@ -177,7 +177,7 @@ function joined(value: Value, coordinates: readonly Position[], element: Lowerin
     const high = from + (piece.shape[axis] as number) - 1;
     return mask([{ kind: 'between', position: along, low: Number.NEGATIVE_INFINITY, high }], inside, rest);
   }, undefined);
-  // Joined of nothing, it has no element that anybody could ask for.
+  // A concat of empty pieces has no elements, so this is never read.
   return chosen ?? { kind: 'literal', value: 0, dtype: value.dtype };
 }
 
@@ -198,6 +198,6 @@ function lookedUp(value: Value, coordinates: readonly Position[], element: Lower
   };
 }
 
-/** The dtype that a scalar is computed in: halves are widened to f32. */
+/** The dtype that a scalar is computed in: f16 and bf16 are widened to f32. */
 export const computeDType = (dtype: DType): 'f64' | 'f32' | 'i32' | 'u32' | 'bool' =>
   dtype === 'f16' || dtype === 'bf16' ? 'f32' : dtype;

@@ -1,7 +1,7 @@
 /**
- * Positions: whole-number expressions over loop variables, which say where an element is. A position is a constant
- * plus a sum of terms, each a coefficient times an atom; an atom is a loop variable, or a quotient or remainder that
- * could not be simplified away. Movement operators only rewrite positions, so they cost nothing when a kernel runs.
+ * A loop variable. Positions are integer expressions over loop variables that give the place of an element: a constant
+ * plus a sum of terms, each a factor times an atom. An atom is a loop variable, or a quotient or remainder that could not
+ * be simplified away. Movement operators only rewrite positions, so they cost nothing when a kernel runs.
  */
 export interface Variable {
   readonly kind: 'variable';
@@ -11,7 +11,7 @@ export interface Variable {
   readonly key: string;
 }
 
-/** ⌊of / by⌋ or of mod by; `of` is never negative. */
+/** ⌊of / by⌋, or `of` mod `by`; `of` is never negative. */
 export interface Quotient {
   readonly kind: 'quotient' | 'remainder';
   readonly of: Position;
@@ -52,7 +52,7 @@ export const fixed = (constant: number): Position => ({ constant, terms: [] });
 
 const ofAtom = (atom: Atom): Position => ({ constant: 0, terms: [{ atom, factor: 1 }] });
 
-/** The value of a loop variable; one of size 1 is always 0. */
+/** The position that is a loop variable; for a loop of size 1, the constant 0. */
 export const at = (loop: Variable): Position => (loop.size === 1 ? fixed(0) : ofAtom(loop));
 
 /** Equal for equal positions. */
@@ -154,7 +154,7 @@ export function quotient(position: Position, by: number): Position {
   return add(add(whole, fixed(-lift)), ofAtom(division('quotient', add(rest, fixed(lift * by)), by)));
 }
 
-/** How many times `by` must be added so that a position is never negative: executors divide unsigned numbers. */
+/** How many times `by` must be added to make a position never negative, because executors divide unsigned numbers. */
 const liftAboveZero = (position: Position, by: number): number => Math.max(0, Math.ceil(-rangeOf(position)[0] / by));
 
 /** position mod by, in [0, by). */
@@ -167,14 +167,14 @@ export function remainder(position: Position, by: number): Position {
   return ofAtom(division('remainder', add(rest, fixed(liftAboveZero(rest, by) * by)), by));
 }
 
-/** The row-major number of the element at these coordinates. */
+/** The row-major index of the element at these coordinates. */
 export const flatten = (coordinates: readonly Position[], strides: readonly number[]): Position =>
-  putTogether(
+  recombine(
     coordinates.reduce((sum, coordinate, axis) => add(sum, scale(coordinate, strides[axis] as number)), fixed(0)),
   );
 
-/** What a reshape took apart, put together again: f·(p mod b) + f·b·⌊p / b⌋ = f·p. */
-function putTogether(position: Position): Position {
+/** Undoes the split of a reshape: f·(p mod b) + f·b·⌊p / b⌋ = f·p. */
+function recombine(position: Position): Position {
   const { constant, terms } = position;
   for (const { atom, factor } of terms) {
     if (atom.kind !== 'remainder') continue;
@@ -185,12 +185,12 @@ function putTogether(position: Position): Position {
       term.atom.key === whole.atom.key && term.factor === whole.factor * factor * atom.by;
     if (!terms.some(isWhole)) continue;
     const rest = terms.filter((term) => term.atom !== atom && !isWhole(term));
-    return putTogether(add({ constant, terms: rest }, scale(atom.of, factor)));
+    return recombine(add({ constant, terms: rest }, scale(atom.of, factor)));
   }
   return position;
 }
 
-/** The coordinates of element number `position` of an array of this shape. */
+/** The coordinates of the element with row-major index `position` in an array of this shape. */
 export function unflatten(position: Position, shape: readonly number[]): Position[] {
   const coordinates: Position[] = [];
   let rest = position;
@@ -202,7 +202,7 @@ export function unflatten(position: Position, shape: readonly number[]): Positio
   return coordinates;
 }
 
-/** Every loop variable that occurs, also inside quotients. */
+/** All loop variables in a position, also inside quotients and remainders. */
 export function variablesOf(position: Position, found = new Set<Variable>()): Set<Variable> {
   for (const { atom } of position.terms) {
     if (atom.kind === 'variable') found.add(atom);
@@ -212,8 +212,8 @@ export function variablesOf(position: Position, found = new Set<Variable>()): Se
 }
 
 /**
- * A loop variable that, cut in two (its quotient and remainder by a number that divides its size), would make a
- * quotient or remainder in this position vanish.
+ * Finds a loop that, split into an outer loop and an inner one of size `by`, makes a quotient or remainder of the position
+ * vanish.
  */
 export function findCut(position: Position): { loop: Variable; by: number } | undefined {
   for (const { atom } of position.terms) {
@@ -229,7 +229,7 @@ export function findCut(position: Position): { loop: Variable; by: number } | un
   return undefined;
 }
 
-/** The position with loop variables replaced. */
+/** Replaces the loop variables of a position. */
 export function substitute(position: Position, replace: (loop: Variable) => Position): Position {
   return position.terms.reduce((sum, { atom, factor }) => {
     const value =

@@ -11,7 +11,7 @@ const views: ReadonlySet<string> = new Set([
   'barrier',
 ]);
 const sources: ReadonlySet<string> = new Set(['constant', 'iota']);
-/** Each is a step of its own, which reads its inputs from memory and writes its output there. */
+/** Each is a kernel of its own, which reads its inputs from memory and writes its output there. */
 const steps: ReadonlySet<string> = new Set([
   'matmul',
   'conv',
@@ -22,25 +22,26 @@ const steps: ReadonlySet<string> = new Set([
   'argSort',
   'scatterAdd',
 ]);
-/** Steps that read their inputs with any strides. */
+/** Steps that read their inputs as strided views. */
 const contractions: ReadonlySet<string> = new Set(['matmul', 'conv', 'attention', 'attentionGradient']);
 const reductions: ReadonlySet<string> = new Set(['sum', 'max']);
-/** What is neither elementwise nor any of these. */
+/** Further primitives that are not elementwise. */
 const others: ReadonlySet<string> = new Set([...sources, 'leaf', 'gather']);
 
 /**
- * Joining more pieces than this is done piece by piece, each with a kernel of its own, instead of by choosing among all.
- * With the result and a report of bad indices these are eight buffers, as many as every GPU lets a kernel have.
+ * A concat of more pieces is copied piece by piece, each by a kernel of its own, instead of by one kernel that chooses among
+ * all. With its result and the report of bad indices, a kernel of six pieces has eight buffers, which every GPU allows.
  */
 const fewPieces = 6;
 
+/** Whether a value is a concat that is copied piece by piece. */
 export const joinsMany = ({ primitive, inputs }: Value): boolean => primitive === 'concat' && inputs.length > fewPieces;
-/** Whether a value comes from no other value: a number, or the indices along an axis. */
+/** Whether a value has neither inputs nor memory: a constant, or the indices along an axis. */
 export const isSource = ({ primitive }: Value): boolean => sources.has(primitive);
 export const isView = ({ primitive }: Value): boolean => views.has(primitive);
 export const isStep = ({ primitive }: Value): boolean => steps.has(primitive);
 export const isContraction = ({ primitive }: Value): boolean => contractions.has(primitive);
 export const isReduction = ({ primitive }: Value): boolean => reductions.has(primitive);
-/** Whether each element is made of the elements at the same place. */
+/** Whether each element is computed from the inputs' elements at the same position. */
 export const isElementwise = (value: Value): boolean =>
   !others.has(value.primitive) && !isView(value) && !isStep(value) && !isReduction(value);

@@ -7,26 +7,26 @@ import { NumbersByTensor } from '../tensorIds.ts';
 import { compositionOf, type IsComposed } from './compositions.ts';
 import { addAll, addFloat, Interner, type WordSink } from './interner.ts';
 
-/** A node of a program: like a pending tensor, but without identities, and equal nodes are one node; numbers never are. */
+/** A node of a program. Unlike pending tensors, equal nodes are one value (constants never are), and identities vanish. */
 export interface Value {
   readonly id: number;
   readonly primitive: Exclude<Primitive, 'variable' | 'custom'> | 'leaf';
   readonly inputs: readonly Value[];
   readonly attributes: Attributes[Primitive];
-  /** Equal for values of a program that have the same primitive, attributes, shape and dtype. */
+  /** Equal for values of a program with the same primitive, attributes, shape and dtype. */
   readonly form: number;
-  /** For a leaf, which leaf; for a constant, which scalar of the run; else −1. */
+  /** For a leaf, its index in `leaves`; for a constant, its index in `scalars`; else −1. */
   readonly slot: number;
   readonly shape: Shape;
   readonly dtype: DType;
 }
 
 /**
- * A graph as the compiler sees it. What may differ from run to run (the leaves' buffers, the constants' numbers) is not
- * part of it, so that one compiled plan serves every step of a training.
+ * A graph as the compiler sees it. Buffers of leaves and values of constants are kept apart in `leaves` and `scalars`, so that
+ * one compiled plan serves every step of a training.
  */
 export interface Program {
-  /** Equal for programs that one plan can run. */
+  /** Equal for programs that differ only in `leaves` and `scalars`: one plan runs them all. */
   readonly key: string;
   /** Inputs before users. */
   readonly values: readonly Value[];
@@ -35,7 +35,7 @@ export interface Program {
   readonly scalars: readonly number[];
 }
 
-/** The attributes that a value of primitive P has. */
+/** The attributes of a value of primitive P. */
 export const attributesOf = <P extends Primitive>(value: Value & { readonly primitive: P | 'leaf' }): Attributes[P] =>
   value.attributes as Attributes[P];
 
@@ -43,7 +43,7 @@ type ValuePrimitive = Value['primitive'];
 
 const primitiveCodes = new Map<string, number>();
 
-/** A number for a primitive, the same as long as the process runs. */
+/** A number for a primitive, fixed while the process runs. */
 export function codeOf(primitive: Primitive | 'leaf'): number {
   const known = primitiveCodes.get(primitive);
   if (known !== undefined) return known;
@@ -53,20 +53,20 @@ export function codeOf(primitive: Primitive | 'leaf'): number {
 
 const dtypeCodes: ReadonlyMap<DType, number> = new Map(dtypes.map((dtype, code) => [dtype, code]));
 
-/** Adds a dtype and a shape. */
+/** Writes a dtype and a shape. */
 export function addType(sink: WordSink, dtype: DType, shape: Shape): void {
   sink.add(dtypeCodes.get(dtype) as number);
   addAll(sink, shape);
 }
 
-/** Where each output of a program is, for those that are several times where it is first. */
+/** The index of each output of a program; for one that occurs several times, the first. */
 export const outputIndices = ({ outputs }: Program): Map<Value, number> =>
   new Map([...outputs.entries()].reverse().map(([i, output]) => [output, i]));
 
-/** Adds what attributes hold, all of it, such that what follows cannot be taken for a part of it. */
+/** Writes all that attributes hold, so that different attributes of one primitive never write equal words. */
 export function addAttribute(sink: WordSink, attribute: unknown): void {
   if (typeof attribute === 'number') {
-    // −0 is not 0 here.
+    // −0 and 0 must differ.
     if ((attribute | 0) === attribute && !Object.is(attribute, -0)) {
       sink.add(0);
       sink.add(attribute);
@@ -79,29 +79,29 @@ export function addAttribute(sink: WordSink, attribute: unknown): void {
     sink.add(4 + attribute.length);
     for (const part of attribute) addAttribute(sink, part);
   } else if (typeof attribute === 'object' && attribute !== null) {
-    // How many parts an object has follows from the primitive.
+    // The primitive determines how many properties there are.
     for (const name in attribute) addAttribute(sink, (attribute as Readonly<Record<string, unknown>>)[name]);
-  } else throw new Error(`an attribute is ${String(attribute)}, which plans cannot be known by`);
+  } else throw new Error(`an attribute is ${String(attribute)}, which cannot be part of a plan's key`);
 }
 
 const noInputs: readonly Value[] = [];
 
-const nothing: IsComposed = () => false;
+const nothingComposed: IsComposed = () => false;
 
 /**
- * Reads a graph into a program. `order` holds the pending tensors, inputs before users. Where the executor has no
- * kernel for a primitive, what that `isComposed` of takes its place.
+ * Reads a graph into a program. `order` holds the pending tensors, inputs before users. `isComposed` tells for which tensors
+ * the executor has no kernel; their compositions of other primitives take their place.
  */
 export const readProgram = (order: readonly Tensor[], outputs: readonly Tensor[], isComposed?: IsComposed): Program =>
   readGraph(order, outputs, isComposed).program;
 
-/** The same, and the tensors whose numbers are the program's `scalars`. */
+/** Like `readProgram`, and also returns the tensors whose numbers are the program's `scalars`. */
 export function readGraph(
   order: readonly Tensor[],
   outputs: readonly Tensor[],
-  isComposed: IsComposed = nothing,
+  isComposed: IsComposed = nothingComposed,
 ): { readonly program: Program; readonly constants: readonly Tensor[] } {
-  /** What tensors are read as, by the number of the value. */
+  /** The number of the value that each tensor has been read as. */
   const known = new NumbersByTensor(order);
   const forms = new Interner();
   const nodes = new Interner();
@@ -133,7 +133,7 @@ export function readGraph(
     values.push(value);
     return value;
   };
-  /** Those of `order` are no leaves, even while they are computed. */
+  /** Tensors of `order` are never leaves; others are leaves while a device computes them. */
   const read = (tensor: Tensor, isOrdered: boolean): Value => {
     const source = sourceOf(tensor);
     const { shape, dtype } = tensor;
@@ -153,7 +153,7 @@ export function readGraph(
       ? widened(primitive, inputs, attributes, shape, dtype)
       : intern(primitive, inputs, attributes, -1, shape, dtype);
   };
-  /** Contractions of halves are contractions in f32, rounded once. */
+  /** Contractions in f16 and bf16 are computed in f32 and rounded once. */
   const widened = (
     primitive: 'matmul' | 'conv',
     inputs: readonly Value[],

@@ -7,12 +7,12 @@ import { addAttribute, addType, codeOf, type Program, readGraph } from './progra
 
 type Graph = Pick<Run, 'order' | 'outputs'>;
 
-/** Graphs of fewer nodes are read sooner than they are compared. */
+/** Reading a graph of fewer nodes takes less time than comparing it. */
 const fewNodes = 64;
-/** How many graphs are remembered, those last seen. */
+/** The number of graphs that are remembered; the least recently used is dropped. */
 const mostRecords = 16;
 
-/** A graph in words that are equal for graphs of equal programs, and what changes from one such graph to the next. */
+/** A graph as words, which are equal for graphs with equal programs, and the parts that differ between such graphs. */
 interface Description {
   readonly words: WordList;
   /** In the order in which nodes use them. */
@@ -21,19 +21,19 @@ interface Description {
   readonly constants: readonly { readonly tensor: Tensor; readonly value: number }[];
 }
 
-/** A graph that was read, without its tensors. */
+/** A remembered graph, without its tensors. */
 interface GraphRecord {
   readonly words: WordList;
   readonly program: Omit<Program, 'leaves'>;
-  /** For each leaf of the description, where it is among those of the program, if it is. */
+  /** For each leaf of the description, its slot in the program, if the program uses it. */
   readonly leafSlots: readonly (number | undefined)[];
-  /** For each constant of the description, where its number is among those of the program. */
+  /** For each constant of the description, its slot in the program. */
   readonly scalarSlots: readonly number[];
 }
 
 /**
- * Reads the programs of runs. One is read once, and known by its list of pending tensors. A graph that is like one that
- * was read before, as in every step of a training, is only described and compared.
+ * Reads the programs of runs. A run that was prepared is recognized by its list of pending tensors. A graph that equals an
+ * earlier one but for its leaves and constants, as in every step of a training, is only described and compared.
  */
 export class ProgramReader {
   readonly #isComposed: IsComposed | undefined;
@@ -68,7 +68,7 @@ export class ProgramReader {
   }
 }
 
-/** Describes a graph: its operators with what they are given, nodes being numbered from 0 and leaves −1, −2, …. */
+/** Describes a graph: its operators and their inputs. Nodes are numbered 0, 1, …, leaves −1, −2, …. */
 function describeGraph({ order, outputs }: Graph): Description {
   const words = new WordList();
   const leaves: Tensor[] = [];
@@ -91,7 +91,7 @@ function describeGraph({ order, outputs }: Graph): Description {
     words.add(node.inputs.length);
     for (const input of node.inputs) words.add(placeOf(input));
     if (node.primitive === 'constant') constants.push({ tensor, value: node.attributes.value });
-    // What these have in their attributes is no concern of a program's.
+    // Programs contain neither variables nor custom gradients.
     else if (node.primitive !== 'variable' && node.primitive !== 'custom') addAttribute(words, node.attributes);
     places.set(tensor, i);
   }
@@ -113,15 +113,15 @@ function recordOf({ words, leaves, constants }: Description, program: Program, r
   };
 }
 
-/** The program of a record with other leaves and numbers. */
+/** The program of a record, with the leaves and constants of another graph. */
 function programLike({ program, leafSlots, scalarSlots }: GraphRecord, { leaves, constants }: Description): Program {
   const scalars = [...program.scalars];
   constants.forEach(({ value }, i) => {
     scalars[scalarSlots[i] as number] = value;
   });
-  const own: Tensor[] = [];
+  const inSlots: Tensor[] = [];
   leafSlots.forEach((slot, i) => {
-    if (slot !== undefined) own[slot] = leaves[i] as Tensor;
+    if (slot !== undefined) inSlots[slot] = leaves[i] as Tensor;
   });
-  return { ...program, leaves: own, scalars };
+  return { ...program, leaves: inSlots, scalars };
 }

@@ -1,7 +1,7 @@
 import type { Condition, Scalar } from './kernel.ts';
 import type { Position } from './position.ts';
 
-/** The scalars that a scalar is made from directly. */
+/** The direct operands of a scalar. */
 export function partsOf(scalar: Scalar): readonly Scalar[] {
   switch (scalar.kind) {
     case 'apply':
@@ -15,18 +15,18 @@ export function partsOf(scalar: Scalar): readonly Scalar[] {
   }
 }
 
-/** A scalar and everything that it is made of, each once, parts before users. */
+/** A scalar and all its direct and indirect operands, each once, operands before users. */
 export function allParts(scalar: Scalar, found = new Set<Scalar>()): Set<Scalar> {
   if (found.has(scalar)) return found;
   for (const part of partsOf(scalar)) allParts(part, found);
   return found.add(scalar);
 }
 
-/** Every read of memory in a scalar. */
+/** All loads and lookups in a scalar. */
 export const loadsOf = (scalar: Scalar): Extract<Scalar, { kind: 'load' | 'lookup' }>[] =>
   [...allParts(scalar)].filter((part) => part.kind === 'load' || part.kind === 'lookup');
 
-/** The positions that a scalar itself uses. */
+/** The positions in a scalar, without those in its operands. */
 export function positionsOf(scalar: Scalar): Position[] {
   switch (scalar.kind) {
     case 'load':
@@ -40,7 +40,7 @@ export function positionsOf(scalar: Scalar): Position[] {
   }
 }
 
-/** The scalar with everything that it is made of rewritten, parts before users; what was shared stays shared. */
+/** Rewrites a scalar and all its operands, operands before users. Shared operands stay shared; `known` holds the results. */
 export function rewriteScalar(scalar: Scalar, rewrite: (scalar: Scalar) => Scalar, known: Map<Scalar, Scalar>): Scalar {
   const existing = known.get(scalar);
   if (existing !== undefined) return existing;
@@ -62,7 +62,7 @@ export function rewriteScalar(scalar: Scalar, rewrite: (scalar: Scalar) => Scala
   return made;
 }
 
-/** A scalar with its own positions rewritten. */
+/** Rewrites the positions in a scalar, without those in its operands. */
 export function atPositions(scalar: Scalar, rewrite: (position: Position) => Position): Scalar {
   const condition = (one: Condition): Condition => ({ ...one, position: rewrite(one.position) });
   switch (scalar.kind) {

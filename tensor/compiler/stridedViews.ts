@@ -6,7 +6,7 @@ import { at, variable } from './position.ts';
 import { isContraction, isReduction, isStep, isView } from './primitiveKinds.ts';
 import type { Value } from './program.ts';
 
-/** How a contraction reads its inputs; nothing for other values. */
+/** How a contraction reads its inputs, in order; an empty list for other values. */
 export const operandViewsOf = (
   value: Value,
   hasBuffer: (value: Value) => boolean,
@@ -18,14 +18,14 @@ export const operandViewsOf = (
 
 const noOperands: readonly StridedView[] = [];
 
-/** The halves behind a value that is only their copy in f32, and not in memory; else the value. */
+/** The f16 or bf16 value behind its f32 copy, unless the copy is stored; else the value itself. */
 function unwidened(value: Value, hasBuffer: (value: Value) => boolean): Value {
   const [from] = value.inputs;
   const widens = value.primitive === 'cast' && value.dtype === 'f32' && from !== undefined && isHalf(from.dtype);
   return widens && !hasBuffer(value) ? from : value;
 }
 
-/** A buffer seen with a constant stride along every axis, 0 where that has one element. Strides and offset are in elements. */
+/** A buffer seen with one stride for each axis (0 for axes of size 1). Strides and offset are in elements. */
 export interface StridedView {
   readonly from: Value;
   readonly strides: readonly number[];
@@ -35,9 +35,9 @@ export interface StridedView {
 const knownViews = new WeakMap<Value, StridedView>();
 
 /**
- * How contractions read a value: as a strided view of what is stored for it. That is decided by what the value is made of
- * alone, and not by what happens to be stored for other reasons, because the order in which a contraction adds up
- * depends on how its operands lie: so it gives the same whatever else is computed.
+ * How contractions read a value: as a strided view of a stored value. Only the value's own expression decides which, and not
+ * what else happens to be stored: the order in which a contraction adds up depends on the strides of its operands, and its
+ * bits must not depend on what else a run computes.
  */
 function operandView(value: Value): StridedView {
   const known = knownViews.get(value);
@@ -47,13 +47,13 @@ function operandView(value: Value): StridedView {
   return view;
 }
 
-/** A view of one value as a view of what that is a view of, if it moves with constant strides there. */
+/** A view resolved to the value behind its input, if it has constant strides there. */
 function viewOfInput(value: Value): StridedView | undefined {
   if (!isView(value) || value.primitive === 'pad' || value.primitive === 'concat' || value.shape.includes(0))
     return undefined;
   const [input] = value.inputs as readonly [Value, ...Value[]];
   const { from } = operandView(input);
-  // The rest of what is computed may not be needed.
+  // A slice of a computed value may need only a part of it, so the slice is stored instead of the whole.
   if (value.primitive === 'slice' && !(from.primitive === 'leaf' || isStep(from) || isReduction(from)))
     return undefined;
   return stridedView(value, from);
@@ -62,7 +62,7 @@ function viewOfInput(value: Value): StridedView | undefined {
 const wholeStrides = (shape: Shape): number[] =>
   stridesOf(shape).map((stride, axis) => (shape[axis] === 1 ? 0 : stride));
 
-/** The strided view of a value that another one is, if it is one. */
+/** `value` as a strided view of `whole`, if it is one. */
 function stridedView(value: Value, whole: Value): StridedView | undefined {
   if (value === whole) return { from: value, strides: wholeStrides(value.shape), offset: 0 };
   if (value.primitive === 'permute') {
