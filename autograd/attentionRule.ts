@@ -17,11 +17,11 @@ function gradientsOf(inputs: readonly Tensor[], g: Tensor, attributes: Attention
  * scores, so the composed form computes it.
  */
 export const attentionRule: Rule<'attention'> = ({ cotangent, inputs, attributes, composed }) => {
-  let made: readonly Tensor[] | undefined;
+  let gradients: readonly Tensor[] | undefined;
   const recomputed = (i: number) => (): Tensor => {
-    made ??= gradientsOf(inputs, cotangent, attributes);
-    return made[i] as Tensor;
+    gradients ??= gradientsOf(inputs, cotangent, attributes);
+    return gradients[i] as Tensor;
   };
-  const whole = composed((...own) => composedAttention(attributes, ...own));
+  const whole = composed((...tensors) => composedAttention(attributes, ...tensors));
   return [recomputed(0), recomputed(1), recomputed(2), ...whole.slice(3)];
 };

@@ -24,12 +24,12 @@ export function backward(
   targets: readonly Tensor[],
   table: Rules = rules,
 ): (Tensor | undefined)[] {
-  const wanted = new Set<Vertex>(targets);
-  const order = topologicalOrder<Vertex>(outputs, (vertex) => (wanted.has(vertex) ? [] : inputsOf(vertex)));
+  const targetSet = new Set<Vertex>(targets);
+  const order = topologicalOrder<Vertex>(outputs, (vertex) => (targetSet.has(vertex) ? [] : inputsOf(vertex)));
   const active = new Set<Vertex>();
   for (const vertex of order) {
     const carries = !(vertex instanceof Tensor) || isFloat(vertex.dtype);
-    if (carries && (wanted.has(vertex) || inputsOf(vertex).some((input) => active.has(input)))) active.add(vertex);
+    if (carries && (targetSet.has(vertex) || inputsOf(vertex).some((input) => active.has(input)))) active.add(vertex);
   }
 
   const gradients = new Map<Tensor, Tensor>();
@@ -49,11 +49,11 @@ export function backward(
   });
 
   for (const vertex of order.reverse()) {
-    if (wanted.has(vertex) || !active.has(vertex)) continue;
+    if (targetSet.has(vertex) || !active.has(vertex)) continue;
     if (!(vertex instanceof Tensor)) {
-      const known = callCotangents.get(vertex);
-      if (known === undefined) continue;
-      const results = vertex.rule(known);
+      const arrived = callCotangents.get(vertex);
+      if (arrived === undefined) continue;
+      const results = vertex.rule(arrived);
       vertex.inputs.forEach((input, i) => {
         const gradient = results[i];
         if (gradient !== undefined && active.has(input)) accumulate(input, gradient);
@@ -67,18 +67,24 @@ export function backward(
     const { primitive, inputs, attributes } = source.node;
     if (source.node.primitive === 'custom') {
       const { call, index } = source.node.attributes;
-      const known = callCotangents.get(call) ?? new Array<undefined>(call.outputCount).fill(undefined);
-      known[index] = cotangent;
-      callCotangents.set(call, known);
+      const arrived = callCotangents.get(call) ?? new Array<undefined>(call.outputCount).fill(undefined);
+      arrived[index] = cotangent;
+      callCotangents.set(call, arrived);
       continue;
     }
     // The union type cannot express that a primitive's rule takes the attributes of this primitive.
     const rule = table[primitive] as unknown as Rule<Primitive>;
     const composed: RuleContext<Primitive>['composed'] = (composition) =>
       composedGradients(composition, inputs, cotangent, table);
-    const made: readonly (Gradient | undefined)[] = rule({ cotangent, output: vertex, inputs, attributes, composed });
+    const results: readonly (Gradient | undefined)[] = rule({
+      cotangent,
+      output: vertex,
+      inputs,
+      attributes,
+      composed,
+    });
     inputs.forEach((input, i) => {
-      const gradient = made[i];
+      const gradient = results[i];
       if (gradient !== undefined && active.has(input)) accumulate(input, gradient());
     });
   }
@@ -92,12 +98,12 @@ function composedGradients(
   cotangent: Tensor,
   table: Rules,
 ): readonly Gradient[] {
-  let made: readonly (Tensor | undefined)[] | undefined;
+  let gradients: readonly (Tensor | undefined)[] | undefined;
   return inputs.map((input, i) => () => {
-    if (made === undefined) {
+    if (gradients === undefined) {
       const variables = inputs.map((x) => makeNode('variable', [x], {}, x.shape, x.dtype));
-      made = backward([composition(...variables)], [cotangent], variables, table);
+      gradients = backward([composition(...variables)], [cotangent], variables, table);
     }
-    return made[i] ?? zerosLike(input);
+    return gradients[i] ?? zerosLike(input);
   });
 }

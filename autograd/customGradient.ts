@@ -83,15 +83,17 @@ export function checkpoint<Args extends readonly unknown[], Value>(
     const start = nextTensorId();
     const value = f(...args);
     const outputs = treeLeaves(value);
-    const own = new Set(treeLeaves(args));
-    const inputs = [...own, ...captured(outputs, own, start)];
+    const argumentTensors = new Set(treeLeaves(args));
+    const inputs = [...argumentTensors, ...captured(outputs, argumentTensors, start)];
     const call: CustomCall = {
       name: 'checkpoint',
       inputs,
       outputCount: outputs.length,
       rule: (cotangents) => {
         const arrived = cotangents.filter((cotangent) => cotangent !== undefined);
-        const late = new Map([...own].map((x) => [x, makeNode('barrier', [x, ...arrived], {}, x.shape, x.dtype)]));
+        const late = new Map(
+          [...argumentTensors].map((x) => [x, makeNode('barrier', [x, ...arrived], {}, x.shape, x.dtype)]),
+        );
         const again = f(
           ...replaceLeaves(
             args,
@@ -110,12 +112,12 @@ export function checkpoint<Args extends readonly unknown[], Value>(
 }
 
 /** The float tensors that a function closes over: older than its call, used by its outputs, and not its arguments. */
-function captured(outputs: readonly Tensor[], own: ReadonlySet<Tensor>, start: number): Tensor[] {
-  const isOutside = (tensor: Tensor) => own.has(tensor) || tensor.id < start;
+function captured(outputs: readonly Tensor[], argumentTensors: ReadonlySet<Tensor>, start: number): Tensor[] {
+  const isOutside = (tensor: Tensor) => argumentTensors.has(tensor) || tensor.id < start;
   const order = topologicalOrder(outputs, (tensor) => {
     const source = sourceOf(tensor);
     if (isOutside(tensor) || source.kind !== 'pending') return [];
     return source.node.primitive === 'custom' ? source.node.attributes.call.inputs : source.node.inputs;
   });
-  return order.filter((tensor) => tensor.id < start && !own.has(tensor) && isFloat(tensor.dtype));
+  return order.filter((tensor) => tensor.id < start && !argumentTensors.has(tensor) && isFloat(tensor.dtype));
 }

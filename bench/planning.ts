@@ -35,8 +35,8 @@ const [x, ...weights] = await realize(
 
 /** A step of gradient descent on residual layers, the first `trained` of which are updated. */
 function step(trained = layers): Tensor[] {
-  const loss = (own: readonly Tensor[]): Tensor =>
-    own
+  const loss = (trainable: readonly Tensor[]): Tensor =>
+    trainable
       .reduce((h, w) => h.add(silu(layerNorm(matmul(h, w)))), x as Tensor)
       .square()
       .mean();

@@ -121,7 +121,7 @@ export async function blockTraining(sizes: BlockSizes): Promise<() => Promise<vo
   const { params, x, loss } = await residualBlock(sizes);
   let state = params;
   return async () => {
-    const [value, gradients] = valueAndGrad((own: Block) => loss(own, x))(state);
+    const [value, gradients] = valueAndGrad((params: Block) => loss(params, x))(state);
     const moved = zipTrees((p, g) => p.sub(g.mul(1e-3)), state, gradients);
     await finish({ value, moved }, { donate: state });
     state = moved;

@@ -158,15 +158,16 @@ async function measure(device: Device, name: string, model: Model): Promise<Row[
   });
   const timeIds = Array.from({ length: batch }, () => [size, size, 0, 0, size, size]);
   const added = pooledDim === undefined ? undefined : { textEmbeds: inputs.textEmbeds, timeIds };
-  const output = (unet: typeof plain, own: typeof params) =>
-    unet.apply(own, inputs.x, 500, { context: inputs.context, added });
-  const slope = (unet: typeof plain) => grad((own: typeof params) => output(unet, own).square().mean())(params);
+  const output = (unet: typeof plain, weights: typeof params) =>
+    unet.apply(weights, inputs.x, 500, { context: inputs.context, added });
+  const gradients = (unet: typeof plain) =>
+    grad((weights: typeof params) => output(unet, weights).square().mean())(params);
   const tasks: [string, () => unknown][] = [['forward', () => output(plain, params)]];
   if (!halves || options.backward) {
     // The full-size models need gradient checkpointing: without it their activations fill a GPU.
-    if (!halves) tasks.push(['and backward', () => slope(plain)]);
+    if (!halves) tasks.push(['and backward', () => gradients(plain)]);
     const checkpointed = unet2dConditionModel(config, { checkpointing: true });
-    tasks.push(['and backward, checkpointed', () => slope(checkpointed)]);
+    tasks.push(['and backward, checkpointed', () => gradients(checkpointed)]);
   }
   for (const [what, build] of tasks) {
     const { kernels } = await explain(build());

@@ -39,9 +39,9 @@ export function tensor(data: Nested | TypedArray, options: TensorOptions = {}): 
   const {
     values,
     shape: nesting,
-    dtype: own,
+    dtype: inferred,
   } = ArrayBuffer.isView(data) ? { values: data, shape: [data.length], dtype: dtypeOfArray(data) } : fromNested(data);
-  const dtype = options.dtype ?? own;
+  const dtype = options.dtype ?? inferred;
   if (dtype === undefined) {
     throw new TensorError(
       `tensor: a ${data.constructor.name} does not say which dtype it holds; give one, for example { dtype: 'bf16' }`,

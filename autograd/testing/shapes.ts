@@ -46,11 +46,11 @@ export function shapes(options: ShapeOptions = {}): fc.Arbitrary<Shape> {
     .map((list) => limited(list, maxElements, minSize));
 }
 
-/** Shortens axes so that the shape has at most `most` elements. */
-function limited(list: readonly number[], most: number, least: number): Shape {
-  let room = most;
+/** Shortens axes so that the shape has at most `maxElements` elements. */
+function limited(list: readonly number[], maxElements: number, minSize: number): Shape {
+  let room = maxElements;
   return list.map((size) => {
-    const cut = Math.max(Math.min(size, Math.max(1, room)), least);
+    const cut = Math.max(Math.min(size, Math.max(1, room)), minSize);
     if (cut > 0) room = Math.floor(room / cut);
     return cut;
   });

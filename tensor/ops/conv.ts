@@ -44,11 +44,11 @@ export function conv(x: Tensor, weight: Tensor, options: ConvOptions = {}): Tens
   }
   const entries = (
     name: 'strides' | 'before' | 'after' | 'inputDilation' | 'kernelDilation',
-    least: number,
-    value: number,
+    minimum: number,
+    fallback: number,
   ) => {
-    const list = options[name] ?? spatial.map(() => value);
-    if (list.length !== spatial.length || list.some((entry) => !Number.isInteger(entry) || entry < least)) {
+    const list = options[name] ?? spatial.map(() => fallback);
+    if (list.length !== spatial.length || list.some((entry) => !Number.isInteger(entry) || entry < minimum)) {
       throw new TensorError(
         `conv: ${name} [${list.join(', ')}] must be ${spatial.length} whole numbers, one a spatial axis`,
       );

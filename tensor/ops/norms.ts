@@ -21,11 +21,11 @@ function standardize(x: Tensor, axes: readonly number[], eps: number): Tensor {
 }
 
 /** `x·weight + bias`, each reshaped to broadcast over x, in the dtype of x. */
-function affine(operator: string, x: Tensor, { weight, bias }: NormOptions, own: Shape, broadcast: Shape): Tensor {
+function affine(operator: string, x: Tensor, { weight, bias }: NormOptions, expected: Shape, broadcast: Shape): Tensor {
   const fit = (parameter: Tensor): Tensor => {
-    if (parameter.shape.join() !== own.join()) {
+    if (parameter.shape.join() !== expected.join()) {
       throw new ShapeError(
-        `${operator}: weight and bias must have shape [${own.join(', ')}], got ${typeOf(parameter)}`,
+        `${operator}: weight and bias must have shape [${expected.join(', ')}], got ${typeOf(parameter)}`,
       );
     }
     return cast(reshape(parameter, broadcast), x.dtype);
@@ -68,6 +68,8 @@ export function layerNorm(x: Tensor, options: NormOptions & { readonly axes?: nu
     throw new ShapeError(`layerNorm: cannot normalise ${typeOf(x)} over its last ${count} axes`);
   }
   const axes = Array.from({ length: count }, (_, i) => x.rank - count + i);
-  const own = x.shape.slice(-count);
-  return inFloat32(x, (wide) => affine('layerNorm', standardize(wide, axes, options.eps ?? 1e-5), options, own, own));
+  const expected = x.shape.slice(-count);
+  return inFloat32(x, (wide) =>
+    affine('layerNorm', standardize(wide, axes, options.eps ?? 1e-5), options, expected, expected),
+  );
 }

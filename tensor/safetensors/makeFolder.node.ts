@@ -13,7 +13,7 @@ async function makeInside(folder: string): Promise<string | undefined> {
 }
 
 /**
- * Makes a folder and its missing parents; returns the outermost folder that was made, if any. Node's `recursive` never ends
+ * Makes a folder and its missing parents; returns the outermost one that it made, if any. Node's `recursive` never ends
  * in a folder that refuses new ones with ENOENT, as /proc does.
  */
 export async function makeFolder(folder: string): Promise<string | undefined> {
@@ -21,8 +21,8 @@ export async function makeFolder(folder: string): Promise<string | undefined> {
     return await makeInside(folder);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    const made = await makeFolder(dirname(folder));
-    const own = await makeInside(folder);
-    return made ?? own;
+    const outermost = await makeFolder(dirname(folder));
+    const inner = await makeInside(folder);
+    return outermost ?? inner;
   }
 }

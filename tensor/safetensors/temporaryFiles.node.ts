@@ -22,12 +22,12 @@ export async function temporaryName(target: string): Promise<string> {
  * folders `inside` it. Files of running processes and of other machines stay.
  */
 export async function removeLeftovers(folder: string, ...inside: readonly string[]): Promise<void> {
-  const own = await readdir(folder).catch(() => []);
+  const direct = await readdir(folder).catch(() => []);
   const deeper = inside.map(async (part) => {
     const names = await readdir(join(folder, part), { recursive: true }).catch(() => []);
     return names.map((name) => join(part, name));
   });
-  for (const name of [...own, ...(await Promise.all(deeper)).flat()]) {
+  for (const name of [...direct, ...(await Promise.all(deeper)).flat()]) {
     const [, host, pid, start] = pattern.exec(basename(name)) ?? [];
     if (host !== hostTag()) continue;
     const writer = { pid: Number(pid), host: hostname(), start: start === 'x' ? undefined : start };
