@@ -1,10 +1,9 @@
 /** What needs Node: data on disk, and runs that write folders. */
 export { cachedEncodings, type EncodingOptions } from './data/cachedEncodings.node.ts';
-export { decodeImage } from './data/decodeImage.node.ts';
+export { decodeImage, readImage } from './data/decodeImage.node.ts';
 export { openCaptioned, openPairs } from './data/openSources.node.ts';
 export { writeCaptioned } from './data/parquet/writeCaptioned.node.ts';
 export { type WritePickAPicOptions, type WrittenPair, writePickAPic } from './data/parquet/writePickAPic.node.ts';
-export { readImage } from './data/readImage.node.ts';
 export { type EvaluateHooks, type EvaluationSummary, evaluate } from './evaluate/evaluate.node.ts';
 export { loadJudges, saveJudges } from './evaluate/judgesFolder.node.ts';
 export { plottingLibrary, writeReport } from './evaluate/report/writeReport.node.ts';

@@ -3,11 +3,11 @@ import { Command } from 'commander';
 import { removeLeftovers, replaceFile } from '../../tensor/index.node.ts';
 import { FormatError, TensorError } from '../../tensor/index.ts';
 import { pngFile } from '../config/fields.ts';
-import { counted } from '../counted.ts';
 import { contactSheet } from '../data/contactSheet.ts';
 import { describePairs, inspectPairs } from '../data/inspectPairs.ts';
 import { openPairs } from '../data/openSources.node.ts';
 import type { PreferencePair } from '../data/sources.ts';
+import { counted } from '../messages.ts';
 import { printResult, printStatus } from './terminal.node.ts';
 
 interface InspectFlags {

@@ -1,4 +1,5 @@
 import { JsColorType, Transformer } from '@napi-rs/image';
+import { readWhole } from '../../tensor/index.node.ts';
 import { exifOrientation, upright } from './exifOrientation.ts';
 import { checkImageSize, type Image, ImageError } from './image.ts';
 import { exifOf, imageFormat } from './imageFormat.ts';
@@ -38,6 +39,12 @@ export async function decodeImage(bytes: Uint8Array, place: string): Promise<Ima
     if (cause instanceof ImageError) throw cause;
     throw new ImageError(`${place}: the ${format} is broken: ${(cause as Error).message}`, { cause });
   }
+}
+
+/** The image of a file. `place` says where the file is named, if that is not the file itself. */
+export async function readImage(path: string, place?: string): Promise<Image> {
+  const what = place === undefined ? path : `${place}: ${path}`;
+  return decodeImage(await readWhole(path, what), what);
 }
 
 function toRgb(

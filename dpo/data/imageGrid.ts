@@ -1,6 +1,5 @@
 import { encodePng } from './encodePng.ts';
-import { checkImageSize } from './image.ts';
-import { imageOf } from './imageOf.ts';
+import { checkImageSize, imageOf } from './image.ts';
 
 export interface GridOptions {
   /** Height and width of one image. */

@@ -1,6 +1,6 @@
 import { TensorError } from '../../tensor/index.ts';
+import { listed } from '../messages.ts';
 import { mapConcurrently } from './mapConcurrently.ts';
-import { listed } from './readable.ts';
 import type { PairSource, PreferencePair } from './sources.ts';
 
 /** What is in a data set. Counts are of the pairs that were read. */

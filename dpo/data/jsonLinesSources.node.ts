@@ -1,8 +1,8 @@
 import { dirname, resolve } from 'node:path';
 import { readWhole } from '../../tensor/index.node.ts';
 import { FormatError } from '../../tensor/index.ts';
+import { readImage } from './decodeImage.node.ts';
 import { type JsonLine, parseJsonLines, valuesOf } from './jsonLines.ts';
-import { readImage } from './readImage.node.ts';
 import { type CaptionedSource, checkIndex, oneGroup, type PairSource } from './sources.ts';
 
 async function readLines<Name extends string>(

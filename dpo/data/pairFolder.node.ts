@@ -2,8 +2,8 @@ import { readdir } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { attempt, readWhole } from '../../tensor/index.node.ts';
 import { decodeLines, FormatError } from '../../tensor/index.ts';
+import { readImage } from './decodeImage.node.ts';
 import { parseJsonLines, valuesOf } from './jsonLines.ts';
-import { readImage } from './readImage.node.ts';
 import { checkIndex, oneGroup, type PairSource } from './sources.ts';
 
 const isImage = (file: string): boolean => /\.(jpe?g|png|webp)$/i.test(file) && !file.startsWith('.');

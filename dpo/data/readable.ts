@@ -1,5 +1,5 @@
 import { TensorError } from '../../tensor/index.ts';
-import { counted } from '../counted.ts';
+import { counted, listed } from '../messages.ts';
 import { mapConcurrently } from './mapConcurrently.ts';
 
 /** Images that are decoded at a time: enough to keep the threads of the decoder busy, few enough for memory. */
@@ -10,14 +10,6 @@ export interface SkipOptions {
   readonly maxSkipped: number;
   /** Told what is wrong with each of them. */
   readonly onSkipped?: ((message: string) => void) | undefined;
-}
-
-/** Messages, each once with how often it is there, and how many more there are than so many. */
-export function listed(messages: readonly string[], most: number): string[] {
-  const counts = new Map<string, number>();
-  for (const message of messages) counts.set(message, (counts.get(message) ?? 0) + 1);
-  const lines = [...counts].map(([message, count]) => (count === 1 ? message : `${message} (${count} rows)`));
-  return [...lines.slice(0, most), ...(lines.length > most ? [`and ${lines.length - most} more`] : [])];
 }
 
 /** The error that says which rows of a source are broken, where they are too many or all. */

@@ -1,5 +1,5 @@
 import { encodePng } from '../data/encodePng.ts';
-import { imageOf } from '../data/imageOf.ts';
+import { imageOf } from '../data/image.ts';
 import { metricDefinitions } from '../train/metrics.ts';
 import type { Figure } from './figure.ts';
 import { figureDefinitions } from './figureDefinitions.ts';

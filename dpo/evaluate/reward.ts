@@ -1,8 +1,7 @@
 import type { Tensor } from '../../tensor/index.ts';
 import { TensorError } from '../../tensor/index.ts';
-import { counted } from '../counted.ts';
-import type { Image } from '../data/image.ts';
-import { imageOf } from '../data/imageOf.ts';
+import { type Image, imageOf } from '../data/image.ts';
+import { counted } from '../messages.ts';
 import { bootstrapMean } from './bootstrap.ts';
 import type { Figure } from './figure.ts';
 import { meanShare } from './proportions.ts';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { attempt, makeFolder, replaceFile, replaceText } from '../../tensor/index.node.ts';
 import { encodePng } from '../data/encodePng.ts';
-import { imageOf } from '../data/imageOf.ts';
+import { imageOf } from '../data/image.ts';
 
 /** The pipelines that samples are drawn from. */
 type Pipeline = 'base' | 'tuned';

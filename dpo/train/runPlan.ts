@@ -8,10 +8,10 @@ import {
 } from '../../diffusion/index.ts';
 import { TensorError } from '../../tensor/index.ts';
 import type { TrainSettings } from '../config/trainKeys.ts';
-import { counted } from '../counted.ts';
 import type { PairBatchOptions } from '../data/pairBatches.ts';
 import { targetSize } from '../data/preprocess.ts';
 import type { PairSource } from '../data/sources.ts';
+import { counted } from '../messages.ts';
 import { timestepWeights } from '../objectives/timestepWeights.ts';
 import { objectiveOf } from './objectiveOf.ts';
 import { type PairConditioning, trainingBatches } from './pairTensors.ts';

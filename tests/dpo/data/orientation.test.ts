@@ -159,7 +159,7 @@ describe('Exif orientation', () => {
 
 test('nothing is printed of Exif data that are unusual', () => {
   const file = new URL('exif-8-long.jpg', cases).pathname;
-  const program = `import { readImage } from '${new URL('../../../dpo/data/readImage.node.ts', import.meta.url)}';
+  const program = `import { readImage } from '${new URL('../../../dpo/data/decodeImage.node.ts', import.meta.url)}';
     await readImage(process.argv[1]);`;
   const { stdout, stderr, status } = spawnSync(
     process.execPath,

@@ -4,7 +4,7 @@ import { encodePng } from 'diffusion-dpo/dpo';
 import { openCaptioned, openPairs, writePickAPic } from 'diffusion-dpo/dpo/node';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { describe, expect, test } from 'vitest';
-import { readImage } from '../../../dpo/data/readImage.node.ts';
+import { readImage } from '../../../dpo/data/decodeImage.node.ts';
 import { readRows } from '../../../dpo/train/run/rowLog.node.ts';
 import { numbered, plain, temporaryFolder, writeFiles } from './samples.ts';
 
