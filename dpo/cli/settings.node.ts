@@ -26,7 +26,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/** A flag's value: the first reading that its key accepts. Without one it is the first reading, which the key then refuses with a message. */
+/** A flag's value: the first reading that its key accepts, else the first reading, which the key refuses later. */
 function valueOf(given: string | readonly string[] | true, { field }: Key<unknown>): unknown {
   if (given === true) return true;
   const texts = typeof given === 'string' ? [given] : given;

@@ -15,7 +15,7 @@ export class Stopped extends Error {
   }
 }
 
-/** Milliseconds in which a second signal counts as a copy of the first: a parent process may forward a signal that the terminal also sends. */
+/** Milliseconds in which a second signal counts as a copy: a parent process may forward what the terminal also sends. */
 const repeatWindow = 500;
 
 /** The running work, if it can stop without losing results, and the time at which it was told to stop, in milliseconds. */

@@ -9,7 +9,7 @@ export const printStatus = (line: string): void => console.error(printable(line)
 /** Writes a line of the result to stdout. */
 export const printResult = (line: string): void => console.log(printable(line));
 
-/** Writes an error to stderr: the message of a `TensorError`, which the user can act on; any other error is a bug and comes with its stack. */
+/** Writes an error to stderr. A `TensorError` is for the user; any other error is a bug and is printed with its stack. */
 export const printError = (error: unknown): void =>
   printStatus(error instanceof TensorError ? `error: ${error.message}` : inspect(error));
 

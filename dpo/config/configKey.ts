@@ -34,7 +34,10 @@ export const pathKey = <T>(field: Field<T>, about: string, formerName?: string):
   ...(formerName !== undefined && { formerName }),
 });
 
-/** Renames settings from former to present key names. A setting given under both names keeps both, so that `readSettings` refuses it. */
+/**
+ * Renames settings from former to present key names. A setting given under both names keeps both, so that `readSettings` refuses
+ * it.
+ */
 export function withPresentNames(settings: Readonly<Record<string, unknown>>, keys: Keys): Record<string, unknown> {
   const present = new Map(Object.entries(keys).map(([name, { formerName }]) => [formerName, name]));
   return Object.fromEntries(

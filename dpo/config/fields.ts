@@ -45,7 +45,7 @@ export const neededText: Field<string> = (value) =>
     ? { value }
     : { problem: value === undefined ? 'must be given' : 'must be a text that is not empty' };
 
-/** The required path of a PNG file to write: its name ends with .png or has no extension, since another one would name a wrong format. */
+/** The required path of a PNG file to write. Its name ends with .png or has no extension: any other would be wrong. */
 export const pngFile: Field<string> = (value) => {
   if (value === undefined) return neededText(value);
   // The extension, or a trailing slash, which makes the path a folder.

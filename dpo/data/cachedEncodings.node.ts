@@ -5,20 +5,22 @@ import { formatShape, TensorError } from '../../tensor/index.ts';
 import { mapConcurrently } from './mapConcurrently.ts';
 import type { PairBatch } from './pairBatches.ts';
 
+/** Options of `cachedEncodings`. */
 export interface EncodingOptions {
-  /** Where encodings are kept, a file for each. It is made if it is not there. */
+  /** The cache's folder, with one file for each encoding; made where it is missing. */
   readonly folder: string;
-  /** Names the encoder: another one, or other weights, must have another name. */
+  /** Name of the encoder with its weights: other weights need another name. */
   readonly encoder: string;
-  /** [channels, height, width] of an encoding. */
+  /** Shape of one encoding: [channels, height, width]. */
   readonly encodedShape: readonly [number, number, number];
-  /** Encodes images [n, 3, height, width] from −1 to 1 to [n, …encodedShape]. */
+  /** Encodes images [n, 3, height, width] in [−1, 1] to [n, ...encodedShape], both row-major. */
   readonly encode: (images: Float32Array, shape: readonly [number, number, number, number]) => Promise<Float32Array>;
 }
 
 /**
- * The same batches with encodings in the place of images, such as latents of a VAE. Each image is encoded once: what it
- * gave is kept on disk, found by the image's content after crop and flip.
+ * Replaces the images of batches by their encodings, such as the latents of a VAE. Each image is encoded once and its encoding
+ * kept on disk, by a hash of the image after crop and flip.
+ * @throws TensorError where `encode` returns the wrong count of numbers, or a file cannot be written
  */
 export async function* cachedEncodings(
   batches: AsyncIterable<PairBatch>,
@@ -80,14 +82,14 @@ async function encodeAll(
   const size = lengthOf(options);
   if (encoded.length !== images.length * size) {
     throw new TensorError(
-      `cachedEncodings: ${options.encoder} was to give ${formatShape([images.length, ...options.encodedShape])}, ` +
-        `which is ${images.length * size} numbers, but gave ${encoded.length}`,
+      `cachedEncodings: ${options.encoder} must return ${formatShape([images.length, ...options.encodedShape])}, ` +
+        `which is ${images.length * size} numbers, but returned ${encoded.length}`,
     );
   }
   return images.map((_, i) => encoded.slice(i * size, (i + 1) * size));
 }
 
-/** Everything that an encoding follows from. */
+/** SHA-256 of everything that determines an encoding. */
 function hashOf(image: Float32Array, shape: readonly number[], { encoder, encodedShape }: EncodingOptions): string {
   const hash = createHash('sha256').update(JSON.stringify([encoder, encodedShape, shape]));
   return hash.update(new Uint8Array(image.buffer, image.byteOffset, image.byteLength)).digest('hex');
@@ -96,7 +98,7 @@ function hashOf(image: Float32Array, shape: readonly number[], { encoder, encode
 const pathOf = (hash: string, { folder }: EncodingOptions): string =>
   join(folder, hash.slice(0, 2), `${hash.slice(2)}.f32`);
 
-/** What was stored; nothing where there is no such file, or where it has another length and so cannot be right. */
+/** The stored encoding; undefined where the file is missing or of the wrong length. */
 async function readEncoding(path: string, options: EncodingOptions): Promise<Float32Array | undefined> {
   const bytes = await readWholeIfThere(path);
   if (bytes?.length !== 4 * lengthOf(options)) return undefined;

@@ -3,10 +3,11 @@ import { encodePng } from './encodePng.ts';
 import { checkImageSize, type Image } from './image.ts';
 import { resizeWindow } from './resize.ts';
 
+/** Options of `contactSheet`. */
 export interface ContactSheetOptions {
-  /** Pairs side by side. Default 4. */
+  /** Pairs in a row; default 4. */
   readonly columns?: number;
-  /** Pixels of the square that an image is fitted into. Default 128. */
+  /** Side of the square that an image is fitted into, in pixels; default 128. */
   readonly cell?: number;
 }
 
@@ -19,8 +20,9 @@ const [paper, winnerFrame, loserFrame]: readonly Colour[] = [
 const [frame, gap] = [3, 10];
 
 /**
- * The PNG of a sheet of pairs: the preferred image on the left in a blue frame, the other on its right in an orange one.
- * Images keep their proportions; small ones are shown a whole number of times as large, with their pixels visible.
+ * A PNG file with a sheet of pairs: the preferred image on the left in a blue frame, the other on its right in an orange one.
+ * Images keep their proportions; small ones are enlarged by a whole factor, without interpolation.
+ * @throws TensorError without pairs, ImageError where the sheet is too large
  */
 export function contactSheet(
   pairs: readonly { readonly winner: Image; readonly loser: Image }[],
@@ -65,7 +67,7 @@ function paste(onto: Image, image: Image, left: number, top: number): void {
   }
 }
 
-/** An image as large as fits into a square. */
+/** The image resized to fit a square of `cell` pixels. */
 function fitted(image: Image, cell: number): Image {
   const zoom = Math.floor(cell / Math.max(image.width, image.height));
   if (zoom >= 1) return zoomed(image, zoom);

@@ -4,7 +4,7 @@ import { exifOrientation, upright } from './exifOrientation.ts';
 import { checkImageSize, type Image, ImageError } from './image.ts';
 import { exifOf, imageFormat } from './imageFormat.ts';
 
-/** How the decoder lays out a pixel. */
+/** Pixel layouts of the decoder; `bytes` is the size of a channel. */
 const layouts: ReadonlyMap<JsColorType, { readonly channels: number; readonly bytes: number }> = new Map([
   [JsColorType.L8, { channels: 1, bytes: 1 }],
   [JsColorType.La8, { channels: 2, bytes: 1 }],
@@ -17,9 +17,9 @@ const layouts: ReadonlyMap<JsColorType, { readonly channels: number; readonly by
 ]);
 
 /**
- * Pixels of a JPEG, PNG or WebP, decoded on another thread. Photographs are turned as their Exif data says, what is
- * transparent is laid on white, 16 bits are rounded to 8.
- * @throws ImageError that names the place
+ * Decodes a JPEG, PNG or WebP on another thread to 8 bits RGB. The image is turned upright by its Exif orientation,
+ * transparency is blended with white, 16 bits are rounded to 8.
+ * @throws ImageError that names `place`, for an unknown format, a broken or truncated file, or too many pixels
  */
 export async function decodeImage(bytes: Uint8Array, place: string): Promise<Image> {
   const format = imageFormat(bytes, place);
@@ -33,7 +33,7 @@ export async function decodeImage(bytes: Uint8Array, place: string): Promise<Ima
     const raw = await image.rawPixels();
     const pixels = new Uint8Array(raw.buffer, raw.byteOffset, raw.byteLength);
     const stored = { width, height, data: toRgb(pixels, width * height, layout) };
-    // The decoder's own way of turning prints what it does not like in Exif data.
+    // The decoder can turn images too, but prints warnings about Exif data.
     return upright(stored, await exifOrientation(exifOf(bytes, format)));
   } catch (cause) {
     if (cause instanceof ImageError) throw cause;
@@ -41,7 +41,10 @@ export async function decodeImage(bytes: Uint8Array, place: string): Promise<Ima
   }
 }
 
-/** The image of a file. `place` says where the file is named, if that is not the file itself. */
+/**
+ * Reads and decodes an image file. `place` is the place that names the file, for messages.
+ * @throws ImageError as `decodeImage`, TensorError where the file cannot be read
+ */
 export async function readImage(path: string, place?: string): Promise<Image> {
   const what = place === undefined ? path : `${place}: ${path}`;
   return decodeImage(await readWhole(path, what), what);

@@ -1,7 +1,10 @@
 import { encode } from 'fast-png';
 import { type Image, ImageError } from './image.ts';
 
-/** The bytes of a PNG. */
+/**
+ * Encodes an image as a PNG file, without loss.
+ * @throws ImageError where `data` does not have height · width · 3 bytes
+ */
 export function encodePng({ width, height, data }: Image): Uint8Array {
   if (data.length !== width * height * 3)
     throw new ImageError(

@@ -2,12 +2,12 @@ import exifr from 'exifr';
 import type { Image } from './image.ts';
 
 /**
- * How an image lies, from 1, upright, to 8, as Exif data say (CIPA DC-008, tag 274). Data that are broken or say something
- * else leave an image as it is stored. `exif` begins with the TIFF header.
+ * The orientation in Exif data, 1 (upright) to 8 (CIPA DC-008, tag 274); 1 for broken data or an undefined value. `exif` begins
+ * with the TIFF header.
  */
 export async function exifOrientation(exif: Uint8Array | undefined): Promise<number> {
   if (exif === undefined) return 1;
-  // One tag alone is read: others may claim any number of values.
+  // Only this tag is read, since others may claim any number of values.
   const read = await exifr.parse(exif, { pick: ['Orientation'], translateValues: false }).catch(() => undefined);
   const orientation: unknown = read?.Orientation;
   const isOne =
@@ -15,7 +15,7 @@ export async function exifOrientation(exif: Uint8Array | undefined): Promise<num
   return isOne ? orientation : 1;
 }
 
-/** An image as it is to be seen: mirrored and turned from how it is stored. From 5 on, rows and columns are exchanged. */
+/** Mirrors and turns a stored image upright. Orientations from 5 on exchange rows and columns. */
 export function upright(stored: Image, orientation: number): Image {
   if (orientation === 1) return stored;
   const isTransposed = orientation >= 5;

@@ -1,6 +1,6 @@
 import { FormatError } from '../../tensor/index.ts';
 
-/** An image as pixels. */
+/** A decoded RGB image, 8 bits a channel. */
 export interface Image {
   readonly width: number;
   readonly height: number;
@@ -8,24 +8,27 @@ export interface Image {
   readonly data: Uint8Array;
 }
 
-/** Bytes that are no image, or a broken one. */
+/** Bytes that are not an image, or a broken image. */
 export class ImageError extends FormatError {
   override name = 'ImageError';
 }
 
-/** Makes pixels of the bytes of an image's file; `place` is what messages call it. Throws a ImageError. */
+/**
+ * Decodes the bytes of an image file; `place` names the file in messages.
+ * @throws ImageError
+ */
 export type ImageDecoder = (bytes: Uint8Array, place: string) => Promise<Image>;
 
-/** Above this an image is taken for an attempt to exhaust memory. */
-const mostPixels = 2 ** 27;
+/** Limit on pixels: a larger image would exhaust memory. */
+const maxPixels = 2 ** 27;
 
-/** Refuses sizes that no image of a data set has. */
+/** @throws ImageError where an image has no pixels, or too many */
 export function checkImageSize(width: number, height: number, place: string): void {
-  if (width < 1 || height < 1 || width * height > mostPixels)
+  if (width < 1 || height < 1 || width * height > maxPixels)
     throw new ImageError(`${place}: an image of ${width} × ${height} pixels cannot be used (the most is 2^27 pixels)`);
 }
 
-/** Image `i` of many [N, 3, height, width], from −1 to 1, with 8 bits a channel. */
+/** Image `i` of row-major values [N, 3, height, width] in [−1, 1], rounded to 8 bits a channel. */
 export function imageOf(values: ArrayLike<number>, i: number, [height, width]: readonly [number, number]): Image {
   const area = height * width;
   const data = new Uint8Array(3 * area);

@@ -1,6 +1,7 @@
 import { substituteIn } from '../../tensor/index.ts';
 import { ImageError } from './image.ts';
 
+/** A format that can be decoded. */
 export type ImageFormat = 'JPEG' | 'PNG' | 'WebP';
 
 const startsWith = (bytes: Uint8Array, at: number, ...expected: readonly number[]): boolean =>
@@ -14,30 +15,33 @@ const isFormat: Readonly<Record<ImageFormat, (bytes: Uint8Array) => boolean>> = 
   WebP: (bytes) => startsWith(bytes, 0, ...ascii('RIFF')) && startsWith(bytes, 8, ...ascii('WEBP')),
 };
 
-/** Whether the end of the image is there. Decoders fill in what is missing and say nothing, those of JPEG most of all. */
+/** True where the end of the image is present. Decoders silently fill in missing parts, above all of a JPEG. */
 const isComplete: Readonly<Record<ImageFormat, (bytes: Uint8Array) => boolean>> = {
   JPEG: (bytes) => has(jpegSegments(bytes), endOfImage),
   PNG: (bytes) => has(pngChunks(bytes), 'IEND'),
-  // The size of what follows the first eight bytes is in the header.
+  // Bytes 4 to 7 hold the count of bytes that follow them.
   WebP: (bytes) => bytes.length >= 8 + viewOf(bytes).getUint32(4, true),
 };
 
-/** The format of an image, by its first bytes. Throws where it is none of the three, or where its end is missing. */
+/**
+ * The format of an image file, by its first bytes.
+ * @throws ImageError for any other format, or a truncated file
+ */
 export function imageFormat(bytes: Uint8Array, place: string): ImageFormat {
   if (bytes.length === 0) throw new ImageError(`${place}: there are no bytes where an image should be`);
   const format = (['JPEG', 'PNG', 'WebP'] as const).find((one) => isFormat[one](bytes));
   if (format === undefined) {
     const substitute = substituteIn(bytes);
     const shown = substitute === undefined ? '' : `: this is ${substitute}`;
-    throw new ImageError(`${place}: this is no JPEG, PNG or WebP; it begins with ${begin(bytes)}${shown}`);
+    throw new ImageError(`${place}: this is no JPEG, PNG or WebP; it begins with ${shownBeginning(bytes)}${shown}`);
   }
   if (!isComplete[format](bytes))
     throw new ImageError(`${place}: the ${format} is cut short: its end is missing after ${bytes.length} bytes`);
   return format;
 }
 
-/** The first bytes as messages show them: as text where they are letters, such as those of a web page. */
-function begin(bytes: Uint8Array): string {
+/** The first bytes for messages: text where all are printable, such as those of a web page, else hexadecimal. */
+function shownBeginning(bytes: Uint8Array): string {
   const first = bytes.subarray(0, 12);
   if (first.every((byte) => byte >= 0x20 && byte < 0x7f)) return JSON.stringify(String.fromCharCode(...first));
   return [...first].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
@@ -45,14 +49,14 @@ function begin(bytes: Uint8Array): string {
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-/** A part of a file: its name, or the marker of a JPEG segment, and where its content lies. */
+/** A part of a file: its name, or the marker of a JPEG segment, and the range of its content. */
 interface Part {
   readonly name: string | number;
   readonly start: number;
   readonly end: number;
 }
 
-/** The chunks of a PNG: each is its length, four letters, the content and four bytes of checksum. */
+/** The chunks of a PNG, each a length, four letters, the content and four bytes of checksum. */
 function* pngChunks(bytes: Uint8Array): Generator<Part> {
   const view = viewOf(bytes);
   for (let at = 8; at + 12 <= bytes.length; ) {
@@ -63,7 +67,7 @@ function* pngChunks(bytes: Uint8Array): Generator<Part> {
   }
 }
 
-/** The chunks of a WebP: each is four letters, its length and the content, filled up to an even length. */
+/** The chunks of a WebP, each four letters, a length and the content, padded to an even length. */
 function* webpChunks(bytes: Uint8Array): Generator<Part> {
   const view = viewOf(bytes);
   for (let at = 12; at + 8 <= bytes.length; ) {
@@ -77,8 +81,8 @@ function* webpChunks(bytes: Uint8Array): Generator<Part> {
 const [endOfImage, startOfScan, app1] = [0xd9, 0xda, 0xe1];
 
 /**
- * The segments of a JPEG up to its marker EOI (ITU-T T.81, B.1.1). They are stepped over by their lengths, since thumbnails
- * in them have ends of their own; within a scan, FF is followed by 00 or by a restart marker, or begins the next segment.
+ * The segments of a JPEG up to its marker EOI (ITU-T T.81, B.1.1). Segments are skipped by their length, since a thumbnail in
+ * one has an EOI of its own. Within a scan, FF precedes 00, a restart marker or the next segment.
  */
 function* jpegSegments(bytes: Uint8Array): Generator<Part> {
   for (let at = 2; at < bytes.length; ) {
@@ -103,7 +107,7 @@ function has(parts: Iterable<Part>, wanted: string | number): boolean {
   return false;
 }
 
-/** How Exif data begin in a JPEG, and at times elsewhere. */
+/** Prefix of Exif data in a JPEG, and sometimes in the other formats. */
 const exifMark = [...ascii('Exif'), 0, 0];
 
 const exifParts: Readonly<Record<ImageFormat, (bytes: Uint8Array) => Iterable<Part>>> = {
@@ -112,7 +116,7 @@ const exifParts: Readonly<Record<ImageFormat, (bytes: Uint8Array) => Iterable<Pa
   WebP: (bytes) => webpChunks(bytes),
 };
 
-/** The Exif data of an image, from their TIFF header on: behind any segments of a JPEG, in PNG's `eXIf`, in WebP's `EXIF`. */
+/** An image file's Exif data from the TIFF header on: in any APP1 segment of a JPEG, in PNG's `eXIf`, in WebP's `EXIF`. */
 export function exifOf(bytes: Uint8Array, format: ImageFormat): Uint8Array | undefined {
   for (const { name, start, end } of exifParts[format](bytes)) {
     const isMarked = startsWith(bytes, start, ...exifMark);

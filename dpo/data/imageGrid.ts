@@ -1,20 +1,21 @@
 import { encodePng } from './encodePng.ts';
 import { checkImageSize, imageOf } from './image.ts';
 
+/** Options of `gridPng`. */
 export interface GridOptions {
-  /** Height and width of one image. */
+  /** [height, width] of one image in pixels. */
   readonly size: readonly [number, number];
-  /** Default 8. */
+  /** Images in a row; default 8. */
   readonly columns?: number;
-  /** Each pixel is drawn `zoom` × `zoom` large; default 4. */
+  /** Each pixel of an image covers zoom × zoom pixels; default 4. */
   readonly zoom?: number;
   /** White pixels between images; default 4. */
   readonly gap?: number;
 }
 
 /**
- * How a grid of `count` images is laid out, in pixels.
- * @throws ImageError where it is larger than an image may be
+ * The layout of a grid of `count` images, in pixels.
+ * @throws ImageError where the grid has too many pixels
  */
 export function gridLayout(count: number, { size, columns = 8, zoom = 4, gap = 4 }: GridOptions) {
   const [rows, cols] = size;
@@ -25,7 +26,10 @@ export function gridLayout(count: number, { size, columns = 8, zoom = 4, gap = 4
   return { width, height, across, cellWidth, cellHeight };
 }
 
-/** A PNG of images [N, 3, height, width], from −1 to 1, side by side. */
+/**
+ * A PNG file with a grid of images, row-major values [N, 3, height, width] in [−1, 1].
+ * @throws ImageError where the grid has too many pixels
+ */
 export function gridPng(values: ArrayLike<number>, options: GridOptions): Uint8Array {
   const { size, zoom = 4, gap = 4 } = options;
   const [rows, cols] = size;

@@ -3,16 +3,16 @@ import { listed } from '../messages.ts';
 import { mapConcurrently } from './mapConcurrently.ts';
 import type { PairSource, PreferencePair } from './sources.ts';
 
-/** What is in a data set. Counts are of the pairs that were read. */
+/** Statistics of a data set; `broken` and what follows `read` cover the pairs that were read. */
 export interface PairSummary {
   readonly name: string;
   /** Pairs with a preference. */
   readonly pairs: number;
-  /** Left out: neither image was preferred. */
+  /** Left out, since neither image was preferred. */
   readonly ties: number;
-  /** Left out: nobody has judged the pair. */
+  /** Left out, since the pair has no label. */
   readonly unlabelled: number;
-  /** How many pairs were read for what follows. */
+  /** Pairs that could be read. */
   readonly read: number;
   /** Lengths in characters. */
   readonly captions: {
@@ -24,28 +24,29 @@ export interface PairSummary {
   };
   /** Images by size, the most frequent first. */
   readonly sizes: readonly { readonly width: number; readonly height: number; readonly count: number }[];
-  /** Pairs whose two images have the same pixels: they teach nothing. */
+  /** Pairs whose two images have the same pixels, from which training learns nothing. */
   readonly identical: number;
-  /** Where the data say what made the images: how often each was preferred. Flipped labels show here. */
+  /** How often each generator's images were preferred, where the data name generators. Flipped labels show here. */
   readonly models: readonly { readonly model: string; readonly wins: number; readonly losses: number }[];
-  /** What is wrong with pairs that cannot be read. */
+  /** Messages about pairs that cannot be read. */
   readonly broken: readonly string[];
 }
 
+/** Options of `inspectPairs`. */
 export interface InspectOptions {
-  /** Reads no more than this many pairs, evenly spaced. Default: all. */
+  /** Limit on the pairs to read, evenly spaced over the data; default all. */
   readonly limit?: number;
-  /** Called after each pair. */
-  readonly onPair?: (done: number, of: number) => void;
+  /** Called after each pair with the number of pairs done and the total. */
+  readonly onPair?: (done: number, total: number) => void;
 }
 
-/** Reads the pairs of a data set, decodes their images and counts what is there. */
+/** Reads the pairs of a data set, decodes their images and counts. Broken pairs are reported in the summary. */
 export async function inspectPairs(
   source: PairSource,
   { limit = source.count, onPair }: InspectOptions = {},
 ): Promise<PairSummary> {
-  const of = Math.min(limit, source.count);
-  const indices = Array.from({ length: of }, (_, i) => Math.floor((i * source.count) / of));
+  const total = Math.min(limit, source.count);
+  const indices = Array.from({ length: total }, (_, i) => Math.floor((i * source.count) / total));
   const captions: string[] = [];
   const sizes = new Map<string, { width: number; height: number; count: number }>();
   const models = new Map<string, { wins: number; losses: number }>();
@@ -74,7 +75,7 @@ export async function inspectPairs(
       if (!(error instanceof TensorError)) throw error;
       return [error.message];
     } finally {
-      onPair?.(++done, of);
+      onPair?.(++done, total);
     }
     return [];
   });
@@ -103,7 +104,7 @@ export async function inspectPairs(
 
 const percent = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(1)} %`;
 
-/** A summary as text for people, a line for each fact. */
+/** A summary as text, one line for each fact. */
 export function describePairs(summary: PairSummary): string {
   const { captions, sizes, models, broken } = summary;
   const facts = [

@@ -7,7 +7,7 @@ interface Rows<Item> extends AsyncDisposable {
   read(index: number): Promise<Item>;
 }
 
-/** Several sources as one: the rows of the first, then those of the second, and so on. */
+/** Concatenates the rows of several sources; closing the result closes all of them. */
 export function joinedRows<Item>(sources: readonly Rows<Item>[]): Rows<Item> {
   const starts: number[] = [];
   let count = 0;

@@ -1,15 +1,15 @@
 import { FormatError, parseJson, refuseOtherText, withoutMark } from '../../tensor/index.ts';
 
-/** The strings of one line under the wanted names, or what is wrong with the line. */
+/** The strings of one line under the requested names, or its error. */
 export type JsonLine<Name extends string> = {
   /** File and line, for messages. */
   readonly place: string;
 } & ({ readonly values: Readonly<Record<Name, string>> } | { readonly problem: FormatError });
 
 /**
- * The lines of a JSONL file, which hold objects with strings under some names; others are ignored, and empty lines too. What
- * is wrong with a line is kept with it, so that one bad line does not cost the others.
- * @throws FormatError where the file is not one of UTF-8 text as a whole
+ * Parses a JSONL file of objects with strings under the given names; other names and empty lines are ignored. A bad line keeps
+ * its error, so that the other lines stay usable.
+ * @throws FormatError where the file is not UTF-8 text
  */
 export function parseJsonLines<Name extends string>(
   content: Uint8Array,
@@ -50,7 +50,10 @@ function stringsOf<Name extends string>(line: Uint8Array, place: string, names: 
   }
 }
 
-/** The strings of a line; throws what is wrong with it. */
+/**
+ * The strings of a line.
+ * @throws FormatError where the line is bad
+ */
 export function valuesOf<Name extends string>(line: JsonLine<Name>): Readonly<Record<Name, string>> {
   if ('problem' in line) throw line.problem;
   return line.values;

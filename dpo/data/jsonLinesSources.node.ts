@@ -14,7 +14,7 @@ async function readLines<Name extends string>(
   return lines;
 }
 
-/** What sources of lines have in common. */
+/** The part of a source that pairs and captioned images share. */
 function linesSource<Name extends string>(path: string, lines: readonly JsonLine<Name>[]) {
   const source = {
     name: path,
@@ -31,7 +31,7 @@ function linesSource<Name extends string>(path: string, lines: readonly JsonLine
   };
 }
 
-/** Pairs of a JSONL file whose lines are {caption, winner, loser}; paths of images count from the file's folder. */
+/** Pairs of a JSONL file with lines {caption, winner, loser}; image paths are relative to the file's folder. */
 export async function openJsonLinesPairs(path: string): Promise<PairSource> {
   const lines = await readLines(path, ['caption', 'winner', 'loser']);
   const { source, lineAt } = linesSource(path, lines);
@@ -48,7 +48,7 @@ export async function openJsonLinesPairs(path: string): Promise<PairSource> {
   };
 }
 
-/** Captioned images of a JSONL file whose lines are {caption, image}; paths count from the file's folder. */
+/** Captioned images of a JSONL file with lines {caption, image}; image paths are relative to the file's folder. */
 export async function openJsonLinesCaptioned(path: string): Promise<CaptionedSource> {
   const lines = await readLines(path, ['caption', 'image']);
   const { source, lineAt } = linesSource(path, lines);

@@ -1,4 +1,4 @@
-/** The results of an asynchronous function for each item, in order, with at most `limit` of them running at a time. */
+/** Maps items by an asynchronous function, at most `limit` calls at a time; results are in the order of the items. */
 export async function mapConcurrently<T, R>(
   items: readonly T[],
   limit: number,

@@ -12,11 +12,11 @@ import { pickAPicPairs } from './parquet/pickAPic.ts';
 import type { CaptionedSource, PairSource } from './sources.ts';
 
 /**
- * Opens pairs of which one image was preferred. Of each path, what there is decides how it is read:
- * - a Parquet file with the columns of Pick-a-Pic, or a folder of them;
- * - a file *.jsonl, whose lines are {caption, winner, loser} with paths of images;
- * - a folder with the folders w and l, which hold the preferred images and the others under the same names.
- * @throws FormatError or TensorError saying what is wrong with the files
+ * Opens preference pairs. Each path is one of
+ * - a Parquet file with the columns of Pick-a-Pic, or a folder of such files;
+ * - a file *.jsonl with lines {caption, winner, loser}, the latter two being paths of images;
+ * - a folder with folders w and l, which hold the preferred and the other images under the same names.
+ * @throws FormatError or TensorError for a file of the wrong format or one that cannot be read
  */
 export async function openPairs(paths: string | readonly string[]): Promise<PairSource> {
   const sources = await openEach(paths, async (path) => {
@@ -31,9 +31,9 @@ export async function openPairs(paths: string | readonly string[]): Promise<Pair
 }
 
 /**
- * Opens captioned images, to train a model from nothing: files *.jsonl whose lines are {caption, image}, or Parquet files
- * with the columns caption, and jpg or image, or folders of them.
- * @throws FormatError or TensorError saying what is wrong with the files
+ * Opens captioned images, to train a model from scratch: files *.jsonl with lines {caption, image}, or Parquet files with the
+ * columns caption, and jpg or image, or folders of such files.
+ * @throws FormatError or TensorError for a file of the wrong format or one that cannot be read
  */
 export const openCaptioned = async (paths: string | readonly string[]): Promise<CaptionedSource> =>
   joinedRows(
@@ -44,7 +44,7 @@ export const openCaptioned = async (paths: string | readonly string[]): Promise<
     ),
   );
 
-/** Opens what paths lead to; where one cannot be opened, those before are closed. */
+/** Opens a source for each path; where one fails, closes those opened before. */
 async function openEach<S extends AsyncDisposable>(
   paths: string | readonly string[],
   open: (path: string) => Promise<S>,
@@ -63,7 +63,7 @@ async function openEach<S extends AsyncDisposable>(
 
 const isFolder = async (path: string): Promise<boolean> => (await attempt('open', path, stat(path))).isDirectory();
 
-/** A Parquet file, or those of a folder in the order of their names. */
+/** The path of a Parquet file, or the paths of those in a folder, by name. */
 async function parquetPaths(path: string): Promise<readonly string[]> {
   if (!(await isFolder(path))) return [path];
   const files = (await attempt('read', path, readdir(path))).filter((file) => file.endsWith('.parquet')).sort();

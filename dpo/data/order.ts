@@ -2,29 +2,29 @@ import { hostKeyFor, type KeyPurpose } from '../keys.ts';
 import { foldKey, shuffled } from './draws.ts';
 import type { RowGroup } from './sources.ts';
 
-/** A place in the endless stream of a data set's rows: epoch after epoch, each in an order of its own. Plain JSON. */
+/** A position in the endless stream of a data set's rows, which has every row once an epoch. Plain JSON. */
 export interface DataPosition {
   readonly epoch: number;
-  /** How many rows of the epoch have gone before. */
+  /** Rows of the epoch before this position. */
   readonly index: number;
 }
 
-/** The key that an epoch has for a purpose. */
+/** The random key of an epoch for a purpose. */
 export const epochKey = (seed: number, purpose: KeyPurpose, epoch: number) => foldKey(hostKeyFor(seed, purpose), epoch);
 
-/** A position that is further on by some rows, in a data set of `count`. */
+/** The position `rows` rows further on in a data set of `count` rows. */
 export const advance = ({ epoch, index }: DataPosition, rows: number, count: number): DataPosition => ({
   epoch: epoch + Math.floor((index + rows) / count),
   index: (index + rows) % count,
 });
 
 /**
- * The order of each epoch, a function of (seed, epoch) alone: groups in random order, and the rows of a group in random
- * order, so that one group after the other is read from disk. Gives the row at a position.
+ * Returns a function from positions to rows. The order of an epoch depends on (seed, epoch) alone: groups are in random order,
+ * and the rows within each group too, so that groups are read from disk one after the other.
  */
 export function shuffledOrder(groups: readonly RowGroup[], seed: number): (position: DataPosition) => number {
   let epochOrder: { epoch: number; starts: Float64Array; order: Uint32Array } | undefined;
-  /** Rows of the groups that were asked for last: two, since a batch may lie across a border. */
+  /** Row orders of the two groups used last, since a batch may span two groups. */
   const recent = new Map<string, Uint32Array>();
 
   function groupsOf(epoch: number) {
@@ -57,7 +57,7 @@ export function shuffledOrder(groups: readonly RowGroup[], seed: number): (posit
   };
 }
 
-/** The last place in rising numbers whose number is at most `value`. */
+/** The last index whose number is at most `value`, in ascending numbers; 0 where there is none. */
 export function lastAtMost(numbers: ArrayLike<number>, value: number): number {
   let [low, high] = [0, numbers.length];
   while (high - low > 1) {

@@ -13,43 +13,44 @@ import {
 import { brokenRows, concurrency } from './readable.ts';
 import type { PairSource } from './sources.ts';
 
-/** Pairs as a training step takes them. */
+/** A micro-batch of prepared pairs. */
 export interface PairBatch {
-  /** Empty where they were dropped. */
+  /** The caption of each pair; empty where it was dropped. */
   readonly captions: readonly string[];
-  /** `shape` each, row-major, from −1 to 1. */
+  /** Preferred and other images: row-major values of `shape` in [−1, 1]. */
   readonly winner: Float32Array;
   readonly loser: Float32Array;
   /** [pairs, 3, height, width] */
   readonly shape: readonly [number, number, number, number];
   readonly winnerTimeIds: readonly TimeIds[];
   readonly loserTimeIds: readonly TimeIds[];
-  /** The position after this batch, to go on from. */
+  /** The position after this batch, to resume from. */
   readonly next: DataPosition;
-  /** What was wrong with the rows that could not be read. */
+  /** Messages about the rows that could not be read. */
   readonly skipped: readonly string[];
-  /** Which pairs stand in for those rows, by their places in the batch. */
+  /** Indices in the batch of the pairs that replace such rows. */
   readonly standIns: readonly number[];
 }
 
+/** Options of `pairBatches`. */
 export interface PairBatchOptions extends PreprocessOptions {
   /** Pairs in a batch. */
   readonly batchSize: number;
-  /** Everything random follows from it and the position. */
+  /** Seed of order, crops, flips and dropped captions. */
   readonly seed: number;
-  /** Where to begin; by default at the beginning. */
+  /** Position of the first batch; default epoch 0, index 0. */
   readonly from?: DataPosition;
-  /** Which share of each step's pairs this process takes, of how many: the stream is the same for any `ranks`. */
+  /** Number of this process, and of processes that share each step; default 0 of 1. `ranks` does not change the stream. */
   readonly rank?: number;
   readonly ranks?: number;
-  /** How many broken rows are skipped before this gives up. Default 10. */
+  /** Limit on unreadable rows, which are skipped; default 10. */
   readonly maxSkipped?: number;
-  /** How many batches are prepared ahead. Default 2. */
+  /** Batches that are prepared ahead; default 2. */
   readonly prefetch?: number;
 }
 
-/** Numbers of one side of a batch: 4 GiB. */
-const mostValues = 2 ** 30;
+/** Limit on the values of one side of a batch: 4 GiB. */
+const maxValues = 2 ** 30;
 
 interface PreparedPair {
   readonly caption: string;
@@ -58,12 +59,12 @@ interface PreparedPair {
 }
 
 /**
- * Batches for ever, epoch after epoch, in an order of their own. A batch is a function of the seed and its position: a
- * stream that begins at `next` of some batch goes on as that stream did. With several `ranks` a step takes
- * `ranks · batchSize` pairs of the one stream, and rank r those at r, r + ranks, r + 2·ranks …
+ * An endless stream of batches, epoch after epoch, each in another order. A batch depends on the seed and its position alone: a
+ * stream from a batch's `next` continues that batch's stream. With several `ranks`, a step takes `ranks · batchSize` pairs of one
+ * stream, and rank r takes those at r, r + ranks, r + 2·ranks …
  *
- * A row that cannot be read is skipped and reported: the next one of the stream that can be read takes its place.
- * @throws TensorError naming the rows, when more than `maxSkipped` could not be read
+ * A row that cannot be read is reported, and replaced by the next readable row of the stream.
+ * @throws TensorError for invalid options, and one that names the rows where more than `maxSkipped` cannot be read
  */
 export async function* pairBatches(source: PairSource, options: PairBatchOptions): AsyncGenerator<PairBatch> {
   const {
@@ -78,12 +79,12 @@ export async function* pairBatches(source: PairSource, options: PairBatchOptions
   check(source, options);
   const shape = [batchSize, 3, ...targetSize(options)] as const;
   const values = batchSize * 3 * shape[2] * shape[3];
-  if (values > mostValues)
+  if (values > maxValues)
     throw new TensorError(
-      `pairBatches: ${batchSize} images of ${shape[2]} × ${shape[3]} are ${values} numbers, and the most is ${mostValues}; take a smaller batchSize or size`,
+      `pairBatches: ${batchSize} images of ${shape[2]} × ${shape[3]} are ${values} numbers, and the most is ${maxValues}; take a smaller batchSize or size`,
     );
   const rowAt = shuffledOrder(source.groups, seed);
-  /** What was wrong with rows: each is tried once. */
+  /** Messages of unreadable rows, each of which is tried once. */
   const broken = new Map<number, string>();
 
   async function prepare(position: DataPosition): Promise<PreparedPair | string> {
@@ -105,9 +106,9 @@ export async function* pairBatches(source: PairSource, options: PairBatchOptions
     }
   }
 
-  /** The pair at a position, or the next that can be read. */
+  /** The pair at a position, or the next readable one. */
   async function readable(position: DataPosition, skipped: string[]): Promise<PreparedPair> {
-    // Across the end of an epoch a row may come twice before others come once; two epochs' worth holds each row.
+    // Across the end of an epoch a row may come twice before another comes once; two epochs contain every row.
     for (let ahead = 0; ahead < 2 * source.count; ahead++) {
       const pair = await prepare(advance(position, ahead, source.count));
       if (typeof pair !== 'string') return pair;
@@ -146,7 +147,7 @@ export async function* pairBatches(source: PairSource, options: PairBatchOptions
   for (;;) {
     while (ahead.length <= prefetch) {
       const batch = batchAt(position);
-      // Where it fails, that is told when its turn comes.
+      // A failure is thrown where the batch is awaited below.
       batch.catch(() => undefined);
       ahead.push(batch);
       position = advance(position, batchSize * ranks, source.count);

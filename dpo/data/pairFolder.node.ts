@@ -7,10 +7,10 @@ import { parseJsonLines, valuesOf } from './jsonLines.ts';
 import { checkIndex, oneGroup, type PairSource } from './sources.ts';
 
 const isImage = (file: string): boolean => /\.(jpe?g|png|webp)$/i.test(file) && !file.startsWith('.');
-/** The name without its ending, in one form of Unicode: systems write the same name differently. */
+/** The file name without extension, in Unicode's NFC, since file systems normalise names differently. */
 const stemOf = (file: string): string => file.slice(0, -extname(file).length).normalize('NFC');
 
-/** The images of a folder by their names without endings. */
+/** The image files of a folder by name without extension. */
 async function imagesOf(folder: string): Promise<ReadonlyMap<string, string>> {
   const files = (await attempt('read', folder, readdir(folder))).filter(isImage).sort();
   if (files.length === 0) throw new FormatError(`${folder}: there are no images (.jpg, .jpeg, .png or .webp)`);
@@ -23,7 +23,7 @@ async function imagesOf(folder: string): Promise<ReadonlyMap<string, string>> {
   return byName;
 }
 
-/** Captions by the names of images: lines {name, caption} of captions.jsonl, or `name`, a tab, `caption` of captions.txt. */
+/** Captions by image name: lines {name, caption} of captions.jsonl, or lines `name`, tab, `caption` of captions.txt. */
 async function captionsOf(folder: string): Promise<ReadonlyMap<string, string> | undefined> {
   const files = (await attempt('read', folder, readdir(folder))).filter((file) => /^captions\.(jsonl|txt)$/.test(file));
   const [file] = files;
@@ -52,8 +52,8 @@ const list = (names: readonly string[]): string =>
   names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '');
 
 /**
- * Pairs of a folder: the preferred images in `w`, the others under the same names in `l`. Captions come from
- * captions.jsonl or captions.txt beside, or are the names of the images, with spaces for underscores.
+ * Pairs of a folder: preferred images in `w`, the others under the same names in `l`. Captions are in captions.jsonl or
+ * captions.txt beside them; without either, a caption is the image's name with spaces for underscores.
  */
 export async function openPairFolder(folder: string): Promise<PairSource> {
   const [winners, losers] = [await imagesOf(join(folder, 'w')), await imagesOf(join(folder, 'l'))];

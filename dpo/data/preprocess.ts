@@ -4,44 +4,48 @@ import type { Image } from './image.ts';
 import { resizeWindow } from './resize.ts';
 
 /**
- * What happens to images and captions before training. What is random is drawn once a pair, so that its two sides get
- * the same crop, flip and dropout; with `independentTransforms` crop and flip are drawn for each side, as the authors of
- * Diffusion-DPO do it. Captions are dropped for both sides or for none, always.
+ * Options of preprocessing. Crop and flip are drawn once a pair, so that its two images get the same;
+ * `independentTransforms` draws them for each image, as the code of Wallace et al. 2023 does. Both images of a pair always
+ * share the caption, dropped or not.
  */
 export interface PreprocessOptions {
-  /** Pixels of a side, or [height, width]. The image is resized until it covers this, keeping its proportions. */
+  /** Side in pixels, or [height, width]. An image is resized to cover this, keeping its proportions, and cropped. */
   readonly size: number | readonly [number, number];
-  /** Which part is kept where the proportions differ. */
+  /** Position of the crop where the proportions differ. */
   readonly crop: 'center' | 'random';
-  /** Whether half of the pairs are mirrored, left for right. */
+  /** Mirror half of the pairs, left for right. */
   readonly flip: boolean;
-  /** Share of pairs whose caption becomes the empty one. */
+  /** Share of pairs whose caption is replaced by the empty one, from 0 to 1. */
   readonly captionDropout: number;
+  /** Draw crop and flip for each image of a pair; default false. */
   readonly independentTransforms?: boolean;
 }
 
-/** What was drawn for an image. */
+/** The crop and flip of an image. */
 export interface Transform {
-  /** Where the crop lies between its extremes, from 0 up to but without 1. */
+  /** Position of the crop between left and right, and between top and bottom, in [0, 1). */
   readonly across: number;
   readonly down: number;
   readonly flip: boolean;
 }
 
-/** The middle, not mirrored. */
+/** The centre crop without a flip. */
 export const centred: Transform = { across: 0.5, down: 0.5, flip: false };
 
-/** [original height, original width, crop top, crop left, height, width]: the micro-conditioning of SDXL. */
+/** SDXL's size and crop conditioning (Podell et al. 2023): [original height, original width, top, left, height, width], in pixels. */
 export type TimeIds = readonly [number, number, number, number, number, number];
 
-/** An image as networks take it. */
+/** An image prepared for a network. */
 export interface PreparedImage {
-  /** [3, height, width], from −1 to 1. */
+  /** Row-major values [3, height, width] in [−1, 1]. */
   readonly values: Float32Array;
   readonly timeIds: TimeIds;
 }
 
-/** Height and width of what `options.size` asks for. */
+/**
+ * [height, width] of `size`.
+ * @throws TensorError where a side is not a whole number above 0
+ */
 export function targetSize({ size }: Pick<PreprocessOptions, 'size'>): readonly [number, number] {
   const [height, width] = typeof size === 'number' ? [size, size] : size;
   if (![height, width].every((side) => Number.isInteger(side) && side > 0))
@@ -49,7 +53,7 @@ export function targetSize({ size }: Pick<PreprocessOptions, 'size'>): readonly 
   return [height, width];
 }
 
-/** The transforms of the two sides of a pair, and whether its caption is dropped: a function of the key alone. */
+/** Draws the transforms of a pair's two images, and whether its caption is dropped; depends on key and options alone. */
 export function drawTransforms(
   key: HostKey,
   options: PreprocessOptions,
@@ -68,8 +72,8 @@ export function drawTransforms(
 }
 
 /**
- * Where a crop of `length` begins along an axis of `size`: each place is as likely for a random `at`. 0.5 is the middle,
- * where a half is rounded to the even place, as torchvision's CenterCrop does it.
+ * Start of a crop of `length` along an axis of `size`: uniform for a uniform `at`. 0.5 is the centre, with halves rounded to even,
+ * as torchvision's CenterCrop does.
  */
 function cropStart(size: number, length: number, at: number): number {
   const margin = size - length;
@@ -79,8 +83,8 @@ function cropStart(size: number, length: number, at: number): number {
 }
 
 /**
- * The size at which an image covers a target with one side equal to it, as torchvision's Resize of the shorter side: the
- * other side is cut to a whole number after it is multiplied and divided. An image that fits already keeps its size.
+ * The smallest size at which an image covers the target, as torchvision's Resize of the shorter side computes it: the other side
+ * is multiplied, divided and then truncated.
  */
 function coveringSize(image: Image, [height, width]: readonly [number, number]) {
   return image.height * width <= image.width * height
@@ -88,7 +92,7 @@ function coveringSize(image: Image, [height, width]: readonly [number, number]) 
     : { height: Math.floor((width * image.height) / image.width), width };
 }
 
-/** Mirrors, resizes and crops an image, and scales it to −1 … 1. */
+/** Mirrors, resizes and crops an image to [height, width], and scales its bytes to [−1, 1]. */
 export function prepareImage(
   image: Image,
   [height, width]: readonly [number, number],
@@ -97,7 +101,7 @@ export function prepareImage(
   const resized = coveringSize(image, [height, width]);
   const top = cropStart(resized.height, height, down);
   const left = cropStart(resized.width, width, across);
-  // The image is mirrored first, so `left` counts from the left of what the network sees.
+  // The flip precedes the crop, so `left` counts from the left edge of the mirrored image.
   const fromLeft = flip ? resized.width - width - left : left;
   const values = resizeWindow(image, { ...resized, top, left: fromLeft, rows: height, columns: width });
   if (flip) for (let row = 0; row < 3 * height; row++) values.subarray(row * width, (row + 1) * width).reverse();

@@ -2,17 +2,18 @@ import { TensorError } from '../../tensor/index.ts';
 import { counted, listed } from '../messages.ts';
 import { mapConcurrently } from './mapConcurrently.ts';
 
-/** Images that are decoded at a time: enough to keep the threads of the decoder busy, few enough for memory. */
+/** Rows that are read at a time: enough to keep the decoder's threads busy, few enough for memory. */
 export const concurrency = 8;
 
+/** What to do with unreadable rows. */
 export interface SkipOptions {
-  /** How many broken rows are passed over before this gives up. */
+  /** Limit on unreadable rows, which are skipped. */
   readonly maxSkipped: number;
-  /** Told what is wrong with each of them. */
+  /** Called with a message for each. */
   readonly onSkipped?: ((message: string) => void) | undefined;
 }
 
-/** The error that says which rows of a source are broken, where they are too many or all. */
+/** The error for a source with too many unreadable rows, or only such; lists them. */
 export function brokenRows(
   source: { readonly name: string; readonly count: number },
   messages: readonly string[],
@@ -27,8 +28,8 @@ export function brokenRows(
 }
 
 /**
- * What `use` makes of every row of a source that can be read, in order.
- * @throws TensorError naming the rows, when more than `maxSkipped`, or all of them, could not be read
+ * Maps the readable rows of a source by `use`, in order.
+ * @throws TensorError that lists the unreadable rows, where they are more than `maxSkipped`, or all
  */
 export async function mapReadable<Item, Result>(
   source: { readonly name: string; readonly count: number; read(index: number): Promise<Item> },

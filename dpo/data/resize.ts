@@ -1,17 +1,17 @@
 import type { Image } from './image.ts';
 
-/** Weights are whole numbers of 2⁻²², as in Pillow, so that sums are exact and bytes agree with it. */
+/** Weights are integers in units of 2⁻²², as in Pillow, so that sums are exact and bytes equal Pillow's. */
 const one = 2 ** 22;
 
-/** For each output: the first input that it takes from, and the weights of that and the following ones, in parts of `one`. */
+/** The inputs of an output pixel: index of the first, and the weights of it and its successors in units of 1 / `one`. */
 interface Taps {
   readonly first: number;
   readonly weights: Float64Array;
 }
 
 /**
- * Weights of an antialiased bilinear filter, as Pillow and torchvision have it: a triangle as wide as two input pixels
- * where an image grows, and as two output pixels where it shrinks. Outputs [from, to) of `size`, made of `length` inputs.
+ * Taps of the antialiased bilinear filter of Pillow and torchvision for outputs [from, to) of `size`, from `length` inputs. The
+ * filter is a triangle two input pixels wide for enlarging, and two output pixels wide for shrinking.
  */
 function tapsOf(length: number, size: number, from: number, to: number): Taps[] {
   const scale = length / size;
@@ -28,10 +28,10 @@ function tapsOf(length: number, size: number, from: number, to: number): Taps[] 
   });
 }
 
-/** A weighted sum of bytes as a byte. Weights are rounded, so it may be a little above 255. */
+/** A weighted sum of bytes, rounded to a byte; rounded weights can put it slightly above 255. */
 const byteOf = (sum: number): number => Math.min(255, Math.floor((sum + one / 2) / one));
 
-/** A rectangle of an image that has been made `height` × `width` large. */
+/** A window of an image resized to `height` × `width`, in pixels: `rows` × `columns` from (top, left). */
 export interface Window {
   readonly height: number;
   readonly width: number;
@@ -42,9 +42,8 @@ export interface Window {
 }
 
 /**
- * Resizes an image, antialiased, and gives the window of it as 3 planes [3, rows, columns] of whole numbers from 0 to 255:
- * the bytes that Pillow's `Image.resize` gives, first across, then down, rounded after each. Only what the window shows is
- * computed.
+ * Resizes an image, antialiased, and returns a window of it as [3, rows, columns], integers from 0 to 255: the bytes of Pillow's
+ * `Image.resize`, which filters across, then down, and rounds after each. Computes only the window.
  */
 export function resizeWindow(image: Image, { height, width, top, left, rows, columns }: Window): Float32Array {
   const across = tapsOf(image.width, width, left, left + columns);

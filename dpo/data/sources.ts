@@ -1,38 +1,43 @@
 import { TensorError } from '../../tensor/index.ts';
 import type { Image } from './image.ts';
 
-/** A caption with two images of which people preferred one. */
+/** A caption and two images, of which people preferred one. */
 export interface PreferencePair {
   readonly caption: string;
-  /** The preferred one. */
+  /** The preferred image. */
   readonly winner: Image;
   readonly loser: Image;
   /** File and row, for messages. */
   readonly place: string;
-  /** What made the images, where the data say so. */
+  /** Names of the images' generators, where the data have them. */
   readonly models?: { readonly winner: string; readonly loser: string };
 }
 
-/** Rows [start, end) that lie together on disk: shuffling keeps to one group at a time. */
+/** Rows [start, end) that are stored together; shuffling finishes one group before the next. */
 export interface RowGroup {
   readonly start: number;
   readonly end: number;
 }
 
-/** Pairs in files, in any order. What has no preference is left out from the start; images are decoded by `read`. */
+/** Random access to preference pairs in files. Pairs without a preference are left out; `read` decodes the images. */
 export interface PairSource extends AsyncDisposable {
+  /** File or files, for messages. */
   readonly name: string;
+  /** Number of pairs. */
   readonly count: number;
-  /** Pairs that were left out because neither image was preferred. */
+  /** Pairs left out because neither image was preferred. */
   readonly ties: number;
-  /** Pairs that were left out because nobody has judged them. */
+  /** Pairs left out because they have no label. */
   readonly unlabelled: number;
   readonly groups: readonly RowGroup[];
-  /** @throws FormatError or ImageError naming the place, where the row or an image of it is broken */
+  /**
+   * Reads pair `index`, from 0.
+   * @throws FormatError or ImageError that names the place, where the row or one of its images is broken
+   */
   read(index: number): Promise<PreferencePair>;
 }
 
-/** An image with its caption. */
+/** An image and its caption. */
 export interface CaptionedImage {
   readonly caption: string;
   readonly image: Image;
@@ -40,19 +45,22 @@ export interface CaptionedImage {
   readonly place: string;
 }
 
-/** Captioned images in files. */
+/** Random access to captioned images in files. */
 export interface CaptionedSource extends AsyncDisposable {
   readonly name: string;
   readonly count: number;
   readonly groups: readonly RowGroup[];
-  /** @throws FormatError or ImageError naming the place, where the row or its image is broken */
+  /**
+   * Reads row `index`, from 0.
+   * @throws FormatError or ImageError that names the place, where the row or its image is broken
+   */
   read(index: number): Promise<CaptionedImage>;
 }
 
-/** One group for rows that can be had in any order. */
+/** One group of all rows, for files with cheap random access. */
 export const oneGroup = (count: number): readonly RowGroup[] => (count === 0 ? [] : [{ start: 0, end: count }]);
 
-/** Refuses an index outside of a source. */
+/** @throws TensorError for an index outside the source */
 export function checkIndex({ name, count }: { readonly name: string; readonly count: number }, index: number): void {
   if (!Number.isInteger(index) || index < 0 || index >= count)
     throw new TensorError(`${name}: there is no row ${index}; its rows are 0 to ${count - 1}`);

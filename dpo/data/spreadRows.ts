@@ -1,8 +1,8 @@
 import type { PairSource, RowGroup } from './sources.ts';
 
 /**
- * At most so many rows of a source: whole groups that lie evenly over it, or as many rows of each as are wanted, since what
- * lies together on disk is read together.
+ * At most `most` rows of a source, from groups spaced evenly over it, so that few groups are read from disk. The source stays the
+ * caller's to close.
  */
 export function spreadRows(source: PairSource, most: number): PairSource {
   const { count, groups } = source;
@@ -19,7 +19,6 @@ export function spreadRows(source: PairSource, most: number): PairSource {
     count: rows.length,
     groups: [{ start: 0, end: rows.length }],
     read: (index) => source.read(rows[index] as number),
-    // What was opened is closed by who opened it.
     [Symbol.asyncDispose]: async () => undefined,
   };
 }

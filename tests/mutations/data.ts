@@ -291,8 +291,8 @@ export const dataMutations: readonly Mutation[] = [
   {
     name: 'batches of any size are begun',
     file: 'dpo/data/pairBatches.ts',
-    find: 'if (values > mostValues)',
-    replace: 'if (values > mostValues ** 2)',
+    find: 'if (values > maxValues)',
+    replace: 'if (values > maxValues ** 2)',
     tests: ['tests/dpo/data/transforms.test.ts'],
     only: 'more memory',
   },

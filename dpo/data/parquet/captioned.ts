@@ -6,7 +6,7 @@ import { groupCache } from './groupCache.ts';
 import { checkColumns, type ParquetFile } from './parquetFile.ts';
 import { imageOf, textOf } from './values.ts';
 
-/** Captioned images of Parquet files with the columns caption, and jpg or image, which holds the image's file. */
+/** Captioned images of Parquet files with the columns caption, and jpg or image, the bytes of an image file. */
 export function parquetCaptioned(
   name: string,
   files: readonly ParquetFile[],

@@ -1,11 +1,12 @@
 import { lastAtMost } from '../order.ts';
 import type { ParquetFile } from './parquetFile.ts';
 
+/** A row's values by column. */
 export type Row = Readonly<Record<string, unknown>>;
 
 /**
- * Reads single rows of Parquet files, where a column can only be read by the row group. The groups that were read last are
- * kept as they are on disk, with images still compressed: two of them, since a batch may lie across a border.
+ * Returns a function that reads one row of Parquet files, which are read by whole row groups. The two groups used last are kept,
+ * with images still compressed, since a batch may span two groups.
  */
 export function groupCache(files: readonly ParquetFile[], columns: readonly string[]) {
   const recent = new Map<string, Promise<readonly Row[]>>();

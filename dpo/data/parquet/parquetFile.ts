@@ -8,25 +8,26 @@ const isOf =
     types.includes(element.type ?? '');
 const isBytes = isOf('BYTE_ARRAY');
 
-/** What a column must hold, and which columns of Parquet do. */
+/** Tests whether a Parquet column can hold what is needed of it. */
 const columnTypes = {
-  /** Bytes, or a structure {bytes, path} as the `datasets` library writes it. */
+  /** Bytes, or a struct {bytes, path} as Hugging Face's `datasets` writes images. */
   image: (column: SchemaTree) =>
     isBytes(column) || column.children.some((child) => child.element.name === 'bytes' && isBytes(child)),
   text: isBytes,
-  /** Numbers, or truth values, which count as 1 and 0. */
+  /** Numbers, or booleans, which count as 1 and 0. */
   label: isOf('DOUBLE', 'FLOAT', 'INT32', 'INT64', 'BOOLEAN'),
 } as const;
 
+/** The content that a column must have. */
 export type ColumnType = keyof typeof columnTypes;
 
-/** Rows of a row group, of which programs write a million at most unless they are told otherwise. */
-const mostRows = 2 ** 24;
+/** Limit on the rows of a row group; writers default to a million at most. */
+const maxRows = 2 ** 24;
 
-/** What one reading may inflate to: images hardly shrink, so that much more is meant to exhaust memory. */
-const mostInflated = 2 ** 29;
+/** Limit on the decompressed bytes of one read. Image files hardly compress, so far more is an attempt to exhaust memory. */
+const maxInflated = 2 ** 29;
 
-/** Decompressors that refuse to make more than `limit` bytes in all. */
+/** Decompressors that throw beyond `limit` output bytes in all. */
 function boundedCompressors(limit: number): typeof compressors {
   let inflated = 0;
   return Object.fromEntries(
@@ -46,19 +47,20 @@ function boundedCompressors(limit: number): typeof compressors {
 export interface ParquetFile {
   readonly name: string;
   readonly rows: number;
-  /** The first row of each row group, and the number of rows as the last. */
+  /** The first row of each row group, followed by the number of rows. */
   readonly groupStarts: readonly number[];
-  /** The columns by name. */
+  /** Schemas of the columns by name. */
   readonly columns: ReadonlyMap<string, SchemaTree>;
-  /** Rows [start, end) of some columns. Byte arrays stay bytes, also where the file says that they are text. */
+  /** Reads rows [start, end) of some columns. Byte arrays stay bytes, even where the file declares them text. */
   read(columns: readonly string[], start: number, end: number): Promise<readonly Readonly<Record<string, unknown>>[]>;
 }
 
 /**
- * Opens a Parquet file: reads its footer, and nothing else. What is read at a time may inflate to `inflatedBytes`, or to eight
- * times what the file holds.
+ * Opens a Parquet file by reading its footer. One read may decompress to `inflatedBytes`, or eight times the file's size if that
+ * is more.
+ * @throws FormatError where it is not a Parquet file
  */
-export async function openParquet(source: RandomAccess, inflatedBytes = mostInflated): Promise<ParquetFile> {
+export async function openParquet(source: RandomAccess, inflatedBytes = maxInflated): Promise<ParquetFile> {
   const name = source.name ?? 'parquet';
   const file = {
     byteLength: source.size,
@@ -72,9 +74,9 @@ export async function openParquet(source: RandomAccess, inflatedBytes = mostInfl
     refuseSubstitute(await source.read(0, Math.min(source.size, 1024)), name);
     throw new FormatError(`${name}: this is no Parquet file, or it is cut short: ${cause.message}`, { cause });
   });
-  const tooMany = metadata.row_groups.find(({ num_rows }) => num_rows < 0n || num_rows > mostRows);
+  const tooMany = metadata.row_groups.find(({ num_rows }) => num_rows < 0n || num_rows > maxRows);
   if (tooMany !== undefined)
-    throw new FormatError(`${name}: a row group of ${tooMany.num_rows} rows cannot be read, the most is ${mostRows}`);
+    throw new FormatError(`${name}: a row group of ${tooMany.num_rows} rows cannot be read, the most is ${maxRows}`);
   const groupStarts = [0];
   for (const { num_rows } of metadata.row_groups) groupStarts.push((groupStarts.at(-1) as number) + Number(num_rows));
   return {
@@ -92,7 +94,7 @@ export async function openParquet(source: RandomAccess, inflatedBytes = mostInfl
           rowEnd,
           compressors: boundedCompressors(Math.max(inflatedBytes, 8 * source.size)),
           utf8: false,
-          // What is said to be text is decoded strictly where it is used.
+          // Text is decoded where it is used, strictly.
           parsers: { stringFromBytes: (bytes) => bytes },
         });
       } catch (cause) {
@@ -105,7 +107,7 @@ export async function openParquet(source: RandomAccess, inflatedBytes = mostInfl
   };
 }
 
-/** Refuses a file in which columns are missing or of another type; all that is wrong is in one message. */
+/** @throws FormatError that lists all columns that are missing or of the wrong type */
 export function checkColumns(file: ParquetFile, expected: Readonly<Record<string, ColumnType>>): void {
   const problems = Object.entries(expected).flatMap(([column, type]) => {
     const found = file.columns.get(column);

@@ -6,10 +6,10 @@ import { groupCache, type Row } from './groupCache.ts';
 import { checkColumns, type ParquetFile } from './parquetFile.ts';
 import { imageOf, optionalTextOf, textOf } from './values.ts';
 
-/** What training needs of Pick-a-Pic. */
+/** The columns of Pick-a-Pic that training reads. */
 const needed = { caption: 'text', jpg_0: 'image', jpg_1: 'image', label_0: 'label', label_1: 'label' } as const;
 
-/** Which image was preferred: the first, the second, neither, not judged, or labels that make no sense. */
+/** The preferred image by a row's labels; `nonsense` for contradictory labels. */
 const verdicts = ['first', 'second', 'tie', 'unlabelled', 'nonsense'] as const;
 type Verdict = (typeof verdicts)[number];
 
@@ -21,7 +21,7 @@ function verdictOf({ label_0: first, label_1: second, has_label: hasLabel }: Row
   return a === b && a >= 0 && a <= 1 ? 'tie' : 'nonsense';
 }
 
-/** The rows of a file that have a preference, and how many have none. */
+/** The rows of a file with a preference, and the counts of those without. */
 async function judge(file: ParquetFile) {
   const optional = (['has_label'] as const).filter((column) => file.columns.has(column));
   checkColumns(file, { ...needed, ...Object.fromEntries(optional.map((column) => [column, 'label'])) });
@@ -40,8 +40,8 @@ async function judge(file: ParquetFile) {
 }
 
 /**
- * Pairs of Parquet files with the columns of Pick-a-Pic. Labels are read first, which is cheap; ties and rows without a
- * label are left out. Row groups stay together.
+ * Pairs of Parquet files with the columns of Pick-a-Pic (Kirstain et al. 2023). Opening reads the labels alone, which is cheap, and
+ * leaves out ties and rows without a label. The groups of the source are the row groups of the files.
  */
 export async function pickAPicPairs(
   name: string,
@@ -50,7 +50,7 @@ export async function pickAPicPairs(
 ): Promise<Omit<PairSource, keyof AsyncDisposable>> {
   const judged: Awaited<ReturnType<typeof judge>>[] = [];
   for (const file of files) judged.push(await judge(file));
-  /** Of each file, the index of its first pair. */
+  /** Index of each file's first pair, followed by the count of pairs. */
   const starts = [0];
   for (const { rows } of judged) starts.push((starts.at(-1) as number) + rows.length);
   const count = starts.at(-1) as number;
@@ -91,7 +91,7 @@ export async function pickAPicPairs(
   };
 }
 
-/** Row groups as ranges of the pairs in them; `rows` are the rows of a file that are pairs, the first being pair `first`. */
+/** Row groups as ranges of pairs. `rows` are the rows of a file that are pairs; the first of them is pair `first`. */
 function groupsOf({ groupStarts }: ParquetFile, rows: Uint32Array, first: number): RowGroup[] {
   const before = (row: number): number => {
     const at = lastAtMost(rows, row - 1);

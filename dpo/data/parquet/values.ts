@@ -6,7 +6,10 @@ function bytesOf(value: unknown, what: string): Uint8Array {
   throw new FormatError(`${what} is ${value === null || value === undefined ? 'empty' : 'not binary'}`);
 }
 
-/** The bytes of an image: those of a cell, or those within a structure {bytes, path}. */
+/**
+ * The bytes of an image file in a cell of bytes, or in a struct {bytes, path}.
+ * @throws FormatError for a cell without bytes
+ */
 export function imageOf(row: Row, column: string, place: string): Uint8Array {
   const value = row[column];
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array)
@@ -19,10 +22,13 @@ export function imageOf(row: Row, column: string, place: string): Uint8Array {
   return bytesOf(bytes, `${place}: ${column}.bytes`);
 }
 
-/** Text of a row, which must be UTF-8. */
+/**
+ * The text of a cell.
+ * @throws FormatError where it is not UTF-8
+ */
 export const textOf = (row: Row, column: string, place: string): string =>
   decodeUtf8(bytesOf(row[column], `${place}: ${column}`), `${place}: ${column}`);
 
-/** Text of a row, if it has any under this name. */
+/** The text of a cell; undefined for an empty cell or a missing column. */
 export const optionalTextOf = (row: Row, column: string, place: string): string | undefined =>
   row[column] instanceof Uint8Array ? textOf(row, column, place) : undefined;

@@ -3,7 +3,10 @@ import { encodePng } from '../encodePng.ts';
 import type { CaptionedImage } from '../sources.ts';
 import { writeParquet } from './writeParquet.node.ts';
 
-/** Writes captioned images as a Parquet file with the columns caption and image, which are PNG, without loss. */
+/**
+ * Writes captioned images as a Parquet file with the columns caption and image (PNG); `rowGroup` rows form a row group.
+ * @throws TensorError without images, for an invalid rowGroup, or where the file cannot be written
+ */
 export async function writeCaptioned(
   images: readonly Omit<CaptionedImage, 'place'>[],
   file: string,

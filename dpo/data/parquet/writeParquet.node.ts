@@ -2,7 +2,7 @@ import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
 import { replaceFile } from '../../../tensor/index.node.ts';
 import { TensorError } from '../../../tensor/index.ts';
 
-/** Types of columns that are written here. */
+/** Types of the columns that can be written. */
 export const columnTypes = {
   text: { type: 'BYTE_ARRAY', converted_type: 'UTF8', logical_type: { type: 'STRING' } },
   moment: { type: 'INT64', logical_type: { type: 'TIMESTAMP', isAdjustedToUTC: false, unit: 'NANOS' } },
@@ -12,9 +12,10 @@ export const columnTypes = {
   integer: { type: 'INT64' },
 } as const;
 
+/** A type of column. */
 export type ColumnType = keyof typeof columnTypes;
 
-/** Writes a Parquet file of `count` rows, `rowGroup` of which lie together and are made at a time. */
+/** Writes a Parquet file of `count` rows in row groups of `rowGroup` rows; `rowOf` is called for one group at a time. */
 export async function writeParquet<const S extends Readonly<Record<string, ColumnType>>>(
   file: string,
   schema: S,

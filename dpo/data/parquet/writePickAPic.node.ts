@@ -5,27 +5,28 @@ import { encodePng } from '../encodePng.ts';
 import type { Image } from '../image.ts';
 import { writeParquet } from './writeParquet.node.ts';
 
-/** A pair to be written. */
+/** A pair for `writePickAPic`. */
 export interface WrittenPair {
   readonly caption: string;
   readonly winner: Image;
   readonly loser: Image;
-  /** Neither was preferred. */
+  /** True where neither image was preferred. */
   readonly tie?: boolean;
-  /** What made the images. */
+  /** Names of the images' generators. */
   readonly models?: { readonly winner: string; readonly loser: string };
 }
 
+/** Options of `writePickAPic`. */
 export interface WritePickAPicOptions {
-  /** Which of the two images comes first follows from it. Default 0. */
+  /** Seed of the order of the two images in a row; default 0. */
   readonly seed?: number;
-  /** Rows that lie together on disk; what is read at once. Default 100. */
+  /** Rows of a row group, which readers read at once; default 100. */
   readonly rowGroup?: number;
-  /** When people chose. Default the beginning of 1970, so that the same pairs make the same file. */
+  /** Time of the preferences; default the beginning of 1970, so that equal pairs give equal files. */
   readonly createdAt?: Date;
 }
 
-/** The columns of Pick-a-Pic v2, in its order. */
+/** The columns of Pick-a-Pic v2 in order. */
 const schema = {
   are_different: 'boolean',
   best_image_uid: 'text',
@@ -49,13 +50,16 @@ const schema = {
 
 type PickAPicRow = Record<keyof typeof schema, unknown>;
 
-/** An identifier made from content, in the form of those that Pick-a-Pic has. */
+/** An identifier derived from content, in the form of Pick-a-Pic's. */
 function uidOf(bytes: Uint8Array): string {
   const hex = createHash('sha256').update(bytes).digest('hex');
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join('-');
 }
 
-/** Writes pairs as a Parquet file with the columns of Pick-a-Pic v2; images are stored as PNG, without loss. */
+/**
+ * Writes pairs as a Parquet file with the columns of Pick-a-Pic v2; images are stored as PNG.
+ * @throws TensorError without pairs, for an invalid rowGroup, or where the file cannot be written
+ */
 export async function writePickAPic(
   pairs: readonly WrittenPair[],
   file: string,

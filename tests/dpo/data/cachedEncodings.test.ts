@@ -65,7 +65,7 @@ describe('cachedEncodings', () => {
   test('an encoder that gives another number of values is refused', async () => {
     const wrong = { ...meanEncoder('wrong', []), encode: async () => new Float32Array(5) };
     await expect(take(cachedEncodings(batches(3), wrong), 1)).rejects.toThrow(
-      /wrong was to give .*6.*24 numbers, but gave 5/,
+      /wrong must return .*6.*24 numbers, but returned 5/,
     );
   });
 });
