@@ -18,6 +18,7 @@ import { CallingThread, canShareMemory, checkThreads, defaultThreadCount, type T
 import { WorkerThreads } from './runtime/workerThreads.ts';
 import { laneDType } from './simd/lanes.ts';
 
+/** Elements in the linear memory of a device. */
 class WasmBuffer implements DeviceBuffer {
   readonly dtype: DType;
   readonly address: number;
@@ -31,31 +32,39 @@ class WasmBuffer implements DeviceBuffer {
   }
 }
 
-/** Nanoseconds that go by until workers are awake and have been heard from, and until they have met after a phase. */
-const smallRun = 60_000;
-const smallPhase = 6_000;
+/** Nanoseconds until workers have woken up and answered, and until they have synchronized after a phase. */
+const wakeUpTime = 60_000;
+const barrierTime = 6_000;
 
+/** A plan that the threads have loaded under a number. */
 interface ReadyPlan {
   readonly id: number;
   readonly plan: Plan;
 }
 
-/** Memory for a run. */
-interface Places {
+/** The memory of a run. */
+interface RunMemory {
   readonly results: readonly WasmBuffer[];
-  /** Those of the results that are new, */
-  readonly made: readonly WasmBuffer[];
-  /** and the leaves whose memory the others take, once the run has succeeded. */
-  readonly taken: readonly WasmBuffer[];
+  /** The results in newly allocated memory. */
+  readonly allocated: readonly WasmBuffer[];
+  /** The leaves whose memory the other results overwrite. */
+  readonly overwritten: readonly WasmBuffer[];
+  /** Addresses of the working memory. */
   readonly addresses: readonly number[];
 }
 
+/** A block of working memory; `what` names it in errors. */
+interface Block {
+  readonly bytes: number;
+  readonly what: () => string;
+}
+
 export interface WasmOptions {
-  /** Default: `DIFFUSION_DPO_THREADS`, else one for each core. */
+  /** Number of threads that compute. Default: the environment variable `DIFFUSION_DPO_THREADS`, else one for each core. */
   readonly threads?: number;
   /** Whether operators share kernels; default true. */
   readonly fuse?: boolean;
-  /** How many compiled plans are kept; default 256. */
+  /** Capacity of the plan cache, in plans; default 256. */
   readonly plans?: number;
 }
 
@@ -88,7 +97,7 @@ export class WasmDevice implements Device {
     this.description = `wasm: WebAssembly ${speed}, ${threads.count} ${threads.count === 1 ? 'thread' : 'threads'}`;
   }
 
-  /** Opens a device with that many threads. Without shared memory there is one, the caller's. */
+  /** Opens a device. Without shared memory it has one thread, the calling one. */
   static async open(options: WasmOptions = {}): Promise<WasmDevice> {
     const { threads = defaultThreadCount() } = options;
     checkThreads('threads', threads);
@@ -102,12 +111,12 @@ export class WasmDevice implements Device {
     return new WasmDevice(heap, limits, runner, options);
   }
 
-  /** Threads that compute. */
+  /** The number of threads that compute. */
   get threads(): number {
     return this.#threads.count;
   }
 
-  /** How many plans have been compiled so far. */
+  /** The number of plans that have been compiled so far. */
   get plansCompiled(): number {
     return this.#compiled;
   }
@@ -150,23 +159,23 @@ export class WasmDevice implements Device {
     const { outputs, donated } = run;
     const program = this.#programs.of(run);
     const { id, plan } = await this.#planFor(program);
-    const leaves = program.leaves.map((tensor) => own(placedBuffer(this.name, tensor)));
+    const leaves = program.leaves.map((tensor) => wasmBuffer(placedBuffer(this.name, tensor)));
     const scratchBytes = aligned(plan.threadScratchBytes);
-    const pieces = [
+    const blocks = [
       { bytes: plan.table.bytes, what: () => 'the table of a run' },
       { bytes: plan.arenaBytes, what: () => intermediates(plan) },
-      { bytes: scratchBytes * this.#threads.count, what: () => `what ${this.#threads.count} threads work in` },
+      { bytes: scratchBytes * this.#threads.count, what: () => `scratch memory of ${this.#threads.count} threads` },
     ];
-    const { results, made, taken, addresses } = this.#place(plan, outputs, leaves, donated, pieces);
+    const { results, allocated, overwritten, addresses } = this.#allocate(plan, outputs, leaves, donated, blocks);
     const [table, arena, scratch] = addresses as [number, number, number];
-    const working = pieces.reduce((sum, { bytes }) => sum + bytes, 0);
+    const working = blocks.reduce((sum, { bytes }) => sum + bytes, 0);
     this.#meter.add(working, 0);
     try {
       this.#fillTable(program, plan, { table, arena, leaves, results });
       const times = await this.#threads.run(id, table, scratch, scratchBytes);
       this.#checkIndices(plan, table);
-      for (const leaf of taken) leaf.freed = true;
-      // What is a leaf, or an output twice, has no kernel to write it.
+      for (const leaf of overwritten) leaf.freed = true;
+      // No kernel writes outputs that are leaves or repeat an earlier output.
       program.outputs.forEach((value, i) => {
         const source = value.primitive === 'leaf' ? leaves[value.slot] : results[program.outputs.indexOf(value)];
         const target = results[i] as WasmBuffer;
@@ -174,50 +183,47 @@ export class WasmDevice implements Device {
       });
       return { results, times };
     } catch (error) {
-      for (const buffer of made) this.free(buffer);
+      for (const buffer of allocated) this.free(buffer);
       throw error;
     } finally {
       addresses.forEach((address, i) => {
-        this.#heap.free(address, pieces[i]?.bytes as number);
+        this.#heap.free(address, blocks[i]?.bytes as number);
       });
       this.#meter.add(-working, 0);
     }
   }
 
-  /**
-   * Buffers for the outputs: those of leaves that are given up where they fit, else new ones; and addresses of further
-   * pieces. Where there is no room, everything is as before.
-   */
-  #place(
+  /** Finds buffers for the outputs (those of donated leaves where they fit) and working memory. Allocates all or nothing. */
+  #allocate(
     plan: Plan,
     outputs: readonly Tensor[],
     leaves: readonly WasmBuffer[],
     donated: ReadonlySet<DeviceBuffer>,
-    pieces: readonly { readonly bytes: number; readonly what: () => string }[],
-  ): Places {
+    blocks: readonly Block[],
+  ): RunMemory {
     const leaf = (slot: number): WasmBuffer => leaves[slot] as WasmBuffer;
     const slots = plan.aliasing.assign((slot) => donated.has(leaf(slot)));
-    const [made, taken]: [WasmBuffer[], WasmBuffer[]] = [[], []];
+    const [allocated, overwritten]: [WasmBuffer[], WasmBuffer[]] = [[], []];
     const addresses: number[] = [];
-    const place = (tensor: Tensor, slot: number | undefined): WasmBuffer => {
+    const bufferFor = (tensor: Tensor, slot: number | undefined): WasmBuffer => {
       const { dtype } = tensor;
       const bytes = tensor.size * byteSize[dtype];
       if (slot === undefined) {
         const buffer = this.#hold(dtype, bytes, () => describe(tensor));
-        made.push(buffer);
+        allocated.push(buffer);
         return buffer;
       }
-      taken.push(leaf(slot));
+      overwritten.push(leaf(slot));
       return new WasmBuffer(dtype, leaf(slot).address, bytes);
     };
     try {
-      const results = outputs.map((tensor, i) => place(tensor, slots[i]));
-      for (const { bytes, what } of pieces) addresses.push(this.#heap.allocate(bytes, what));
-      return { results, made, taken, addresses };
+      const results = outputs.map((tensor, i) => bufferFor(tensor, slots[i]));
+      for (const { bytes, what } of blocks) addresses.push(this.#heap.allocate(bytes, what));
+      return { results, allocated, overwritten, addresses };
     } catch (error) {
-      for (const buffer of made) this.free(buffer);
+      for (const buffer of allocated) this.free(buffer);
       addresses.forEach((address, i) => {
-        this.#heap.free(address, pieces[i]?.bytes as number);
+        this.#heap.free(address, blocks[i]?.bytes as number);
       });
       throw error;
     }
@@ -228,14 +234,14 @@ export class WasmDevice implements Device {
   }
 
   peek(buffer: DeviceBuffer): StorageArray {
-    const held = own(buffer);
+    const held = wasmBuffer(buffer);
     const copy = allocate(held.dtype, held.byteLength / byteSize[held.dtype]);
     new Uint8Array(copy.buffer).set(this.#bytes(held));
     return copy;
   }
 
   free(buffer: DeviceBuffer): void {
-    const held = own(buffer);
+    const held = wasmBuffer(buffer);
     if (held.freed) return;
     held.freed = true;
     this.#heap.free(held.address, held.byteLength);
@@ -257,12 +263,13 @@ export class WasmDevice implements Device {
     const ready = { id: this.#compiled++, plan };
     const module = await WebAssembly.compile(plan.module);
     const { phases, table } = plan;
-    const small = plan.nanoseconds < smallRun + smallPhase * phases.length;
+    const small = plan.nanoseconds < wakeUpTime + barrierTime * phases.length;
     this.#threads.load({ id: ready.id, module, phases, counters: table.counters, report: table.report, small });
     this.#plans.set(program.key, ready);
     return ready;
   }
 
+  /** Writes the addresses and constants of a run into its copy of the plan's table. */
   #fillTable(
     program: Program,
     plan: Plan,
@@ -284,7 +291,7 @@ export class WasmDevice implements Device {
     }
   }
 
-  /** Reports an index that was out of range: kernels read element 0 instead, so nothing else went wrong. */
+  /** Throws if an index was out of range. Kernels read element 0 in its place, so nothing else went wrong. */
   #checkIndices(plan: Plan, table: number): void {
     const report = new Int32Array(this.#heap.memory.buffer, table + plan.table.report, 2);
     const value = plan.indexed[(report[0] as number) - 1];
@@ -302,19 +309,19 @@ export class WasmDevice implements Device {
   }
 }
 
-/** What a plan keeps between its kernels, in words: how many there are, and the one that moves most. */
+/** Names the intermediate values of a plan in errors, by the number of kernels and the kernel that moves the most bytes. */
 function intermediates({ tasks }: Plan): string {
-  const [most] = tasks.map(({ report }) => report).toSorted((a, b) => b.bytes - a.bytes);
-  const example = most && ` (the one that moves most, ${most.description}, writes ${most.writes.join(' and ')})`;
-  return `what ${tasks.length} kernels keep between them${example ?? ''}`;
+  const [largest] = tasks.map(({ report }) => report).toSorted((a, b) => b.bytes - a.bytes);
+  const example = largest && ` (the largest kernel, ${largest.description}, writes ${largest.writes.join(' and ')})`;
+  return `intermediate values of ${tasks.length} kernels${example ?? ''}`;
 }
 
-function own(buffer: DeviceBuffer): WasmBuffer {
+function wasmBuffer(buffer: DeviceBuffer): WasmBuffer {
   if (buffer instanceof WasmBuffer) return buffer;
   throw new TensorError('wasm: this buffer belongs to another device');
 }
 
-/** A number in all lanes of a vector, as kernels expect it. */
+/** Writes a number into all lanes of a 16-byte vector. */
 function writeLanes(view: DataView, offset: number, dtype: DType, value: number): void {
   const rounded = roundTo(dtype, value);
   for (let byte = 0; byte < 16; byte += laneDType(dtype) === 'f64' ? 8 : 4) {

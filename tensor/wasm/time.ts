@@ -6,14 +6,14 @@ import { allParts } from '../compiler/scalars.ts';
 import { sizeOf } from '../shape.ts';
 
 /**
- * Nanoseconds that work takes on one thread, as far as its shape tells: right within a factor of two or three, which is
- * enough to know what is too short to be handed to another thread.
+ * Estimates of the nanoseconds that work takes on one thread, from its shape alone. They are right within a factor of two or
+ * three, which suffices to tell which plans are too short to be worth waking other threads.
  */
 const perOperation = 0.1;
 const perLoad = 0.2;
 const perFlop = 0.025;
 
-/** Nanoseconds for an element of a step that walks its input once, and of a sort. */
+/** Nanoseconds per input element of a step that walks its input once, and of a sort. */
 const perElement = 3;
 const perSorted = 100;
 

@@ -10,7 +10,7 @@ import type { Tensor } from '../tensor.ts';
 import { attentionIsComposed } from './contractions/attention/index.ts';
 import { numbersOf, type Taken } from './plan.ts';
 import { Plans } from './plans.ts';
-import { ours, own, WebGpuBuffer } from './runtime/buffer.ts';
+import { intactBuffer, WebGpuBuffer, webGpuBuffer } from './runtime/buffer.ts';
 import { abilitiesOf, findAdapter, isSoftware, mapForRead, openAdapter, usage } from './runtime/gpu.ts';
 import { BufferPool } from './runtime/pool.ts';
 import { findTraits } from './runtime/probe.ts';
@@ -19,15 +19,15 @@ import { deviceBytes, fromDevice, toDevice } from './runtime/transfers.ts';
 import type { ShaderTraits } from './wgsl/shader.ts';
 
 export interface WebGpuOptions {
-  /** Default: the browser's, or in Node that of the package `webgpu`. */
+  /** Default: the browser's `navigator.gpu`, or in Node that of the package `webgpu`. */
   readonly gpu?: GPU;
-  /** Default: the fastest of `gpu`. */
+  /** Default: the fastest adapter of `gpu`. */
   readonly adapter?: GPUAdapter;
-  /** Whether kernels are those for a CPU that runs shaders. Default: whether the adapter is one. */
+  /** Whether to use kernels for adapters that run shaders on the CPU. Default: whether this adapter does. */
   readonly software?: boolean;
   /** Whether operators share kernels; default true. */
   readonly fuse?: boolean;
-  /** How many compiled plans are kept; default 256. */
+  /** Capacity of the plan cache, in programs; default 256. */
   readonly plans?: number;
 }
 
@@ -38,19 +38,19 @@ export class WebGpuDevice implements Device {
   readonly dtypes: ReadonlySet<DType> = new Set<DType>(['f32', 'f16', 'bf16', 'i32', 'u32', 'bool']);
   readonly abilities: NonNullable<Device['abilities']>;
   readonly #device: GPUDevice;
-  /** What shaders rely on here. */
+  /** The limits and features that shaders use on this device. */
   readonly traits: ShaderTraits;
   readonly #pool: BufferPool;
-  /** Buffers that the host reads. */
+  /** Buffers that the host maps to read them. */
   readonly #readable: BufferPool;
   readonly #plans: Plans;
   readonly #programs: ProgramReader;
   readonly #meter = new MemoryMeter();
   #lost: TensorError | undefined;
-  /** The first error that no call has been told of. */
+  /** The first error outside an error scope that no call has thrown yet. */
   #failure: TensorError | undefined;
-  /** The run before the last one: no more than two are under way. */
-  #former: Promise<unknown> = Promise.resolve();
+  /** Resolves when the previous run has ended; meanwhile, the next one is prepared. */
+  #previous: Promise<unknown> = Promise.resolve();
 
   private constructor(device: GPUDevice, adapter: GPUAdapter, traits: ShaderTraits, options: WebGpuOptions) {
     const { software = isSoftware(adapter), fuse = true, plans = 256 } = options;
@@ -66,7 +66,7 @@ export class WebGpuDevice implements Device {
     void device.lost.then(({ reason, message }) => {
       this.#lost = new TensorError(
         `webgpu: the device was lost${reason === 'destroyed' ? ', because it was closed' : ''}: ${message || 'no reason was given'}. ` +
-          "What it held is gone; open a new one with openDevice('webgpu')",
+          "Its tensors are lost; open a new one with openDevice('webgpu')",
       );
     });
     device.addEventListener?.('uncapturederror', ({ error }) => {
@@ -80,12 +80,12 @@ export class WebGpuDevice implements Device {
     return new WebGpuDevice(device, adapter, await findTraits(device, adapter), options);
   }
 
-  /** How many plans have been compiled so far. */
+  /** The number of plans that have been compiled so far. */
   get plansCompiled(): number {
     return this.#plans.compiled;
   }
 
-  /** Gives everything back at once. Using the device, or what it holds, is an error from then on. */
+  /** Frees all memory at once. Using the device or its buffers is an error from then on. */
   close(): void {
     this.#device.destroy();
   }
@@ -93,11 +93,11 @@ export class WebGpuDevice implements Device {
   upload(dtype: DType, storage: StorageArray): DeviceBuffer {
     this.#checkUsable();
     const size = deviceBytes(dtype, storage.length);
-    this.#checkSize(size, `${dtype}[${storage.length}] that is uploaded`);
+    this.#checkSize(size, `an upload of ${dtype}[${storage.length}]`);
     const held = this.#hold(dtype, storage.length, 'an upload');
     const bytes = toDevice(dtype, storage);
     if (bytes.length > 0) this.#device.queue.writeBuffer(held.buffer, 0, bytes);
-    // Dawn keeps what was written until something is submitted.
+    // Dawn keeps a copy of the bytes until something is submitted.
     this.#device.queue.submit([]);
     return held;
   }
@@ -125,7 +125,7 @@ export class WebGpuDevice implements Device {
     return { device: this.description, workingBytes, kernels };
   }
 
-  /** Prepares a run and hands it to the device; where it is timed, tells what each kernel took. */
+  /** Runs a plan. If `timed`, `times` has the milliseconds of each kernel. */
   async #execute(
     run: Run,
     timed: boolean,
@@ -135,15 +135,15 @@ export class WebGpuDevice implements Device {
     const program = this.#programs.of(run);
     const compiled = this.#plans.compiledFor(program);
     const { aliasing, indexed } = compiled.draft;
-    const leaves = program.leaves.map((tensor) => own(placedBuffer(this.name, tensor)));
-    const taken = aliasing.assign((slot) => donated.has(leaves[slot] as WebGpuBuffer));
-    const ready = await this.#plans.planFor(compiled, taken);
-    await this.#former;
+    const leaves = program.leaves.map((tensor) => intactBuffer(placedBuffer(this.name, tensor)));
+    const overwrites = aliasing.assign((slot) => donated.has(leaves[slot] as WebGpuBuffer));
+    const ready = await this.#plans.planFor(compiled, overwrites);
+    await this.#previous;
     this.#checkUsable();
     this.#checkSize(ready.plan.largest.bytes, ready.plan.largest.owner);
-    const memory = await this.#acquireFor(ready, outputs, taken, 4 * indexed.length);
+    const memory = await this.#acquireFor(ready, outputs, overwrites, 4 * indexed.length);
     const results = outputs.map(({ dtype, size }, i) => {
-      const leaf = leaves[taken[i] ?? -1];
+      const leaf = leaves[overwrites[i] ?? -1];
       if (leaf === undefined) return memory.results[i] as WebGpuBuffer;
       return new WebGpuBuffer(dtype, size, leaf.buffer);
     });
@@ -158,32 +158,32 @@ export class WebGpuDevice implements Device {
     device.pushErrorScope('validation');
     device.pushErrorScope('out-of-memory');
     const timing = timed ? timeRun(device, program, ready, buffers) : [];
-    // What overwrites leaves waits until no index can be out of range any more.
-    const overwritten = taken.flatMap((slot) => (slot === undefined ? [] : [leaves[slot] as WebGpuBuffer]));
-    const waits = memory.report !== undefined && overwritten.length > 0;
+    // Kernels that overwrite leaves wait until all indices have been checked.
+    const overwritten = overwrites.flatMap((slot) => (slot === undefined ? [] : [leaves[slot] as WebGpuBuffer]));
+    const waitsForIndices = memory.report !== undefined && overwritten.length > 0;
     const { kernels, lookupKernels } = ready.plan;
     const submitRest = timed
       ? undefined
-      : submitRun(device, program, ready, buffers, waits ? lookupKernels : kernels.length);
-    const takeOver = (): void => {
+      : submitRun(device, program, ready, buffers, waitsForIndices ? lookupKernels : kernels.length);
+    const finishSubmission = (): void => {
       for (const leaf of overwritten) leaf.freed = true;
-      this.#former = device.queue.onSubmittedWorkDone().catch(() => undefined);
+      this.#previous = device.queue.onSubmittedWorkDone().catch(() => undefined);
     };
-    if (!waits) takeOver();
+    if (!waitsForIndices) finishSubmission();
     const failed = Promise.all([device.popErrorScope(), device.popErrorScope()]);
     try {
       await this.#checkScopes(failed, ready, buffers);
       const times = await timing;
       if (memory.report !== undefined) await this.#checkIndices(indexed, memory.report);
-      if (waits) {
+      if (waitsForIndices) {
         submitRest?.();
-        takeOver();
+        finishSubmission();
       }
       return { results, times };
     } catch (error) {
-      // What is not yet overwritten stays what it was.
+      // A result in the buffer of a leaf that has not been overwritten leaves that buffer to the leaf.
       results.forEach((buffer, i) => {
-        if (leaves[taken[i] ?? -1]?.freed !== false) this.free(buffer);
+        if (leaves[overwrites[i] ?? -1]?.freed !== false) this.free(buffer);
       });
       await this.#settle();
       throw error;
@@ -194,7 +194,7 @@ export class WebGpuDevice implements Device {
 
   async download(buffer: DeviceBuffer): Promise<StorageArray> {
     await this.#settle();
-    const { dtype, size, byteLength, buffer: from } = own(buffer);
+    const { dtype, size, byteLength, buffer: from } = intactBuffer(buffer);
     if (size === 0) return fromDevice(dtype, 0, new ArrayBuffer(0));
     const copy = this.#readable.acquire(byteLength, 'a download');
     try {
@@ -213,7 +213,7 @@ export class WebGpuDevice implements Device {
   }
 
   free(buffer: DeviceBuffer): void {
-    const held = ours(buffer);
+    const held = webGpuBuffer(buffer);
     if (held.freed) return;
     held.freed = true;
     this.#pool.release(held.buffer);
@@ -229,20 +229,22 @@ export class WebGpuDevice implements Device {
   }
 
   /**
-   * The memory of a run: its own, and that of outputs that take over none. Where it is short, tries again after giving
-   * back what is only kept.
+   * Acquires the working memory of a run and buffers for the outputs that overwrite no leaf. If memory is short, frees the
+   * unused buffers of the pools and tries once more.
    */
-  async #acquireFor(ready: ReadyPlan, outputs: readonly Tensor[], taken: Taken, reportBytes: number) {
+  async #acquireFor(ready: ReadyPlan, outputs: readonly Tensor[], overwrites: Taken, reportBytes: number) {
     const { plan } = ready;
     const acquire = () => {
-      // First all that is to be taken again, so that nothing else takes it.
-      const again = (former: GPUBuffer | undefined) => former && this.#pool.again(former);
-      const ownSlots = ready.slots.map(again);
-      const ownResults = outputs.map((_, i) => (taken[i] === undefined ? again(ready.results[i]) : undefined));
-      const slots = plan.slots.map(({ bytes, owner }, i) => ownSlots[i] ?? this.#pool.acquire(bytes, owner));
+      // The buffers of the plan's previous run come first, before anything else can take them.
+      const again = (previous: GPUBuffer | undefined) => previous && this.#pool.again(previous);
+      const previousSlots = ready.slots.map(again);
+      const previousResults = outputs.map((_, i) =>
+        overwrites[i] === undefined ? again(ready.results[i]) : undefined,
+      );
+      const slots = plan.slots.map(({ bytes, owner }, i) => previousSlots[i] ?? this.#pool.acquire(bytes, owner));
       ready.slots = slots;
       const results = outputs.map(({ dtype, size }, i) =>
-        taken[i] === undefined ? this.#hold(dtype, size, plan.owners[i] as string, ownResults[i]) : undefined,
+        overwrites[i] === undefined ? this.#hold(dtype, size, plan.owners[i] as string, previousResults[i]) : undefined,
       );
       ready.results = results.map((held) => held?.buffer);
       const working = plan.slots.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -276,14 +278,14 @@ export class WebGpuDevice implements Device {
     }
   }
 
-  /** Reports an index that was out of range: kernels read element 0 instead, so nothing else went wrong. */
+  /** Throws if an index was out of range. Kernels read element 0 in its place, so nothing else went wrong. */
   async #checkIndices(indexed: readonly Value[], { copy, bytes }: NonNullable<RunBuffers['report']>): Promise<void> {
     const report = new Int32Array(await this.#readMapped(copy, bytes));
     const at = report.findIndex((index) => index !== 0);
     if (at >= 0) throw indexError(indexed[at] as Value, report[at] as number);
   }
 
-  /** A copy of what a readable buffer holds, when the queue has come so far. */
+  /** A copy of a readable buffer's bytes, once the queue has written them. */
   async #readMapped(buffer: GPUBuffer, bytes: number): Promise<ArrayBuffer> {
     try {
       await buffer.mapAsync(mapForRead);
@@ -296,6 +298,7 @@ export class WebGpuDevice implements Device {
     return copy;
   }
 
+  /** Throws if a run's error scopes caught an error, and names the kernel that failed if it can be found. */
   async #checkScopes(
     scopes: Promise<readonly (GPUError | null)[]>,
     ready: ReadyPlan,
@@ -310,7 +313,7 @@ export class WebGpuDevice implements Device {
     throw new TensorError(`webgpu: ${where} failed: ${fault?.message ?? error.message}`);
   }
 
-  /** Waits for what may have failed, and throws if it has. */
+  /** Waits for pending allocations, and throws the first error that has not been thrown yet. */
   async #settle(): Promise<void> {
     const failure = (await this.#pool.check()) ?? (await this.#readable.check()) ?? this.#failure;
     this.#checkUsable();
@@ -322,7 +325,7 @@ export class WebGpuDevice implements Device {
     if (this.#lost !== undefined) throw this.#lost;
   }
 
-  /** Throws where something is larger than a buffer can be. */
+  /** Throws if something is larger than a buffer may be. */
   #checkSize(bytes: number, owner: string): void {
     const { maxBufferSize } = this.#device.limits;
     if (bytes <= maxBufferSize) return;

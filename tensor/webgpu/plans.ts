@@ -13,7 +13,7 @@ export interface Compiled {
 }
 
 export interface PlansOptions extends TaskOptions {
-  /** How many programs' plans are kept. */
+  /** Capacity of the plan cache, in programs. */
   readonly capacity: number;
 }
 
@@ -34,7 +34,7 @@ export class Plans {
     });
   }
 
-  /** How many programs have been compiled so far. */
+  /** The number of programs that have been compiled so far. */
   get compiled(): number {
     return this.#compiled;
   }
@@ -48,12 +48,12 @@ export class Plans {
     return compiled;
   }
 
-  /** The kernels of a program whose outputs take over the buffers of the leaves `taken`. Compiles all shaders at once. */
-  async planFor({ draft, plans }: Compiled, taken: Taken): Promise<ReadyPlan> {
-    const key = draft.inPlace(taken);
+  /** The kernels of a program for a choice of leaves that its outputs overwrite. Compiles all shaders at once. */
+  async planFor({ draft, plans }: Compiled, overwrites: Taken): Promise<ReadyPlan> {
+    const key = draft.inPlace(overwrites);
     const known = plans.get(key);
     if (known !== undefined) return known;
-    const plan = draft.plan(taken);
+    const plan = draft.plan(overwrites);
     const pipelines = await Promise.all(plan.kernels.map(({ kernel }) => this.#pipelines.get(kernel)));
     const numbers =
       plan.numberBytes === 0

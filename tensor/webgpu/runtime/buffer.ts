@@ -3,7 +3,7 @@ import type { DType } from '../../dtype.ts';
 import { TensorError } from '../../errors.ts';
 import { deviceBytes } from './transfers.ts';
 
-/** Elements in the memory of the device. */
+/** Elements in the memory of a device. */
 export class WebGpuBuffer implements DeviceBuffer {
   readonly dtype: DType;
   readonly size: number;
@@ -19,15 +19,15 @@ export class WebGpuBuffer implements DeviceBuffer {
   }
 }
 
-/** A buffer of this executor. */
-export function ours(buffer: DeviceBuffer): WebGpuBuffer {
+/** A device buffer as one of WebGPU; throws for buffers of other executors. */
+export function webGpuBuffer(buffer: DeviceBuffer): WebGpuBuffer {
   if (buffer instanceof WebGpuBuffer) return buffer;
   throw new TensorError('webgpu: this buffer belongs to another device');
 }
 
-/** A buffer that still holds something. */
-export function own(buffer: DeviceBuffer): WebGpuBuffer {
-  const held = ours(buffer);
+/** The same, and throws if a failed run has overwritten its elements. */
+export function intactBuffer(buffer: DeviceBuffer): WebGpuBuffer {
+  const held = webGpuBuffer(buffer);
   if (!held.freed) return held;
-  throw new TensorError('webgpu: this buffer was given to a run that failed, and is lost');
+  throw new TensorError('webgpu: this buffer was donated to a run that failed, and its elements are lost');
 }
