@@ -57,7 +57,21 @@ export {
   signalToNoise,
 } from './noise/schedule.ts';
 export {
+  beginningStep,
+  type DenoiseOptions,
+  decodeSamples,
+  denoise,
+  encodeForSampling,
+  encodePrompts,
+  guides,
+  type LoadedPipeline,
+  type PromptOptions,
+} from './pipeline/generate.ts';
+export type { MicroConditioning } from './pipeline/microConditioning.ts';
+export {
   type Conditioning,
+  type ConditionOptions,
+  type PromptIds,
   type TextToImage,
   type TextToImageConfig,
   type TextToImageParams,

@@ -2,27 +2,37 @@ import { join } from 'node:path';
 import { type Device, type FloatDType, FormatError, quote } from '../../tensor/index.ts';
 import { formatObject, type JsonObject } from '../checkpoint/json.ts';
 import { loadModelFolder, saveModelFolder } from '../checkpoint/modelFolder.node.ts';
+import { type ModelOf, modelFor } from '../checkpoint/models.ts';
 import { readObject } from '../checkpoint/readObject.node.ts';
 import { finishReplacing, replaceFiles, writeText } from '../checkpoint/replaceFiles.node.ts';
 import { readConfig } from '../config.ts';
-import { noisingFromConfig, samplerFromConfig } from '../samplers/fromConfig.ts';
+import { noisingFromConfig } from '../samplers/fromConfig.ts';
 import { clipTextModel, clipTextModelFields, endTokenProblem } from '../text/clipTextModel.ts';
 import { type ClipTokenizerFiles, clipTokenizer } from '../text/clipTokenizer.ts';
 import { loadTokenizerFolder, saveTokenizerFolder } from '../text/tokenizerFolder.node.ts';
 import type { UNetOptions } from '../unet/unet.ts';
 import { unet2dConditionModel } from '../unet/unet2dConditionModel.ts';
-import { modelIndexOf, type PipelineParts, partsOf } from './modelIndex.ts';
+import { timeIdCount } from './microConditioning.ts';
+import { modelIndexOf, type PipelineParts, partsOf, type TextPart } from './modelIndex.ts';
 import { type TextToImage, type TextToImageConfig, type TextToImageParams, textToImage } from './textToImage.ts';
 
 const indexName = 'model_index.json';
 const schedulerName = 'scheduler_config.json';
 
-/** What a pipeline folder holds, as files have it. */
-export interface PipelineFiles {
+/** What a pipeline's files say, without its weights. */
+export interface PipelineDescription {
   readonly config: TextToImageConfig;
   readonly tokenizer: ClipTokenizerFiles;
+  /** Of the second text encoder, where there are two. */
+  readonly tokenizer2?: ClipTokenizerFiles | undefined;
   /** The `scheduler_config.json`. */
   readonly scheduler: JsonObject;
+  /** Whether a negative prompt that is not given stands for zeros instead of for the empty prompt; default false. */
+  readonly forceZerosForEmptyPrompt?: boolean | undefined;
+}
+
+/** What a pipeline folder holds, as files have it. */
+export interface PipelineFiles extends PipelineDescription {
   readonly params: TextToImageParams;
 }
 
@@ -31,65 +41,141 @@ export interface Pipeline extends PipelineFiles {
   readonly model: TextToImage;
 }
 
-export interface LoadPipelineOptions extends UNetOptions {
+/** A part of a pipeline that has weights, as `TextToImageParams` names it. */
+export type PipelinePart = 'unet' | 'text_encoder' | 'text_encoder_2' | 'vae';
+
+/** A pipeline on disk, whose weights are read part by part. */
+export interface PipelineSource extends PipelineDescription {
+  /** The folder or file that messages name. */
+  readonly place: string;
+  /** The parts that there are, text encoders first and the autoencoder last. */
+  readonly parts: readonly PipelinePart[];
+  /** Parts of the folder that nothing uses. */
+  readonly passedOver: readonly string[];
+  /** Reads the weights of one part. */
+  loadPart(part: PipelinePart, options?: LoadPartOptions): Promise<unknown>;
+}
+
+export interface LoadPartOptions {
   readonly device?: Device | undefined;
   /** What weights are converted to, one by one. Default: they stay as they are stored. */
   readonly dtype?: FloatDType | undefined;
 }
 
+export interface LoadPipelineOptions extends UNetOptions, LoadPartOptions {}
+
 /**
- * Loads the folder of a text-to-image pipeline in pixel space, as diffusers has it: `model_index.json`, `unet/`,
- * `scheduler/`, and one text encoder with its tokenizer (`text_encoder/` and `tokenizer/`, or `text_encoder_2/` and
- * `tokenizer_2/`).
+ * Reads the folder of a pipeline of diffusers without its weights: `model_index.json`, the configurations of `unet/`,
+ * `scheduler/` and `vae/`, and one text encoder with its tokenizer or two (`text_encoder/` and `tokenizer/`,
+ * `text_encoder_2/` and `tokenizer_2/`).
  * @throws FormatError that names the file and what is wrong with it, or the part that is not supported.
  */
-export async function loadPipelineFolder(folder: string, options: LoadPipelineOptions = {}): Promise<Pipeline> {
+export async function openPipelineFolder(folder: string): Promise<PipelineSource> {
   await finishReplacing(folder);
   const indexPath = join(folder, indexName);
   const parts = partsOf(await readObject(indexPath), indexPath);
   const schedulerPath = join(folder, 'scheduler', schedulerName);
   const scheduler = await readObject(schedulerPath);
-  try {
-    // Refuses what cannot be sampled with before weights are read.
-    samplerFromConfig(scheduler);
-    noisingFromConfig(scheduler);
-  } catch (cause) {
-    throw new FormatError(`${schedulerPath}: ${(cause as Error).message}`, { cause });
-  }
-  const tokenizer = await loadTokenizerFolder(join(folder, parts.tokenizer));
-  const { device, dtype } = options;
-  const encoder = await loadModelFolder(join(folder, parts.textEncoder), { model: clipTextModel, device, dtype });
-  const unet = await loadModelFolder(join(folder, 'unet'), { model: unet2dConditionModel, device, dtype });
-  checkTokenizer(folder, parts, tokenizer, encoder.config, unet.config.addition_embed_type === 'text_time');
-  const config = { unet: unet.config, textEncoder: encoder.config };
+  checked(schedulerPath, () => noisingFromConfig(scheduler));
+  /** A configuration that a model can be made of. */
+  const configOf = async (part: string, build: (config: JsonObject, path: string) => unknown): Promise<JsonObject> => {
+    const path = join(folder, part, 'config.json');
+    const config = await readObject(path);
+    checked(path, () => build(config, path));
+    return config;
+  };
+  const unet = await configOf('unet', (config) => unet2dConditionModel(config));
+  const vae =
+    parts.vae === undefined ? undefined : await configOf('vae', (config, path) => modelFor(config, path).build(config));
+  const texts = await Promise.all(
+    parts.texts.map(async (text) => ({
+      text,
+      config: await configOf(text.encoder, (config) => clipTextModel(config)),
+      tokenizer: await loadTokenizerFolder(join(folder, text.tokenizer)),
+    })),
+  );
+  const [first, second] = texts as [(typeof texts)[number], ...typeof texts];
+  const takesSizes = unet.addition_embed_type === 'text_time';
+  // The last text encoder is the one whose pooled text is used.
+  texts.forEach(({ text, config, tokenizer }, i) => {
+    checkTokenizer(folder, text, tokenizer, config, takesSizes && i === texts.length - 1);
+  });
+  const folderOf: Readonly<Partial<Record<PipelinePart, string>>> = {
+    text_encoder: first.text.encoder,
+    ...(second && { text_encoder_2: second.text.encoder }),
+    unet: 'unet',
+    ...(vae && { vae: 'vae' }),
+  };
+  const config = { unet, textEncoder: first.config, textEncoder2: second?.config, vae };
   return {
-    config,
-    tokenizer,
-    scheduler,
-    model: textToImage(config, options),
-    params: { unet: unet.parameters, text_encoder: encoder.parameters },
+    ...{ place: folder, config, scheduler, tokenizer: first.tokenizer, tokenizer2: second?.tokenizer },
+    forceZerosForEmptyPrompt: parts.forceZerosForEmptyPrompt,
+    parts: Object.keys(folderOf) as PipelinePart[],
+    passedOver: parts.passedOver,
+    loadPart: async (part, { device, dtype } = {}) => {
+      const name = folderOf[part];
+      if (name === undefined) throw new FormatError(`${folder}: there is no ${part}`);
+      return (await loadModelFolder(join(folder, name), { model: builders[part], device, dtype })).parameters;
+    },
   };
 }
+
+/** What makes the model of a part; the autoencoder's configuration names its class. */
+const builders: Readonly<Record<PipelinePart, ModelOf | undefined>> = {
+  unet: unet2dConditionModel,
+  text_encoder: clipTextModel,
+  text_encoder_2: clipTextModel,
+  vae: undefined,
+};
+
+/** Runs what reads a file's content, and names the file where it throws. */
+function checked(path: string, read: () => unknown): void {
+  try {
+    read();
+  } catch (cause) {
+    if (cause instanceof FormatError) throw cause;
+    throw new FormatError(`${path}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Reads the weights of all parts of a pipeline, or of some. */
+export async function loadPipeline(
+  source: PipelineSource,
+  { device, dtype, ...options }: LoadPipelineOptions = {},
+): Promise<Pipeline> {
+  const params: Partial<Record<PipelinePart, unknown>> = {};
+  for (const part of source.parts) params[part] = await source.loadPart(part, { device, dtype });
+  return { ...descriptionOf(source), model: textToImage(source.config, options), params: params as TextToImageParams };
+}
+
+/** Loads the folder of a pipeline of diffusers: see `openPipelineFolder`. */
+export const loadPipelineFolder = async (folder: string, options: LoadPipelineOptions = {}): Promise<Pipeline> =>
+  loadPipeline(await openPipelineFolder(folder), options);
+
+const descriptionOf = ({ config, tokenizer, tokenizer2, scheduler, forceZerosForEmptyPrompt }: PipelineSource) => ({
+  ...{ config, tokenizer, tokenizer2, scheduler, forceZerosForEmptyPrompt },
+});
 
 /** Refuses a tokenizer whose ids are not those of the text encoder; its end token matters where pooled texts are used. */
 function checkTokenizer(
   folder: string,
-  parts: PipelineParts,
+  { encoder, tokenizer: tokenizerFolder }: TextPart,
   tokenizer: ClipTokenizerFiles,
-  encoder: JsonObject,
+  config: JsonObject,
   usesPooled: boolean,
 ): void {
-  const { vocab_size: size } = readConfig('CLIPTextModel', encoder, clipTextModelFields);
+  const { vocab_size: size } = readConfig('CLIPTextModel', config, clipTextModelFields);
+  const configPath = join(folder, encoder, 'config.json');
   const beyond = (file: string, token: string, id: number) =>
     new FormatError(
-      `${join(folder, parts.tokenizer, file)}: the token ${quote(token)} has the id ${id}, but the text encoder has ${size} tokens ` +
-        `(vocab_size of ${join(folder, parts.textEncoder, 'config.json')}); are both of one model?`,
+      `${join(folder, tokenizerFolder, file)}: the token ${quote(token)} has the id ${id}, but the text encoder has ${size} tokens ` +
+        `(vocab_size of ${configPath}); are both of one model?`,
     );
   for (const [token, id] of Object.entries(tokenizer.vocabulary)) if (id >= size) throw beyond('vocab.json', token, id);
   for (const { content, id } of tokenizer.addedTokens ?? [])
     if (id >= size) throw beyond('tokenizer_config.json or added_tokens.json', content, id);
-  const problem = usesPooled ? endTokenProblem(encoder, clipTokenizer(tokenizer).endId) : undefined;
-  if (problem !== undefined) throw new FormatError(`${join(folder, parts.textEncoder, 'config.json')}: ${problem}`);
+  const problem = usesPooled ? endTokenProblem(config, clipTokenizer(tokenizer).endId) : undefined;
+  if (problem !== undefined) throw new FormatError(`${configPath}: ${problem}`);
 }
 
 /**
@@ -98,15 +184,30 @@ function checkTokenizer(
  */
 export async function savePipelineFolder(
   folder: string,
-  { config, tokenizer, scheduler, params }: PipelineFiles,
+  { config, tokenizer, tokenizer2, scheduler, params, forceZerosForEmptyPrompt = false }: PipelineFiles,
   { dtype }: { readonly dtype?: FloatDType | undefined } = {},
 ): Promise<void> {
-  const takesSizes = config.unet.addition_embed_type === 'text_time';
-  const index = modelIndexOf(takesSizes, String(scheduler._class_name));
-  const parts = partsOf(index, indexName);
-  await saveModelFolder(join(folder, 'unet'), config.unet, params.unet, { dtype });
-  await saveModelFolder(join(folder, parts.textEncoder), config.textEncoder, params.text_encoder, { dtype });
-  await saveTokenizerFolder(join(folder, parts.tokenizer), tokenizer);
+  const { unet, textEncoder, textEncoder2, vae } = config;
+  const takesSizes = unet.addition_embed_type === 'text_time';
+  const pooled = readConfig('CLIPTextModel', textEncoder2 ?? textEncoder, clipTextModelFields).projection_dim;
+  const index = modelIndexOf({
+    ...{ takesSizes, takesScore: takesSizes && timeIdCount(unet, pooled) === 5 },
+    ...{ textEncoders: textEncoder2 === undefined ? 1 : 2, forceZerosForEmptyPrompt },
+    vae: vae && String(vae._class_name),
+    scheduler: String(scheduler._class_name),
+  });
+  const { texts }: PipelineParts = partsOf(index, indexName);
+  await saveModelFolder(join(folder, 'unet'), unet, params.unet, { dtype });
+  if (vae !== undefined) await saveModelFolder(join(folder, 'vae'), vae, params.vae, { dtype });
+  const encoders = [
+    { json: textEncoder, weights: params.text_encoder, files: tokenizer },
+    { json: textEncoder2, weights: params.text_encoder_2, files: tokenizer2 ?? tokenizer },
+  ];
+  for (const [i, text] of texts.entries()) {
+    const { json, weights, files } = encoders[i] as (typeof encoders)[number];
+    await saveModelFolder(join(folder, text.encoder), json ?? {}, weights, { dtype });
+    await saveTokenizerFolder(join(folder, text.tokenizer), files);
+  }
   await replaceText(join(folder, 'scheduler'), schedulerName, formatObject(scheduler));
   await replaceText(folder, indexName, formatObject(index));
 }

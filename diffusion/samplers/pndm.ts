@@ -96,20 +96,26 @@ export function pndm(source: unknown = {}, { settings: own }: SettingsOptions = 
       const next = transfer(origin, t, to, stage === 3 ? total : output);
       return { sample: next, index: index + 1, history: stage === 3 ? kept : [...kept, total, origin] };
     };
-    const linear = ({ index, history, sample }: SamplerState, output: Tensor): SamplerState => {
-      const counter = index - prk.length;
+    const linear = ({ index, begin, history, sample }: SamplerState, output: Tensor): SamplerState => {
+      // As in diffusers, sampling that begins in the middle makes its own first two steps.
+      const counter = index - (begin ?? prk.length);
       const t = timesteps[index] as number;
       if (settings.skip_prk_steps && counter < 2) {
         // The first step, made again from where it began, along the mean of both ends' predictions.
         const [first, origin] = history as readonly [Tensor, Tensor];
         if (counter === 0)
-          return { sample: transfer(sample, t, t - stride, output), index: index + 1, history: [output, sample] };
+          return {
+            sample: transfer(sample, t, t - stride, output),
+            index: index + 1,
+            begin,
+            history: [output, sample],
+          };
         const mean = output.add(first).mul(0.5);
-        return { sample: transfer(origin, t + stride, t, mean), index: index + 1, history: [first] };
+        return { sample: transfer(origin, t + stride, t, mean), index: index + 1, begin, history: [first] };
       }
       const outputs = [...history.slice(-3), output];
       const slope = combination(outputs.toReversed(), multistep[outputs.length - 1] as readonly number[]);
-      return { sample: transfer(sample, t, t - stride, slope), index: index + 1, history: outputs };
+      return { sample: transfer(sample, t, t - stride, slope), index: index + 1, begin, history: outputs };
     };
     return {
       timesteps,

@@ -20,6 +20,10 @@ export interface SampleOptions {
   readonly keys: readonly Tensor[];
   /** The shape of one image. */
   readonly shape: readonly number[];
+  /** An image [N, …] to begin from, at a step of the trajectory: as much noise is added as there is at that step. */
+  readonly begin?: { readonly original: Tensor; readonly index: number } | undefined;
+  /** Unit noise in place of what keys draw: draw 0 is what sampling begins with, draw i + 1 is for step i. */
+  readonly noise?: ((draw: number) => Tensor) | undefined;
   /** Told after each step; the state is realized. */
   readonly onStep?: (state: SamplerState) => void | Promise<void>;
   readonly signal?: AbortSignal;
@@ -36,16 +40,31 @@ const unitNoise = (keys: readonly Tensor[], draw: number, shape: readonly number
     0,
   );
 
+/** The state at step `index`: the image mixed with noise as the schedule has it there. */
+function beginAt(trajectory: Trajectory, index: number, original: Tensor, noise: Tensor): SamplerState {
+  const count = trajectory.timesteps.length;
+  if (!Number.isInteger(index) || index < 0 || index >= count)
+    throw new TensorError(`sample: sampling cannot begin at step ${index}; the steps are 0 to ${count - 1}`);
+  const { signal, noise: sigma } = trajectory.noiseScalesAt(index);
+  return { sample: original.mul(signal).add(noise.mul(sigma)), index, begin: index, history: [] };
+}
+
 /**
- * Images [N, …] from noise, one per key. Each step is computed before the next one is begun.
+ * Images [N, …] from noise, or from a given image with noise added, one per key. Each step is computed before the next one is begun.
  * @throws TensorError where an image holds NaN or infinity in the end, as weights that do bring about
  */
-export async function sample({ trajectory, model, keys, shape, onStep, signal }: SampleOptions): Promise<Tensor> {
-  let state = await realize(trajectory.start(unitNoise(keys, 0, shape)));
+export async function sample(options: SampleOptions): Promise<Tensor> {
+  const { trajectory, model, keys, shape, begin, onStep, signal } = options;
+  const noiseOf = options.noise ?? ((draw: number) => unitNoise(keys, draw, shape));
+  const noise = noiseOf(0);
+  let state = await realize(
+    begin === undefined ? trajectory.start(noise) : beginAt(trajectory, begin.index, begin.original, noise),
+  );
   for (const [index, timestep] of trajectory.timesteps.entries()) {
+    if (index < state.index) continue;
     signal?.throwIfAborted();
     const output = model(trajectory.modelInput(state), timestep, index);
-    const noise = trajectory.drawsNoise(index) ? unitNoise(keys, index + 1, shape) : undefined;
+    const noise = trajectory.drawsNoise(index) ? noiseOf(index + 1) : undefined;
     state = await realize(trajectory.step(state, output, noise), { donate: state });
     await onStep?.(state);
   }

@@ -5,8 +5,10 @@ import type { NoiseScales } from '../noise/prediction.ts';
 export interface SamplerState {
   /** The image so far, [N, …]. */
   readonly sample: Tensor;
-  /** How many steps have been made. */
+  /** How many steps have been made, those before `begin` included. */
   readonly index: number;
+  /** The step that sampling began at, where it began from a given image; default 0. */
+  readonly begin?: number | undefined;
   /** What the sampler remembers of former steps, the latest last. */
   readonly history: readonly Tensor[];
   /** The image that the last step took for x_0, where the sampler has one. */

@@ -87,6 +87,8 @@ export interface EncodedText {
   readonly hiddenStates: readonly Tensor[];
   /** The last of them, normalised: what Stable Diffusion 1 and 2 look at. */
   readonly lastHiddenState: Tensor;
+  /** The hidden state of `skip` layers before the last, normalised as the last one is; 0 is the last hidden state. */
+  normalizedState(skip: number): Tensor;
   /**
    * The last hidden state at the first end token, [N, width]. Throws where the configuration's `eos_token_id` is not below its
    * `vocab_size`. A prompt without that token is an error when this is evaluated: a gather at the number of tokens.
@@ -94,6 +96,15 @@ export interface EncodedText {
   readonly pooled: Tensor;
   /** `pooled`, projected, where the model has a projection: [N, projection]. */
   readonly textEmbeds: Tensor | undefined;
+}
+
+/** The hidden state of so many layers before the last; throws where the encoder has fewer. */
+export function stateBefore(hiddenStates: readonly Tensor[], skip: number): Tensor {
+  const state = Number.isInteger(skip) && skip >= 0 ? hiddenStates.at(-1 - skip) : undefined;
+  if (state !== undefined) return state;
+  throw new TensorError(
+    `clipTextModel: ${skip} layers cannot be skipped; the text encoder has ${hiddenStates.length - 1} layers (clip skip)`,
+  );
 }
 
 /**
@@ -165,7 +176,8 @@ export function clipTextModel(json: unknown) {
     { embeddings, encoder, final_layer_norm: layerNorm(width, { eps }) },
     ({ embeddings, encoder, final_layer_norm }, ids: Tensor) => {
       const hiddenStates = encoder(embeddings(ids));
-      return { hiddenStates, lastHiddenState: final_layer_norm(hiddenStates.at(-1) as Tensor) };
+      const normalizedState = (skip: number): Tensor => final_layer_norm(stateBefore(hiddenStates, skip));
+      return { hiddenStates, normalizedState, lastHiddenState: normalizedState(0) };
     },
   );
   return module(
@@ -174,7 +186,7 @@ export function clipTextModel(json: unknown) {
       text_projection: projects ? linear(width, config.projection_dim, { bias: false }) : undefined,
     },
     ({ text_model, text_projection }, ids: Tensor): EncodedText => {
-      const { hiddenStates, lastHiddenState } = text_model(ids);
+      const { hiddenStates, lastHiddenState, normalizedState } = text_model(ids);
       const poolAt = (end: Tensor): Tensor => {
         const [batch, tokens] = ids.shape as readonly [number, number];
         const isEnd = cast(oneHot(end, tokens), lastHiddenState.dtype).reshape([batch, tokens, 1]);
@@ -183,6 +195,7 @@ export function clipTextModel(json: unknown) {
       return {
         hiddenStates,
         lastHiddenState,
+        normalizedState,
         // Made when asked for: small encoders that are used without it often name no end token of theirs.
         get pooled() {
           return poolAt(endOf(ids, config));

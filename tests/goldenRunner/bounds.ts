@@ -11,7 +11,7 @@ export const bounds = {
   vae: { output: 2e-5, gradient: 1e-4 },
   textEncoder: { hiddenState: 1e-5 },
   schedulers: { value: 2e-5 },
-  pipeline: { latents: 1e-4, ddimPixel: 5e-4 },
+  pipeline: { embeddings: 1e-5, latents: 1e-4, ddimPixel: 5e-4 },
   dpo: {
     /** Absolute, times beta. */
     insidePerBeta: 5e-7,

@@ -5,6 +5,7 @@ import { manifests } from './manifests.ts';
 import { modules } from './modules.ts';
 import { objectives } from './objectives.ts';
 import { operators } from './operators.ts';
+import { pipelines } from './pipelines.ts';
 import { preprocess } from './preprocess.ts';
 import { schedulers } from './schedulers.ts';
 import { textEncoders } from './textEncoders.ts';
@@ -21,5 +22,6 @@ export const families: readonly Family[] = [
   autoencoders,
   textEncoders,
   manifests,
+  pipelines,
   preprocess,
 ];

@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path';
 import { clipTextModel } from '../../../diffusion/index.ts';
 import { dispose, key, mapTree, type Tensor } from '../../../tensor/index.ts';
-import { missingFrom, ofCase, readArchive } from '../archive.ts';
+import { missingFrom, ofCase, readArchive, withPrefix } from '../archive.ts';
 import { boundOf, bounds } from '../bounds.ts';
 import { fillParameters } from '../parameters.ts';
 import { isObject, type JsonObject } from '../params.ts';
@@ -62,12 +62,18 @@ async function checkCase(
   const params = mapTree(fillParameters(model.init(key(0)), weights), (x) => inDtype(x, settings));
   const ids = given.get('in.input_ids');
   if (ids === undefined) return { problems: ['there are no token ids'], comparisons: [] };
-  const { hiddenStates, lastHiddenState, pooled, textEmbeds } = model.apply(params, ids);
+  const { hiddenStates, lastHiddenState, normalizedState, pooled, textEmbeds } = model.apply(params, ids);
   const results = new Map<string, Tensor>([
     ...hiddenStates.map((state, i) => [`hidden_states.${i}`, state] as const),
     ['last_hidden_state', lastHiddenState],
     textEmbeds === undefined ? ['pooler_output', pooled] : ['text_embeds', textEmbeds],
   ]);
+  // What diffusers conditions on for each clip_skip: SDXL's last but one state and those before, or normalised states.
+  for (const name of withPrefix(given, 'clip_skip.').keys()) {
+    const skip = name === 'none' ? 0 : Number(name);
+    const state = textEmbeds === undefined ? normalizedState(skip) : (hiddenStates.at(-2 - skip) as Tensor);
+    results.set(`clip_skip.${name}`, state);
+  }
   const stored = new Map([...given].filter(([name]) => !name.startsWith('in.')));
   const errors = isObject(spec.torch_float32_error) ? spec.torch_float32_error : {};
   const boundFor = (name: string): number => {
