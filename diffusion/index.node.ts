@@ -9,10 +9,15 @@ export {
 export { readObject } from './checkpoint/readObject.node.ts';
 export { finishReplacing, removeUnfinishedSaves, replaceFiles, writeText } from './checkpoint/replaceFiles.node.ts';
 export {
+  type LoadPartOptions,
   type LoadPipelineOptions,
+  loadPipeline,
   loadPipelineFolder,
+  openPipelineFolder,
   type Pipeline,
+  type PipelineDescription,
   type PipelineFiles,
+  type PipelineSource,
   savePipelineFolder,
 } from './pipeline/pipelineFolder.node.ts';
 export { loadTokenizerFolder, saveTokenizerFolder } from './text/tokenizerFolder.node.ts';

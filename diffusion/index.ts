@@ -69,6 +69,14 @@ export {
 } from './pipeline/generate.ts';
 export type { MicroConditioning } from './pipeline/microConditioning.ts';
 export {
+  loadedStages,
+  type PipelinePart,
+  type RunStage,
+  residentStages,
+  type Stage,
+  stageParts,
+} from './pipeline/stages.ts';
+export {
   type Conditioning,
   type ConditionOptions,
   type PromptIds,
@@ -105,6 +113,7 @@ export {
   parseMerges,
 } from './text/clipTokenizer.ts';
 export { learnTokenizer } from './text/learnTokenizer.ts';
+export { looksLikeMojibake, repairText } from './text/repairText.ts';
 export type { Timesteps, UNetInputs, UNetOptions } from './unet/unet.ts';
 export { type UNet2DConditionModelConfig, unet2dConditionModel } from './unet/unet2dConditionModel.ts';
 export { type UNet2DModelConfig, unet2dModel } from './unet/unet2dModel.ts';

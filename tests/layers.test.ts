@@ -11,6 +11,7 @@ const layers = ['tensor', 'autograd', 'nn', 'diffusion', 'dpo'];
 /** Packages that files under a folder may import; all others may import none. */
 const packages: Readonly<Record<string, readonly string[]>> = {
   'autograd/testing/': ['fast-check'],
+  'diffusion/text/': ['entities'],
   'dpo/cli/': ['commander', 'cli-progress'],
   'dpo/data/': ['exifr', 'fast-png', 'hyparquet', 'hyparquet-compressors', 'hyparquet-writer', '@napi-rs/image'],
 };

@@ -14,6 +14,7 @@ import type { UNetOptions } from '../unet/unet.ts';
 import { unet2dConditionModel } from '../unet/unet2dConditionModel.ts';
 import { timeIdCount } from './microConditioning.ts';
 import { modelIndexOf, type PipelineParts, partsOf, type TextPart } from './modelIndex.ts';
+import type { PipelinePart } from './stages.ts';
 import { type TextToImage, type TextToImageConfig, type TextToImageParams, textToImage } from './textToImage.ts';
 
 const indexName = 'model_index.json';
@@ -40,9 +41,6 @@ export interface PipelineFiles extends PipelineDescription {
 export interface Pipeline extends PipelineFiles {
   readonly model: TextToImage;
 }
-
-/** A part of a pipeline that has weights, as `TextToImageParams` names it. */
-export type PipelinePart = 'unet' | 'text_encoder' | 'text_encoder_2' | 'vae';
 
 /** A pipeline on disk, whose weights are read part by part. */
 export interface PipelineSource extends PipelineDescription {

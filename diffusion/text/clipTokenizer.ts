@@ -1,5 +1,6 @@
 import { decodeLines, FormatError, quote, TensorError } from '../../tensor/index.ts';
 import { bytesToSymbols, symbolsToBytes } from './byteSymbols.ts';
+import { repairText } from './repairText.ts';
 
 /** A token that was added to a tokenizer, such as one of textual inversion: one id, wherever it stands in a prompt. */
 export interface AddedToken {
@@ -37,6 +38,8 @@ export interface ClipTokenizer {
   /** The same, filled up to that length. */
   encodePadded(prompt: string): number[];
   decode(ids: readonly number[]): string;
+  /** What does not fit into `maxLength` tokens of a prompt, as text; undefined where all of it fits. */
+  cutFrom(prompt: string): string | undefined;
   readonly maxLength: number;
   readonly startId: number;
   readonly endId: number;
@@ -60,10 +63,10 @@ const wordEnd = '</w>';
 /** What byte-pair encoding sees as words: contractions, letters, single digits, and runs of anything else. */
 const words = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/giu;
 
-/** In one form of Unicode, white space collapsed. Broken Unicode is taken as it is. */
-const collapsed = (prompt: string): string => prompt.normalize('NFC').replace(/\s+/gu, ' ').trim();
+/** Repaired, white space collapsed. Broken Unicode is taken as it is. */
+const collapsed = (prompt: string): string => repairText(prompt).replace(/\s+/gu, ' ').trim();
 
-/** White space collapsed, lower case. */
+/** Repaired (see `repairText`), white space collapsed, lower case: the text that byte-pair encoding sees. */
 export const cleanPrompt = (prompt: string): string => collapsed(prompt).toLowerCase();
 
 /** The words of a text that has been cleaned. */
@@ -141,13 +144,30 @@ export function clipTokenizer(files: ClipTokenizerFiles): ClipTokenizer {
   };
 
   const encodeText = (text: string): readonly number[] => wordsOf(text).flatMap(encodeWord);
-  const encode = (prompt: string): number[] => {
-    const ids = exact(collapsed(prompt)).flatMap((part) =>
+  const idsOf = (prompt: string): number[] =>
+    exact(collapsed(prompt)).flatMap((part) =>
       typeof part === 'number'
         ? [part]
         : folded(part.toLowerCase()).flatMap((one) => (typeof one === 'number' ? [one] : encodeText(one))),
     );
-    return [startId, ...ids.slice(0, maxLength - 2), endId];
+  const encode = (prompt: string): number[] => [startId, ...idsOf(prompt).slice(0, maxLength - 2), endId];
+  const decode = (ids: readonly number[]): string => {
+    let [text, symbols] = ['', ''];
+    const flush = () => {
+      text += symbolsToBytes(symbols).replaceAll(wordEnd, ' ');
+      symbols = '';
+    };
+    for (const id of ids) {
+      if (id === startId || id === endId) continue;
+      const added = addedNames.get(id);
+      if (added === undefined) symbols += tokens.get(id) ?? '';
+      else {
+        flush();
+        text += `${added} `;
+      }
+    }
+    flush();
+    return text.trim();
   };
   return {
     encode,
@@ -155,23 +175,10 @@ export function clipTokenizer(files: ClipTokenizerFiles): ClipTokenizer {
       const ids = encode(prompt);
       return [...ids, ...new Array<number>(maxLength - ids.length).fill(padId)];
     },
-    decode: (ids) => {
-      let [text, symbols] = ['', ''];
-      const flush = () => {
-        text += symbolsToBytes(symbols).replaceAll(wordEnd, ' ');
-        symbols = '';
-      };
-      for (const id of ids) {
-        if (id === startId || id === endId) continue;
-        const added = addedNames.get(id);
-        if (added === undefined) symbols += tokens.get(id) ?? '';
-        else {
-          flush();
-          text += `${added} `;
-        }
-      }
-      flush();
-      return text.trim();
+    decode,
+    cutFrom: (prompt) => {
+      const rest = idsOf(prompt).slice(maxLength - 2);
+      return rest.length === 0 ? undefined : decode(rest);
     },
     maxLength,
     startId,

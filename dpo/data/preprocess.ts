@@ -92,7 +92,27 @@ function coveringSize(image: Image, [height, width]: readonly [number, number]) 
     : { height: Math.floor((width * image.height) / image.width), width };
 }
 
-/** Mirrors, resizes and crops an image to [height, width], and scales its bytes to [−1, 1]. */
+/**
+ * A whole image for image-to-image, [3, height, width] from −1 to 1, without a crop: resized by Lanczos' filter, as diffusers'
+ * VaeImageProcessor does. Without a `size` it is the image's own, cut to multiples of `factor`.
+ */
+export function prepareWhole(
+  image: Image,
+  {
+    factor,
+    size = [image.height, image.width],
+  }: { readonly factor: number; readonly size?: readonly [number, number] | undefined },
+): { readonly values: Float32Array; readonly size: readonly [number, number] } {
+  const [rows, columns] = size.map((side) => side - (side % factor)) as [number, number];
+  if (rows === 0 || columns === 0)
+    throw new TensorError(
+      `an image of ${size.join(' × ')} pixels is smaller than ${factor} pixels, the size of a latent`,
+    );
+  const values = resizeWindow(image, { height: rows, width: columns, top: 0, left: 0, rows, columns }, 'lanczos');
+  return { values: values.map((value) => value / 127.5 - 1), size: [rows, columns] };
+}
+
+/** Mirrors, resizes and crops an image, and scales it to −1 … 1. */
 export function prepareImage(
   image: Image,
   [height, width]: readonly [number, number],

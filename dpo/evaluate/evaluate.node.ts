@@ -23,7 +23,7 @@ import { rankPairs } from '../train/implicitAccuracy.ts';
 import { loadTuned } from '../train/loadTuned.node.ts';
 import { objectiveOf } from '../train/objectiveOf.ts';
 import type { PreferenceTask } from '../train/preferenceStep.ts';
-import { imageSizeOf, type UNetParams } from '../train/runPlan.ts';
+import { imageSizeOf, refuseLatents, type UNetParams } from '../train/runPlan.ts';
 import { sampleImages } from '../train/sampleImages.ts';
 import { drawnTimesteps } from '../train/timestepMaps.ts';
 import { versions } from '../version.node.ts';
@@ -74,6 +74,7 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
   const { signal, onProgress } = hooks;
   const reward = hooks.reward ?? (settings.reward === null ? undefined : await loadReward(settings.reward));
   const base = await loadTuned(settings.base, null, { device });
+  refuseLatents('evaluate', base, settings.base);
   const tuned = await loadTuned(settings.tuned ?? settings.base, settings.lora, { device });
   const size = imageSizeOf(settings.size, base.config.unet);
   await using heldOutPairs = await openPairs(settings.pairs);

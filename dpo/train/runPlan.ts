@@ -30,15 +30,29 @@ export interface PlannedPipeline {
   readonly params: TextToImageParams;
 }
 
-/** Height and width of a pipeline's images: what is asked for, or what its UNet was made for. */
+/**
+ * Height and width of a pipeline's images in pixels: what is asked for, or what its UNet was made for, whose places stand for
+ * `factor` pixels each.
+ */
 export function imageSizeOf(
   size: number | readonly [number, number] | null,
   unet: TextToImageConfig['unet'],
+  factor = 1,
 ): readonly [number, number] {
-  const found = size ?? (unet.sample_size as number | readonly [number, number] | null | undefined);
+  if (size !== null) return targetSize({ size });
+  const found = unet.sample_size as number | readonly [number, number] | null | undefined;
   if (found === null || found === undefined)
     throw new TensorError("give `size`, since the UNet's configuration has no sample_size");
-  return targetSize({ size: found });
+  const [height, width] = targetSize({ size: found });
+  return [factor * height, factor * width];
+}
+
+/** Refuses pipelines on latents where only pixels are supported. */
+export function refuseLatents(command: string, { model }: Pick<PlannedPipeline, 'model'>, folder: string): void {
+  if (model.autoencoder !== undefined)
+    throw new TensorError(
+      `${command}: ${folder} is a pipeline on latents (it has a vae), which can be sampled from, but not used here yet`,
+    );
 }
 
 /** Everything about a run that follows from its settings, the pipeline and the pairs. */

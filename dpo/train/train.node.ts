@@ -8,7 +8,7 @@ import type { TrainSettings } from '../config/trainKeys.ts';
 import { openPairs } from '../data/openSources.node.ts';
 import { keyFor } from '../keys.ts';
 import { fullPolicy, loraPolicy } from './policy.ts';
-import { planRun, type UNetParams } from './runPlan.ts';
+import { planRun, refuseLatents, type UNetParams } from './runPlan.ts';
 import { type TrainHooks, type TrainResult, trainPolicy } from './trainPolicy.node.ts';
 
 /**
@@ -24,6 +24,7 @@ export async function train(settings: TrainSettings, hooks: TrainHooks = {}): Pr
   setDefaultDevice(device);
   const { storage: dtype, checkpointing } = settings;
   const pipeline = await loadPipelineFolder(settings.model, { device, dtype, checkpointing });
+  refuseLatents('train', pipeline, settings.model);
   await using pairs = await openPairs(settings.pairs);
   await using validation = settings.validation === null ? undefined : await openPairs(settings.validation);
   const plan = await planRun(settings, pipeline, pairs);

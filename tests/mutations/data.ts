@@ -130,7 +130,7 @@ export const dataMutations: readonly Mutation[] = [
   {
     name: 'weights of a resize are not rounded',
     file: 'dpo/data/resize.ts',
-    find: 'Math.floor((weight / sum) * one + 0.5)',
+    find: 'roundAway((weight / sum) * one)',
     replace: '(weight / sum) * one',
     tests: ['tests/dpo/data/preprocessReference.test.ts'],
   },

@@ -337,8 +337,8 @@ export const modelFilesMutations: readonly Mutation[] = [
   {
     name: 'prompts lose their end where they are cut',
     file: 'diffusion/text/clipTokenizer.ts',
-    find: '...ids.slice(0, maxLength - 2), endId]',
-    replace: '...ids, endId].slice(0, maxLength)',
+    find: '...idsOf(prompt).slice(0, maxLength - 2), endId]',
+    replace: '...idsOf(prompt), endId].slice(0, maxLength)',
     tests: ['tests/diffusion/text/tokenizer.test.ts'],
   },
   {

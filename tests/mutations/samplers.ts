@@ -5,16 +5,16 @@ export const samplerMutations: readonly Mutation[] = [
   {
     name: "step 0's noise is the initial noise",
     file: 'diffusion/samplers/sample.ts',
-    find: 'unitNoise(keys, index + 1, shape)',
-    replace: 'unitNoise(keys, index, shape)',
+    find: 'noiseOf(index + 1)',
+    replace: 'noiseOf(index)',
     tests: ['tests/diffusion/samplers/sample.test.ts'],
     short: true,
   },
   {
     name: 'all steps draw the same noise',
     file: 'diffusion/samplers/sample.ts',
-    find: 'unitNoise(keys, index + 1, shape)',
-    replace: 'unitNoise(keys, 1, shape)',
+    find: 'noiseOf(index + 1)',
+    replace: 'noiseOf(1)',
     tests: ['tests/diffusion/samplers/sample.test.ts'],
   },
   {

@@ -9,6 +9,7 @@ import { pipelines } from './pipelines.ts';
 import { preprocess } from './preprocess.ts';
 import { schedulers } from './schedulers.ts';
 import { textEncoders } from './textEncoders.ts';
+import { tokenizers } from './tokenizers.ts';
 import { unets } from './unets.ts';
 
 /** All kinds of golden data, in the order in which they may pick files. */
@@ -21,6 +22,7 @@ export const families: readonly Family[] = [
   unets,
   autoencoders,
   textEncoders,
+  tokenizers,
   manifests,
   pipelines,
   preprocess,

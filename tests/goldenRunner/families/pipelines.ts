@@ -20,7 +20,7 @@ import {
   textToImage,
   unet2dModel,
 } from '../../../diffusion/index.ts';
-import { resizeWindow } from '../../../dpo/data/resize.ts';
+import { prepareWhole } from '../../../dpo/data/preprocess.ts';
 import {
   concat,
   dispose,
@@ -316,7 +316,7 @@ async function runOnLatents(root: string, spec: JsonObject, stored: Tensors, set
   if (images.length > 0) {
     const autoencoder = model.autoencoder;
     if (autoencoder === undefined) throw new Error('image to image needs a vae');
-    const pixels = await Promise.all(images.map((one) => toSigned(one, size)));
+    const pixels = await Promise.all(images.map((one) => toSigned(one, model.factor)));
     const encoded = await encodeImages(autoencoder, params.vae, inDtype(concat(pixels, 0), settings), {
       tileSize: null,
     });
@@ -366,14 +366,9 @@ async function runOnLatents(root: string, spec: JsonObject, stored: Tensors, set
 /** Keys that nothing draws from: noise is given. */
 const keysFor = (count: number): Tensor[] => Array.from({ length: count }, (_, i) => key(i));
 
-/** Bytes [height, width, 3] as an image [1, 3, rows, columns] in [−1, 1]. */
-async function toSigned(bytes: Tensor, [rows, columns]: readonly [number, number]): Promise<Tensor> {
+/** Bytes [height, width, 3] as an image [1, 3, rows, columns] in [−1, 1], its sides cut to whole latents. */
+async function toSigned(bytes: Tensor, factor: number): Promise<Tensor> {
   const [height, width] = bytes.shape as readonly [number, number, number];
-  const image = { height, width, data: Uint8Array.from(await read(bytes)) };
-  const whole = { height: rows, width: columns, top: 0, left: 0, rows, columns };
-  const planes = resizeWindow(image, whole, 'lanczos');
-  return tensor(
-    planes.map((value) => value / 127.5 - 1),
-    { shape: [1, 3, rows, columns] },
-  );
+  const prepared = prepareWhole({ height, width, data: Uint8Array.from(await read(bytes)) }, { factor });
+  return tensor(prepared.values, { shape: [1, 3, ...prepared.size] });
 }

@@ -1,4 +1,6 @@
-import { resizeWindow } from '../../../dpo/data/resize.ts';
+import { imageOf as imageFrom } from '../../../dpo/data/image.ts';
+import { prepareWhole } from '../../../dpo/data/preprocess.ts';
+import { type ResizeFilter, resizeWindow } from '../../../dpo/data/resize.ts';
 import { type Image, prepareImage, type Transform } from '../../../dpo/index.ts';
 import { dispose, read, type Tensor, tensor } from '../../../tensor/index.ts';
 import { ofCase, readArchive } from '../archive.ts';
@@ -82,11 +84,19 @@ async function compute(spec: JsonObject, stored: Tensors, expected: Tensors, set
   const { name: _name, outputs: _outputs, ...rest } = spec;
   const fields = new Params(rest);
   if (fields.has('mode')) return 'what decodes files gives RGB';
-  if (fields.has('vae_scale_factor') || (expected.has('input') && expected.has('bytes')))
-    return 'VaeImageProcessor’s way is not among those of training';
+  if (expected.has('input') && expected.has('bytes')) return ofPostprocessing(expected, fields);
+  if (fields.has('vae_scale_factor')) {
+    const [width, height] = [rest.width, rest.height];
+    const size = typeof height === 'number' && typeof width === 'number' ? ([height, width] as const) : undefined;
+    const image = await imageOf(stored, fields.text('image'));
+    const prepared = prepareWhole(image, { factor: Number(rest.vae_scale_factor), size });
+    const values = tensor(prepared.values, { shape: [3, ...prepared.size] }).cast(settings.dtype);
+    return { results: new Map([['tensor', values]]), problems: [] };
+  }
   if (!fields.has('filter')) return 'CLIP’s preprocessing of images is not in the library';
-  const filter = fields.text('filter');
-  if (filter !== 'bilinear') return `the filter '${filter}' is not that of training, which is bilinear`;
+  const filter = fields.text('filter') as ResizeFilter;
+  if (filter !== 'bilinear' && !fields.has('width'))
+    return `the filter '${filter}' is not that of training, which is bilinear`;
   const image = await imageOf(stored, fields.text('image'));
   const results = new Map<string, Tensor>();
   const problems: string[] = [];
@@ -95,7 +105,12 @@ async function compute(spec: JsonObject, stored: Tensors, expected: Tensors, set
     if (dtype !== undefined) results.set(name, tensor(interleaved(planes), { shape: [rows, columns, 3], dtype }));
   };
   const resize = (name: string, height: number, width: number): void =>
-    bytes(name, resizeWindow(image, { height, width, top: 0, left: 0, rows: height, columns: width }), height, width);
+    bytes(
+      name,
+      resizeWindow(image, { height, width, top: 0, left: 0, rows: height, columns: width }, filter),
+      height,
+      width,
+    );
 
   if (fields.has('width')) {
     resize('out', fields.integer('height'), fields.integer('width'));
@@ -134,6 +149,23 @@ async function compute(spec: JsonObject, stored: Tensors, expected: Tensors, set
   }
   problems.push(...fields.unread().map((name) => `'${name}' in the case is not understood`));
   return { results, problems };
+}
+
+/** Floats as bytes; the input is given. */
+async function ofPostprocessing(expected: Tensors, fields: Params): Promise<Computed> {
+  const input = expected.get('input') as Tensor;
+  const image = expected.get('image') as Tensor;
+  const [, rows = 0, columns = 0] = input.shape;
+  const { data } = imageFrom(await read(input), 0, [rows, columns]);
+  const unit = input.div(2).add(0.5).clamp(0, 1).permute([1, 2, 0]);
+  const bytes = tensor(Array.from(data), { shape: [rows, columns, 3], dtype: (expected.get('bytes') as Tensor).dtype });
+  fields.text('note');
+  const results = new Map([
+    ['input', input],
+    ['image', unit.cast(image.dtype)],
+    ['bytes', bytes],
+  ]);
+  return { results, problems: fields.unread().map((name) => `'${name}' in the case is not understood`) };
 }
 
 async function imageOf(stored: Tensors, name: string): Promise<Image> {
