@@ -1,6 +1,6 @@
 import { changesOf, type Mutation } from './mutation.ts';
 
-const tests = ['tests/dpo/objectives.test.ts'];
+const tests = ['values', 'properties', 'gradients'].map((name) => `tests/dpo/objectives/${name}.test.ts`);
 
 export const objectivesMutations: readonly Mutation[] = [
   {
