@@ -25,12 +25,6 @@ export type { CaptionedImage, CaptionedSource, PairSource, PreferencePair, RowGr
 export * from './evaluate/index.ts';
 export * from './objectives/index.ts';
 export {
-  type TimestepWeightName,
-  type TimestepWeightOptions,
-  timestepWeightNames,
-  timestepWeights,
-} from './objectives/timestepWeights.ts';
-export {
   bucketOf,
   emptyWindow,
   type MetricsRow,

@@ -1,7 +1,6 @@
 import { boolean, oneOf, texts } from '../../diffusion/index.ts';
 import { attentionProjections } from '../../nn/index.ts';
-import { dspoPulls, safeguardScopes } from '../objectives/index.ts';
-import { timestepWeightNames } from '../objectives/timestepWeights.ts';
+import { dspoPulls, safeguardScopes, timestepWeightNames } from '../objectives/index.ts';
 import { deviceKeys, imageKeys, optimiserKeys, runKeys } from './commonKeys.ts';
 import { configKey, pathKey, type SettingsOf } from './configKey.ts';
 import {

@@ -4,20 +4,22 @@ import type { Objective } from './objective.ts';
 import { errorChanges } from './pairs.ts';
 import { named, positive } from './ranges.ts';
 
+/** Values of `DspoOptions.pull`. */
 export const dspoPulls = ['differentiated', 'fixed'] as const;
 
+/** Options of `dspo`. */
 export interface DspoOptions extends DpoOptions {
   /**
-   * Whether k = 1 − σ(u) is differentiated, as in the authors' released code for Stable Diffusion 1.5, so that the gradient
-   * reaches the loser too, or held fixed, so that only the winner's prediction moves. Default 'differentiated'.
+   * Treatment of k = 1 − σ(u): differentiated, as in the authors' code for Stable Diffusion 1.5, so that the gradient reaches
+   * the loser too, or held fixed, so that it reaches the winner's prediction alone. Default 'differentiated'.
    */
   readonly pull?: (typeof dspoPulls)[number];
 }
 
 /**
- * The mean of [ε_θ^w − ε − β·k·(ε_θ^w − ε_ref^w)]² with k = 1 − σ(u): direct score preference optimisation (Zhu et al. 2025), as
- * its authors' code for Stable Diffusion 1.5 computes it. Their script for SDXL minimises something else, without the error
- * ε_θ^w − ε, which is not offered.
+ * Direct score preference optimisation (Zhu et al. 2025): the mean of [ε_θ^w − ε − β·k·(ε_θ^w − ε_ref^w)]² with k = 1 − σ(u), as
+ * in the authors' code for Stable Diffusion 1.5. Their script for SDXL minimises another loss, without the error ε_θ^w − ε.
+ * @throws TensorError where an option is out of range, or a batch has the reference's errors but no predictions
  */
 export function dspo({ beta, pull = 'differentiated' }: DspoOptions): Objective {
   positive('dspo', 'beta', beta);

@@ -1,12 +1,15 @@
 /**
- * What training minimises, each objective beside its equation.
+ * The losses of preference training, each with its equation. An objective (`objective.ts`) is a function of the predictions for both
+ * sides of a batch of pairs; autograd differentiates it.
  *
- *   pairs             what the models say of both sides of a pair, and their errors
- *   margin            u, the implicit reward margin, and the objectives made of it: dpo, cdpo, robust, hinge, dmpo, ipo, sft
+ *   pairs             predictions for both sides of a pair, and their errors MSE_θ, MSE_ref and d = MSE_θ − MSE_ref
+ *   timestepWeights   W_t, the weight of a time step in the margin
+ *   margin            u, the implicit reward margin, and its objectives: dpo, cdpo, robust, hinge, dmpo, dpo+sft; also ipo and sft
  *   kto, mapo, dspo   objectives of other forms
- *   safeguard         a modifier: the loser's gradient is kept from undoing the winner's
- *   metrics           what is watched
- *   lossAtReference   the loss where tuning begins
+ *   safeguard         a modifier of objectives, which limits the loser's gradient
+ *   metrics           metrics of each pair
+ *   lossAtReference   the loss at the start of tuning
+ *   ranges            checks of options
  */
 export { type DspoOptions, dspo, dspoPulls } from './dspo.ts';
 export { type KtoOptions, kto } from './kto.ts';
@@ -38,3 +41,9 @@ export {
   type SideOutput,
 } from './pairs.ts';
 export { type SafeguardOptions, safeguard, safeguardScopes } from './safeguard.ts';
+export {
+  type TimestepWeightName,
+  type TimestepWeightOptions,
+  timestepWeightNames,
+  timestepWeights,
+} from './timestepWeights.ts';

@@ -4,16 +4,17 @@ import type { Objective } from './objective.ts';
 import { errorChanges } from './pairs.ts';
 import { notNegative, positive } from './ranges.ts';
 
+/** Options of `kto`. */
 export interface KtoOptions extends DpoOptions {
-  /** w₊ and w₋: weights of preferred and other images; default 1. */
+  /** w₊ and w₋, the weights of preferred and other images; default 1. */
   readonly preferredWeight?: number;
   readonly otherWeight?: number;
 }
 
 /**
- * For each image by itself, with y = ±1 for preferred or not: w_y·(1 − σ(y·β·(g − z))), where g = −d and
- * z = max(0, mean g) over all images of the batch, without gradient. The mean over all images,
- * of which there need not be as many preferred as other ones.
+ * Diffusion-KTO (Li et al. 2024) on single images labelled y = 1 (preferred) or −1: the mean of w_y·(1 − σ(y·β·(g − z))) over all
+ * images of the batch, where g = −d and z = max(0, mean g), without gradient. The numbers of preferred and other images may differ.
+ * @throws TensorError where an option is out of range, or both weights are 0
  */
 export function kto({ beta, preferredWeight = 1, otherWeight = 1 }: KtoOptions): Objective {
   positive('kto', 'beta', beta);

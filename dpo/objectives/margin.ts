@@ -4,13 +4,14 @@ import { type ErrorChanges, errorChanges, meanSquaredError } from './pairs.ts';
 import { below, notNegative, positive, within } from './ranges.ts';
 
 /**
- * The implicit reward margin of each pair: u = −β·W_t·(d_w − d_l), [pairs]; u > 0 where the model ranks the pair as its
- * label does. β is per mean squared error, as in the authors' code, where W_t = ½; β/D is the same per summed one.
+ * The implicit reward margin of each pair, u = −β·W_t·(d_w − d_l), [pairs]; u > 0 where the model ranks the pair as labelled.
+ * β is per mean squared error, as in the code of Wallace et al. 2023, where W_t = ½; per summed squared error over D values the
+ * same strength is β/D.
  */
 export const implicitMargin = ({ winner, loser }: ErrorChanges, beta: number, weight: TimestepWeight = 0.5): Tensor =>
   winner.sub(loser).mul(weight).mul(-beta);
 
-/** An objective that is a mean over pairs of a function of u. */
+/** An objective that averages a function of u over pairs. */
 const ofMargin = (name: string, beta: number, loss: (u: Tensor) => Tensor): Objective => {
   positive(name, 'beta', beta);
   return {
@@ -20,15 +21,22 @@ const ofMargin = (name: string, beta: number, loss: (u: Tensor) => Tensor): Obje
   };
 };
 
+/** Options of objectives with a margin. */
 export interface DpoOptions {
-  /** Strength of the pull towards the reference, per mean squared error; the authors use 2000 to 5000. */
+  /** β, the strength of the pull towards the reference, per mean squared error; Wallace et al. 2023 use 2000 to 5000. */
   readonly beta: number;
 }
 
-/** −log σ(u): Wallace et al. 2023, equation 14, as released (mean errors, shared ε and t). */
+/**
+ * −log σ(u), Diffusion-DPO: Wallace et al. 2023, equation 14, as in the released code (mean errors; ε and t shared by a pair).
+ * @throws TensorError where β is not above 0, as all objectives with a margin
+ */
 export const dpo = ({ beta }: DpoOptions): Objective => ofMargin('dpo', beta, (u) => logSigmoid(u).neg());
 
-/** −(1 − e)·log σ(u) − e·log σ(−u): labels smoothed by e, from 0 to ½. */
+/**
+ * −(1 − e)·log σ(u) − e·log σ(−u): conservative DPO, with labels smoothed by e (Mitchell 2023).
+ * @throws TensorError where e is not from 0 to ½
+ */
 export const cdpo = ({ beta, labelSmoothing }: DpoOptions & { readonly labelSmoothing: number }): Objective => {
   within('cdpo', 'labelSmoothing', labelSmoothing, 0, 0.5);
   return ofMargin('cdpo', beta, (u) =>
@@ -39,7 +47,11 @@ export const cdpo = ({ beta, labelSmoothing }: DpoOptions & { readonly labelSmoo
   );
 };
 
-/** [−(1 − e)·log σ(u) + e·log σ(−u)] / (1 − 2e): unbiased where a share e < ½ of the labels is flipped. */
+/**
+ * [−(1 − e)·log σ(u) + e·log σ(−u)] / (1 − 2e): robust DPO, unbiased where a share e of the labels is flipped (Chowdhury et al.
+ * 2024).
+ * @throws TensorError where e is not at least 0 and below ½
+ */
 export const robust = ({ beta, flipRate }: DpoOptions & { readonly flipRate: number }): Objective => {
   below('robust', 'flipRate', flipRate, 0, 0.5);
   return ofMargin('robust', beta, (u) =>
@@ -50,12 +62,13 @@ export const robust = ({ beta, flipRate }: DpoOptions & { readonly flipRate: num
   );
 };
 
-/** max(0, 1 − u). */
+/** max(0, 1 − u): the hinge loss of SLiC (Zhao et al. 2023) on the margin. */
 export const hinge = ({ beta }: DpoOptions): Objective => ofMargin('hinge', beta, (u) => u.neg().add(1).maximum(0));
 
 /**
- * KL( Bernoulli(σ(u)) ‖ Bernoulli(q) ), q = 1 − a: a is the share of labels that are taken to be wrong. As in the authors'
- * code, q is kept within [1e-6, 1 − 1e-6], so that the loss is finite at a = 0 and a = 1.
+ * KL( Bernoulli(σ(u)) ‖ Bernoulli(q) ) with q = 1 − a, a being the assumed share of wrong labels (DMPO). As in the authors' code,
+ * q is clamped to [1e-6, 1 − 1e-6], so that the loss is finite at a = 0 and a = 1.
+ * @throws TensorError where a is not from 0 to 1
  */
 export const dmpo = ({ beta, a }: DpoOptions & { readonly a: number }): Objective => {
   within('dmpo', 'a', a, 0, 1);
@@ -67,7 +80,10 @@ export const dmpo = ({ beta, a }: DpoOptions & { readonly a: number }): Objectiv
   });
 };
 
-/** (h − 1/(2τ))² with h = d_l − d_w, without β: the regression of IPO. */
+/**
+ * (h − 1/(2τ))² with h = d_l − d_w, without β: the regression of IPO (Azar et al. 2023).
+ * @throws TensorError where τ is not above 0
+ */
 export const ipo = ({ tau }: { readonly tau: number }): Objective => {
   positive('ipo', 'tau', tau);
   return {
@@ -84,14 +100,17 @@ export const ipo = ({ tau }: { readonly tau: number }): Objective => {
   };
 };
 
-/** MSE_θ(w): fine-tuning on the preferred images alone. */
+/** MSE_θ(w): supervised fine-tuning on the preferred images alone. */
 export const sft = (): Objective => ({
   name: 'sft',
   compares: 'nothing',
   loss: ({ winner }) => meanSquaredError(winner.prediction, winner.target).mean(),
 });
 
-/** −log σ(u) + α·MSE_θ(w): the second term holds the preferred images' own likelihood up. */
+/**
+ * −log σ(u) + α·MSE_θ(w): the second term keeps the likelihood of the preferred images high.
+ * @throws TensorError where α is below 0
+ */
 export const dpoSft = ({ beta, alpha }: DpoOptions & { readonly alpha: number }): Objective => {
   notNegative('dpo+sft', 'alpha', alpha);
   const preference = ofMargin('dpo+sft', beta, (u) => logSigmoid(u).neg());

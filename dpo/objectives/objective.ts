@@ -1,16 +1,17 @@
 import type { Tensor } from '../../tensor/index.ts';
 import type { PairOutput } from './pairs.ts';
 
-/** W_t for each pair of a batch: [pairs], or one number for all. The paper and its code have ½. */
+/** W_t of each pair, [pairs], or one number for all. Wallace et al. 2023 use ½. */
 export type TimestepWeight = Tensor | number;
 
-/** What training minimises. */
+/** A loss of preference training. */
 export interface Objective {
+  /** Name in messages and logs. */
   readonly name: string;
-  /** What the two sides of a pair are compared with: the frozen reference's predictions, its errors alone, or nothing. */
+  /** What the loss needs of the frozen reference: its predictions, only its errors, or nothing. */
   readonly compares: 'predictions' | 'errors' | 'nothing';
-  /** Where it is meant for images that are noised along straight lines, and networks that predict velocities. */
+  /** Set for an objective of flow matching: images noised along straight lines, networks that predict velocities. */
   readonly process?: 'flow';
-  /** The loss of a batch of pairs, a scalar. `weight` is ignored by objectives without a margin. */
+  /** The loss of a batch of pairs, a scalar. Objectives without a margin ignore `weight`. */
   readonly loss: (pairs: PairOutput, weight?: TimestepWeight) => Tensor;
 }

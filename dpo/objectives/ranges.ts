@@ -1,8 +1,8 @@
 import { TensorError } from '../../tensor/index.ts';
 
-/** Ranges of an objective's options. Each throws a `TensorError` that names the objective, the option, its value and what it must be. */
+/** Checks of an objective's options. Each throws a `TensorError` with the objective, the option, its value and the allowed range. */
 
-/** Above 0, and neither it nor its reciprocal is infinite. */
+/** Above 0, with a finite value and reciprocal. */
 export function positive(objective: string, option: string, value: number): void {
   check(value > 0 && Number.isFinite(1 / value), objective, option, 'a positive number', value);
 }
@@ -12,17 +12,17 @@ export function notNegative(objective: string, option: string, value: number): v
   check(value >= 0, objective, option, 'a number from 0 up', value);
 }
 
-/** Among the whole numbers from 1 up. */
+/** An integer above 0. */
 export function count(objective: string, option: string, value: number): void {
   check(Number.isSafeInteger(value) && value > 0, objective, option, 'a whole number from 1 up', value);
 }
 
-/** From `from` to `to`, both ends included. */
+/** In [from, to]. */
 export function within(objective: string, option: string, value: number, from: number, to: number): void {
   check(value >= from && value <= to, objective, option, `a number from ${from} to ${to}`, value);
 }
 
-/** From `from` up to, but not including, `to`. */
+/** In [from, to). */
 export function below(objective: string, option: string, value: number, from: number, to: number): void {
   check(value >= from && value < to, objective, option, `at least ${from} and below ${to}`, value);
 }

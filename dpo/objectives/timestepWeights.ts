@@ -2,29 +2,33 @@ import { minSnrWeights, type NoiseSchedule, type PredictionType } from '../../di
 import { TensorError } from '../../tensor/index.ts';
 import { positive } from './ranges.ts';
 
+/** Names of the weights of `timestepWeights`. */
 export const timestepWeightNames = ['constant', 'elbo', 'score-consistent', 'min-snr'] as const;
+/** A name in `timestepWeightNames`. */
 export type TimestepWeightName = (typeof timestepWeightNames)[number];
 
+/** Options of `timestepWeights`. */
 export interface TimestepWeightOptions {
-  /** s², the variance of the data in each dimension; `score-consistent` needs it. */
+  /** s², the variance of the data per dimension; `score-consistent` needs it. */
   readonly dataVariance?: number | undefined;
   /** γ of `min-snr`; default 5. */
   readonly gamma?: number;
 }
 
 /**
- * W_t for each time step: the weight of a pair's error changes in u = −β·W_t·(d_w − d_l), for a network that predicts
- * `prediction`. With x_t = a·x_0 + b·ε, for errors of ε:
+ * W_t for each time step t, [T]: the weight in u = −β·W_t·(d_w − d_l) for a network that predicts `prediction`. With
+ * x_t = a·x_0 + b·ε, for errors of ε:
  *
- *   constant           ½, as the paper and its code have it
- *   elbo               T·β_t / (2·α_t·(1 − ᾱ_t)): the evidence bound (Ho et al. 2020, equation 12); the ancestral sampler
- *                      then draws from the tilted distribution
- *   score-consistent   v² / (2·s²·a²·b²) with v = a²·s² + b²: then every sampler does, for Gaussian data of variance s²
+ *   constant           ½, as in Wallace et al. 2023 and its code
+ *   elbo               T·β_t / (2·α_t·(1 − ᾱ_t)), the evidence bound (Ho et al. 2020, equation 12): the optimum's ancestral
+ *                      sampler draws from the tilted distribution
+ *   score-consistent   v² / (2·s²·a²·b²) with v = a²·s² + b²: every sampler of the optimum does, for Gaussian data of variance s²
  *   min-snr            ½·min(SNR, γ)/SNR (Hang et al. 2023)
  *
- * The errors of v and of a flow's velocity are a⁻² times that of ε, and the error of x_0 is b²/a² times it, so their weights
- * are a² and a²/b² times these; `constant` is ½ for each, on the errors that the network is trained with.
- * @throws TensorError where a network predicts the noise at a time step that has nothing else: no weight makes it count
+ * The errors of v and of a flow's velocity are a⁻² times the error of ε, and the error of x_0 is b²/a² times it, so their weights
+ * are a² and a²/b² times these. `constant` is ½ for each, on the errors that the network is trained with.
+ * @throws TensorError for an unknown name or invalid option, and where a weight is infinite: the network predicts ε at a time step
+ *   without any signal
  */
 export function timestepWeights(
   name: TimestepWeightName,
@@ -34,7 +38,7 @@ export function timestepWeights(
 ): Float64Array {
   const { alphasCumprod, betas, signal, noise, numTrainTimesteps } = schedule;
   const squares = (t: number): readonly [number, number] => [(signal[t] as number) ** 2, (noise[t] as number) ** 2];
-  /** W_t for errors of velocities, which is finite where nothing of the image is left, a = 0. */
+  /** Converts W_t for errors of velocities, which is finite without signal (a = 0), to errors of `prediction`. */
   function ofVelocity(weight: (t: number, a2: number, b2: number) => number): Float64Array {
     const weights = Float64Array.from({ length: numTrainTimesteps }, (_, t) => {
       const [a2, b2] = squares(t);

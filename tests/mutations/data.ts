@@ -313,7 +313,7 @@ export const dataMutations: readonly Mutation[] = [
   {
     name: 'row groups of any number of rows are read',
     file: 'dpo/data/parquet/parquetFile.ts',
-    find: ' || num_rows > mostRows',
+    find: ' || num_rows > maxRows',
     replace: '',
     tests: ['tests/dpo/data/parquetBounds.test.ts'],
   },
