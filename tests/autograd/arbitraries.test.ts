@@ -15,7 +15,7 @@ import {
 import { broadcastShapes, dtypes, isFloat, read, realize, sizeOf, type Tensor } from '../../tensor/index.ts';
 import { sourceOf, topologicalOrder } from '../../tensor/internal.ts';
 
-/** The simplest value that fast-check still finds to fail. */
+/** The smallest failing value that fast-check shrinks to. */
 async function smallest<T>(arbitrary: fc.Arbitrary<T>, holds: (value: T) => boolean): Promise<T> {
   const { counterexample } = fc.check(fc.property(arbitrary, holds), { numRuns: 2000, seed: 1 });
   expect(counterexample).not.toBeNull();
@@ -61,7 +61,7 @@ describe('shapes', () => {
 });
 
 describe('tensors', () => {
-  test('hold what was asked for', async () => {
+  test('have the shape, dtype and range asked for', async () => {
     const options = { range: [-1, 1], avoid: [0], margin: 0.1, distinct: true } as const;
     await fc.assert(
       fc.asyncProperty(tensors(options), async (x) => {
@@ -72,7 +72,7 @@ describe('tensors', () => {
     );
   });
 
-  test('come in every dtype, with special values where wanted', async () => {
+  test('come in every dtype, with special values on request', async () => {
     const specials = await Promise.all(
       fc
         .sample(tensors({ dtype: fc.constantFrom(...dtypes), special: true, shape: [8] }), { numRuns: 200, seed: 1 })
@@ -104,7 +104,7 @@ test('views hold the elements that the host expects', async () => {
 describe('programs', () => {
   const size = (program: Program) => program.steps.length;
 
-  test('all run, on any dtypes', async () => {
+  test('run, on any dtypes', async () => {
     await fc.assert(
       fc.asyncProperty(
         programs({ dtypes: ['f32', 'f64', 'f16', 'bf16', 'i32', 'u32', 'bool'], minSize: 0 }),

@@ -23,7 +23,7 @@ async function failure(check: Promise<GradientReport>): Promise<GradientCheckErr
   return error as GradientCheckError;
 }
 
-/** x·y, whose gradient by y is wrong in one place. */
+/** x·y with one wrong element in the gradient by y. */
 const faulty = customGradient(
   (x: Tensor, y: Tensor) => t.mul(x, y),
   (g, { args: [x, y] }) => {
@@ -36,7 +36,7 @@ const faulty = customGradient(
 );
 const ones = (rows: number, columns: number) => t.ones([rows, columns], { dtype: 'f64' });
 
-/** x² whose gradient is right, and whose second derivative is off by a factor. */
+/** x² with the right gradient and a wrong second derivative. */
 const bent = (factor: number) => (x: Tensor) => {
   const slope = customGradient(
     (y: Tensor) => t.mul(y, 2),
@@ -49,7 +49,7 @@ const bent = (factor: number) => (x: Tensor) => {
 };
 
 describe('checkGradients', () => {
-  test('looks at the second derivatives of every input', async () => {
+  test('checks the second derivatives of every input', async () => {
     const x = vector(0.5, -1);
     const [right, wrong] = [bent(1), bent(1.5)];
     await checkGradients((a, b) => t.add(right(a), right(b)), [x, x], { order: 2 });
@@ -62,7 +62,7 @@ describe('checkGradients', () => {
     await checkGradients(wrong, [x]);
   });
 
-  test('notices errors of one part in ten million, to both orders', async () => {
+  test('finds errors of one part in ten million, at both orders', async () => {
     const x = vector(0.5, -1, 3);
     const off = customGradient(
       (y: Tensor) => t.square(y),
@@ -70,7 +70,7 @@ describe('checkGradients', () => {
     );
     await failure(checkGradients(off, [x]));
     await failure(checkGradients(bent(1 + 1e-6), [x], { order: 2 }));
-    // The gradient vanishes beside what the function is: only the absolute bound is left.
+    // The gradient is tiny compared with the function's values, so only the absolute bound counts.
     const flat = customGradient(
       (y: Tensor) => t.mul(y, 0),
       (g) => [t.mul(g, 1e-8)],
@@ -83,7 +83,7 @@ describe('checkGradients', () => {
     expect(accuracyOf(2 ** -24)).toEqual({ step: 2 ** -6, atol: 1000 * 2 ** -18, rtol: 2 ** -12 });
   });
 
-  test('reports what was compared', async () => {
+  test('reports its comparisons', async () => {
     const report = await checkGradients((a, b) => t.mul(a, b), [vector(1, 2), vector(3, 4)]);
     expect(report).toMatchObject({ ok: true, checked: 4 });
     expect(report.worst?.error).toBeLessThanOrEqual(report.worst?.tolerance ?? 0);
@@ -112,12 +112,12 @@ describe('checkGradients', () => {
     expect(report.worst).toMatchObject({ input: '1.layers.1.weight', index: [1, 2] });
   });
 
-  test('only reports when told not to throw', async () => {
+  test('only reports with throws: false', async () => {
     const { ok } = await checkGradients(faulty, [ones(2, 3), ones(2, 3)], { throws: false });
     expect(ok).toBe(false);
   });
 
-  test('finds what is wrong in the second order only', async () => {
+  test('finds an error in the second derivative alone', async () => {
     const square = customGradient(
       (x: Tensor) => t.square(x),
       (g, { args: [x] }) => [t.mul(t.mul(g, 2), t.stopGradient(x))],
@@ -148,7 +148,7 @@ describe('checkGradients', () => {
     await failure(checkGradients((x) => t.clamp(x, 0, 1), [vector(1)]));
   });
 
-  test('floats of any dtype are checked in f64, other inputs are handed over', async () => {
+  test('floats of any dtype are checked in f64, other inputs are passed on', async () => {
     const x = t.tensor([1, 2, 3]);
     const index = t.tensor([0, 0, 2], { dtype: 'i32' });
     const seen: string[] = [];
@@ -161,19 +161,19 @@ describe('checkGradients', () => {
     await checkGradients(t.sin, [t.tensor([0.5, 1], { dtype: 'bf16' })]);
   });
 
-  test('any tree may be returned, of which floats count', async () => {
+  test('the function may return any tree, whose floats count', async () => {
     await checkGradients((x) => ({ values: t.topK(x, 2), list: [t.sin(x)], text: 'other' }), [vector(1, 3, 2)], {
       order: 2,
     });
   });
 
-  test('functions that compute in f32 need to say so', async () => {
+  test('a function that computes in f32 needs the option precision', async () => {
     const f = (x: Tensor) => t.sin(t.cast(x, 'f32'));
     await failure(checkGradients(f, [vector(0.3, 0.7)]));
     expect((await checkGradients(f, [vector(0.3, 0.7)], { precision: 2 ** -23 })).ok).toBe(true);
   });
 
-  test('large and small numbers alike', async () => {
+  test('checks large and small numbers alike', async () => {
     await checkGradients((x) => t.mul(t.square(x), 1e-3), [vector(1e3, -1e6, 1e-6)], { order: 2 });
     await checkGradients((x) => t.mul(t.exp(x), 1e10), [vector(0, 1, -1)], { order: 2 });
   });
@@ -192,7 +192,7 @@ describe('checkGradients', () => {
     expect(await run()).toEqual(await run());
   });
 
-  test('there must be something to check', async () => {
+  test('throws if there is nothing to check', async () => {
     await expect(checkGradients((x: Tensor) => x, [t.tensor([1], { dtype: 'i32' })])).rejects.toThrow(
       'none of the inputs',
     );
@@ -213,7 +213,7 @@ describe('checkGradientFunction', () => {
     gradient: (x: Float64Array) => x.map((xi) => 3 * xi ** 2),
   };
 
-  test('passes what is right, also when asynchronous and in plain arrays', async () => {
+  test('passes a right gradient, also an asynchronous one in a plain array', async () => {
     const x = Float64Array.of(0.5, -1, 20);
     expect(await checkGradientFunction(cubes, x)).toMatchObject({ ok: true, checked: 3 });
     const later = {
@@ -223,7 +223,7 @@ describe('checkGradientFunction', () => {
     expect((await checkGradientFunction(later, x)).ok).toBe(true);
   });
 
-  test('names the element that is wrong', async () => {
+  test('names the wrong element', async () => {
     const wrong = { ...cubes, gradient: (x: Float64Array) => x.map((xi, i) => (i === 40 ? -3 : 3) * xi ** 2) };
     const x = Float64Array.from({ length: 90 }, (_, i) => Math.cos(i));
     for (const mode of ['elements', 'directions', 'auto'] as const) {
@@ -277,7 +277,7 @@ describe('checkGradientFunction', () => {
     await failure(checkGradientFunction(off(1 + 1e-6), Float64Array.of(0.5, -1, 2)));
   });
 
-  test('a gradient of another length is an error of its own', async () => {
+  test('throws for a gradient of another length', async () => {
     const short = { ...cubes, gradient: () => [1] };
     await expect(checkGradientFunction(short, Float64Array.of(1, 2))).rejects.toThrow('has 1 elements, but x has 2');
   });

@@ -22,7 +22,7 @@ describe('checkpoint leaves gradients as they are', () => {
     expect(await values(grad(loss(checkpoint(block)))({ x, w }))).toEqual(await values(grad(loss(block))({ x, w })));
   });
 
-  test('through what it closes over', async () => {
+  test('through tensors that it closes over', async () => {
     const loss = (save: boolean) => (p: { x: Tensor; w: Tensor }) => {
       const block = (x: Tensor) => t.tanh(t.matmul(x, t.mul(p.w, 2)));
       return t.sum((save ? checkpoint(block) : block)(p.x));
@@ -84,8 +84,8 @@ describe('checkpoint saves memory', () => {
   const rows = 64;
 
   /**
-   * The most that is held at a time while the gradients of a chain of layers are computed, beyond what is there before.
-   * The gradients of the last layers are the first that can be computed, if they are asked for first.
+   * The peak memory of computing the gradients of a chain of layers, beyond the memory in use before. Gradients of the last
+   * layers can be computed first, if they are requested first.
    */
   async function peak(
     save: boolean,
@@ -99,7 +99,7 @@ describe('checkpoint saves memory', () => {
       );
     const weights = Array.from({ length: layers }, (_, i) => make([width, width], i));
     const x = make([rows, width], 100);
-    // Five intermediate values a layer.
+    // Five intermediate values per layer.
     const layer = (x: Tensor, w: Tensor) => t.tanh(t.mul(t.sigmoid(t.sin(t.exp(t.matmul(x, w)))), 2));
     const applied = save ? checkpoint(layer) : layer;
     const [loss, gradients] = valueAndGrad((weights: readonly Tensor[]) =>
@@ -121,14 +121,14 @@ describe('checkpoint saves memory', () => {
   test('over a chain of layers, for the same gradients', async () => {
     const [plain, saved] = [await peak(false, true), await peak(true, true)];
     expect(saved.gradients).toEqual(plain.gradients);
-    // Without: four values a layer. With: the input of each layer, and all of one layer at a time.
+    // Without checkpointing: four values per layer. With it: the input of each layer, and all values of one layer.
     expect(plain.bytes).toBeGreaterThan(4 * layers * one);
     expect(saved.bytes).toBeLessThan(1.5 * layers * one);
     expect(plain.buffers).toBeGreaterThan(4 * layers);
     expect(saved.buffers).toBeLessThan(1.5 * layers);
   });
 
-  test('also where the gradients of the first layers are computed first, and cotangents have to wait', async () => {
+  test('also if the gradients of the first layers are computed first, and cotangents have to wait', async () => {
     const [plain, saved] = [await peak(false, false), await peak(true, false)];
     expect(saved.gradients).toEqual(plain.gradients);
     expect(saved.bytes).toBeLessThan(0.6 * plain.bytes);

@@ -4,11 +4,11 @@ import * as t from '../../tensor/index.ts';
 
 type Tensor = t.Tensor;
 
-/** What the gradient of Σ f(x) is at some numbers. What is expected below is what PyTorch gives, unless it says otherwise. */
+/** The gradient of Σ f(x) at some numbers. The expected values are PyTorch's unless a comment says otherwise. */
 async function slopes(f: (x: Tensor) => Tensor, at: readonly number[]): Promise<number[]> {
   const x = t.tensor(at, { dtype: 'f64' });
   const gradient = await t.read(grad((x: Tensor) => t.sum(f(x)))(x));
-  // The sign of a zero means nothing here.
+  // The sign of a zero does not count.
   return [...gradient].map((slope) => slope + 0);
 }
 
@@ -130,7 +130,7 @@ describe('pow', () => {
     expect(await both(t.pow, -2, 3)).toEqual([12, nan]);
   });
 
-  // PyTorch has 0 here: it masks the whole of b·a^(b−1) where b is 0, and with it the dependence on b.
+  // PyTorch gives 0: it masks b·a^(b−1) where b is 0, and so drops its dependence on b.
   test('its mixed derivative at an exponent of zero is 1/a', async () => {
     const mixed = grad((b: Tensor) => grad((a: Tensor) => t.pow(a, b))(t.tensor(4, { dtype: 'f64' })));
     expect(await t.item(mixed(t.tensor(0, { dtype: 'f64' })))).toBe(0.25);
@@ -142,7 +142,7 @@ describe('pow', () => {
   });
 });
 
-describe('softmax and its kin', () => {
+describe('softmax and related functions', () => {
   test('second derivatives at 0', async () => {
     expect(await curvatures(t.logSigmoid, [0])).toEqual([-0.25]);
     expect(await curvatures(t.softplus, [0])).toEqual([0.25]);
@@ -155,19 +155,19 @@ describe('softmax and its kin', () => {
     expect(await slopes((x) => t.logSumExp(x), [1000, 1000])).toEqual([0.5, 0.5]);
   });
 
-  test('−∞ among the logits has no share', async () => {
+  test('a logit of −∞ has no share', async () => {
     const first = (x: Tensor) => t.slice(t.softmax(x), [0], [1]);
     const [a, b, c] = (await slopes(first, [0, -infinity, 0])) as [number, number, number];
     expect([a, b, c]).toEqual([0.25, 0, -0.25]);
     expect(await slopes((x) => t.logSumExp(x), [0, -infinity])).toEqual([1, 0]);
   });
 
-  test('nothing but −∞ is NaN, as is its gradient', async () => {
+  test('logits that are all −∞ give NaN, as value and gradient', async () => {
     expect(await slopes((x) => t.softmax(x), [-infinity, -infinity])).toEqual([nan, nan]);
   });
 });
 
-describe('what does not depend on its input', () => {
+describe('a function that does not depend on its input', () => {
   test('has zeros for a gradient', async () => {
     const gradients = grad(({ a, b }: { a: Tensor; b: Tensor }) => t.sum(t.mul(a, stopGradient(b))))({
       a: t.tensor([1, 2]),
@@ -197,7 +197,7 @@ describe('what does not depend on its input', () => {
     expect(await curvatures((x) => t.mul(x, stopGradient(x)), [3])).toEqual([0]);
   });
 
-  test('nothing at all has gradients without elements', async () => {
+  test('a tensor without elements has a gradient without elements', async () => {
     const gradient = grad((x: Tensor) => t.sum(t.exp(t.matmul(x, t.zeros([0, 2])))))(t.zeros([3, 0]));
     expect(gradient.shape).toEqual([3, 0]);
     expect((await t.read(gradient)).length).toBe(0);

@@ -20,7 +20,7 @@ import { families } from './cases/index.ts';
 
 const cases = Object.values(families).flat();
 
-/** Primitives without a gradient to check, and why. */
+/** Primitives without a gradient, with the reason. */
 const exemptPrimitives: Readonly<Record<string, string>> = {
   constant: 'has no inputs',
   iota: 'has no inputs',
@@ -33,7 +33,7 @@ const exemptPrimitives: Readonly<Record<string, string>> = {
   argSort: 'its output is an index',
 };
 
-/** Exports of the operators' files without a gradient to check, and why. */
+/** Exports of the operators' files without a gradient, with the reason. */
 const exemptOperators: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
     ['equal', 'notEqual', 'less', 'lessEqual', 'greater', 'greaterEqual', 'isNaN', 'isFinite'].map((name) => [
@@ -77,7 +77,7 @@ describe('the table of gradient checks', () => {
     expect(missing).toEqual([]);
   });
 
-  test('exempts only primitives that there are', () => {
+  test('exempts only existing primitives', () => {
     expect(Object.keys(exemptPrimitives).filter((name) => !(name in rules))).toEqual([]);
   });
 

@@ -38,7 +38,7 @@ describe('customGradient', () => {
     expect(await slopes(first, vector(2))).toEqual([12]);
   });
 
-  test('its rule sees the value', async () => {
+  test('its rule gets the value', async () => {
     const exp = customGradient(
       (x: Tensor) => t.exp(x),
       (g, { value }) => [t.mul(g, value)],
@@ -49,7 +49,7 @@ describe('customGradient', () => {
     expect(await slopes(second, vector(0, 1))).toEqual(values);
   });
 
-  test('trees in and out; outputs that nobody used have zeros for cotangents', async () => {
+  test('takes and returns trees; unused outputs have zero cotangents', async () => {
     type Pair = { readonly a: Tensor; readonly b: Tensor };
     const swap = customGradient(
       ({ a, b }: Pair) => ({ sum: t.add(a, b), product: t.mul(a, b) }),
@@ -71,7 +71,7 @@ describe('customGradient', () => {
     expect(await slopes((x) => scale(x, 3, ids), vector(1, 2))).toEqual([0, 6]);
   });
 
-  test('what it closes over gets no gradient', async () => {
+  test('tensors that it closes over get no gradient', async () => {
     const x = vector(3);
     const closed = (w: Tensor) =>
       customGradient(

@@ -13,7 +13,7 @@ const f = (x: Tensor): Tensor => {
 };
 
 describe('nesting', () => {
-  test('what a function closes over is a constant', async () => {
+  test('a tensor that a function closes over is a constant', async () => {
     const x = scalar(3);
     expect(await t.item(grad((y: Tensor) => t.mul(x, y))(x))).toBe(3);
   });
@@ -81,7 +81,7 @@ describe('jvp', () => {
     expect(await t.item(tangent.sine)).toBeCloseTo(Math.cos(2), 15);
   });
 
-  test('of what does not depend on the input is zero', async () => {
+  test('of a function that does not depend on its input is zero', async () => {
     const { tangent } = jvp((x: Tensor) => [t.ones([2], { dtype: 'f64' }), x], [scalar(1)], [scalar(5)]);
     expect(await Promise.all(tangent.map(t.toNested))).toEqual([[0, 0], 5]);
   });
@@ -160,7 +160,7 @@ describe('trees', () => {
       ),
     );
 
-  test('gradients look like the parameters, other leaves stay', async () => {
+  test('gradients have the structure of the parameters, other leaves stay', async () => {
     const gradients = grad(loss)(parameters, t.tensor([1, 2]));
     expect(gradients.rate).toBe(0.5);
     expect(gradients.layers.map(({ name }) => name)).toEqual(['first', 'second']);
@@ -170,7 +170,7 @@ describe('trees', () => {
     ]);
   });
 
-  test('valueAndGrad gives both, and hasAux hands the rest through', async () => {
+  test('valueAndGrad returns both, and with hasAux the rest', async () => {
     const [value, gradients] = valueAndGrad(loss)(parameters, t.tensor([1, 2]));
     expect(await t.item(value)).toBe(22.5);
     expect(gradients.layers).toHaveLength(2);

@@ -6,7 +6,7 @@ type Tensor = t.Tensor;
 
 const x = t.tensor([1, 2]);
 
-describe('what is refused, and how', () => {
+describe('refuses', () => {
   test('integers, by the name of the leaf', () => {
     const ids = t.tensor([1, 2], { dtype: 'i32' });
     expect(() => grad((y: Tensor) => t.sum(y))(ids)).toThrow(

@@ -9,12 +9,12 @@ import { gradWith } from './gradWith.ts';
 
 type Tensor = t.Tensor;
 
-/** A rule with a mistake in it, and a function whose gradient shows the mistake. */
+/** A wrong rule, and a function whose gradient shows the mistake. */
 interface Mutation {
   readonly rules: Partial<Rules>;
   readonly inputs: readonly Tensor[];
   readonly f: (...inputs: Tensor[]) => unknown;
-  /** Whether the mistake only shows in second derivatives. */
+  /** 2 if only second derivatives show the mistake. */
   readonly order?: 1 | 2;
 }
 
@@ -241,7 +241,7 @@ const mutations: Readonly<Record<string, Mutation>> = {
   'groups dropped (conv)': {
     rules: {
       conv: ({ cotangent, inputs, attributes }) => {
-        // One group of all channels, of which every output takes the first.
+        // One group of all channels, from which every output takes the first.
         const whole = t.concat([second(inputs), t.zerosLike(second(inputs))], 1);
         return [
           () => convInputGradient(cotangent, first(inputs), whole, { ...attributes, groups: 1 }),
@@ -294,8 +294,8 @@ describe.each(Object.entries(mutations))('%s', (_, { rules: changed, inputs, f, 
   });
 });
 
-// Elements that tie have no derivative, so differences say nothing about who gets the gradient: see conventions.test.ts.
-test('ties that do not share (max) give more gradient than there is', async () => {
+// Elements that tie have no derivative, so differences cannot tell which gets the gradient: see conventions.test.ts.
+test('ties of max that do not share give too much gradient', async () => {
   const greedy: Partial<Rules> = {
     max: ({ cotangent, inputs, output }) => [
       () =>
@@ -306,7 +306,7 @@ test('ties that do not share (max) give more gradient than there is', async () =
         ),
     ],
   };
-  // Moving all three together, max has the derivative 1.
+  // If all three move together, max has the derivative 1.
   const f = (shift: Tensor) => t.max(t.add(t.tensor([2, 2, 2], { dtype: 'f64' }), shift));
   const inputs: [Tensor] = [t.tensor(0.5, { dtype: 'f64' })];
   expect((await checkGradients(f, inputs)).ok).toBe(true);

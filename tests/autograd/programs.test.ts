@@ -4,11 +4,11 @@ import { checkpoint, jvp, vjp } from '../../autograd/index.ts';
 import { checkGradients, type Program, programInputs, programs, runProgram } from '../../autograd/testing/index.ts';
 import { isFloat, key, openDevice, random, read, setDefaultDevice, type Tensor } from '../../tensor/index.ts';
 
-// One node at a time: where kernels are fused, what is beside a sum may change in which order it is added up.
+// The reference executor: fused kernels may add in another order, depending on the rest of the kernel.
 setDefaultDevice(await openDevice('reference'));
 
 const smooth = programs({ smooth: true, maxSteps: 10, maxElements: 48, minSize: 0 });
-/** With kinks, gradients are right almost everywhere, which is enough for identities between them. */
+/** Programs with kinks: their gradients are right almost everywhere, which identities between gradients do not need. */
 const any = programs({ dtypes: ['f64', 'i32', 'bool'], maxElements: 48, minSize: 0 });
 
 const floatsOf = (tensors: readonly Tensor[]): Tensor[] => tensors.filter(({ dtype }) => isFloat(dtype));

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import * as t from '../../tensor/index.ts';
 
-test('explain names kernels, what they write, move and compute, and runs nothing', async () => {
+test('explain lists kernels with their results, bytes and FLOP, and runs nothing', async () => {
   const device = await t.openDevice('wasm', { threads: 1 });
   const [x, w] = await t.realize([t.ones([64, 32]), t.ones([32, 48])], { device });
   const before = device.memory();
@@ -45,7 +45,7 @@ test('a profile takes its turn among other runs', async () => {
   expect(sums).toEqual(new Array(5).fill(Float32Array.of(64 ** 3)));
 });
 
-test('a device without plans says so', async () => {
+test('a device without plans throws', async () => {
   const device = await t.openDevice('reference');
   await expect(t.explain(t.ones([2]), { device })).rejects.toThrow(
     "explain: the device 'reference' evaluates node by node",

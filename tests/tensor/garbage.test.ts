@@ -28,12 +28,12 @@ const eventually = (condition: () => void): Promise<void> =>
     { timeout: 10_000, interval: 20 },
   );
 
-/** In a function of its own, so that nothing of it stays on the stack. */
+/** A separate function, so that no reference stays on the stack. */
 async function abandonLeaves(device: Device, count: number): Promise<void> {
   for (let i = 0; i < count; i++) await read(add(tensor([i], { device }), 1));
 }
 
-test('buffers of leaves that nobody holds any more are freed', async () => {
+test('buffers of unreachable leaves are freed', async () => {
   const device = await openDevice('reference');
   await abandonLeaves(device, 20);
   await eventually(() => expect(device.memory()).toMatchObject({ bytes: 0, buffers: 0 }));
@@ -48,7 +48,7 @@ class CountingDevice extends WatchedDevice {
   }
 }
 
-test('a tensor that was disposed of is not freed a second time when it is collected', async () => {
+test('collecting a disposed tensor does not free it again', async () => {
   const device = new CountingDevice(await openDevice('reference'), 'counting');
   const kept = tensor([1], { device });
   await (async () => {
@@ -69,15 +69,15 @@ async function realizeOver(device: Device): Promise<{ result: Tensor; input: Wea
   return { result, input: new WeakRef(input) };
 }
 
-test('a realized tensor lets go of the graph behind it', async () => {
+test('a realized tensor drops the graph behind it', async () => {
   const device = await openDevice('reference');
   const { result, input } = await realizeOver(device);
-  // Compared outside of the expectation, whose failure would hold on to the tensor.
+  // Compared outside of `expect`, whose failure would keep a reference to the tensor.
   await eventually(() => expect(input.deref() === undefined).toBe(true));
   expect(Array.from(await read(result))).toEqual([3]);
 });
 
-test('a graph that was prepared is let go when it was realized', async () => {
+test('a prepared graph is dropped when it is realized', async () => {
   const device = await openDevice('reference');
   const kept = await (async () => {
     const next = add(tensor([1], { device }), 1);

@@ -23,10 +23,10 @@ for (const [name, { toNumber, toBits, exponentBits, fractionBits, bias }] of Obj
     return sign * (1 + fraction / fractions) * 2 ** (exponent - bias);
   };
 
-  /** All finite values from 0, ascending, so that their number is their bits. */
+  /** All finite values from 0, ascending: the index of a value is its bits. */
   const ascending = Array.from({ length: largestExponent * fractions }, (_, bits) => defined(bits));
 
-  /** The nearest of all values, searched by bisection; on a tie the one with even bits; infinity from half-way on. */
+  /** The nearest value by bisection, the one with even bits on a tie; infinity from the half-way point on. */
   const nearest = (value: number): number => {
     if (Number.isNaN(value)) return value;
     const magnitude = Math.abs(value);
@@ -57,7 +57,7 @@ for (const [name, { toNumber, toBits, exponentBits, fractionBits, bias }] of Obj
         const value = toNumber(bits);
         if (!Object.is(value, defined(bits))) expect.fail(`bits ${bits}: ${value}, expected ${defined(bits)}`);
         const back = toBits(value);
-        // NaNs come back as NaN; which one is not kept.
+        // NaN stays NaN, but its bits may change.
         const same = Number.isNaN(value) ? Number.isNaN(toNumber(back)) : back === bits;
         if (!same) expect.fail(`bits ${bits} came back as ${back}`);
       }

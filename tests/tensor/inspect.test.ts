@@ -20,11 +20,11 @@ test('values on the host and on a device, as Node prints them', async () => {
   expect(inspect(tensor([]))).toBe('Tensor f32[0] []');
 });
 
-test('what is pending is shown as the operator, without running it', () => {
+test('a pending tensor shows its operator and does not run', () => {
   expect(nodeInspect(exp(zeros([2, 3])))).toBe('Tensor f32[2, 3] = exp(f32[2, 3]), not computed yet');
 });
 
-test('what was given up says why', async () => {
+test('a tensor that was given up says why', async () => {
   const x = tensor([1]);
   dispose({ params: x });
   expect(nodeInspect(x)).toBe("Tensor f32[1]: 'params' was disposed of");
@@ -48,7 +48,7 @@ test('long axes of long tensors are shortened', async () => {
   expect(inspect(short as NonNullable<typeof short>)).toContain('500');
 });
 
-test('blocks of more axes are set apart', () => {
+test('blocks of more axes are separated by blank lines', () => {
   expect(
     inspect(
       tensor([

@@ -297,6 +297,6 @@ refused('creation', [
   ['eye of half a row', () => t.eye(0.5), 'eye: [0.5, 0.5] is not a shape'],
 ]);
 
-test('a device kind that there is not', async () => {
+test('an unknown device kind', async () => {
   await expect(t.openDevice('abacus' as 'reference')).rejects.toThrow("openDevice: there is no device kind 'abacus'");
 });

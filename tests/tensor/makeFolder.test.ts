@@ -10,14 +10,14 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-test('folders are made with those around them, and the outermost that was made is told', async () => {
+test('folders are made with their parents, and the outermost new one is returned', async () => {
   const inner = join(folder, 'a', 'b', 'c');
   expect(await makeFolder(inner)).toBe(join(folder, 'a'));
   expect((await stat(inner)).isDirectory()).toBe(true);
   expect(await makeFolder(inner)).toBeUndefined();
 });
 
-// Often, as what one finds depends on how far the others are: a folder may appear between two looks.
+// Repeated, because the outcome depends on timing: a folder may appear between two checks.
 test('several may make the same at once', async () => {
   for (let round = 0; round < 100; round++) {
     const inner = join(folder, `x${round}`, 'y');
@@ -33,7 +33,7 @@ test('a file in the way is an error', async () => {
   await expect(makeFolder(join(file, 'inside'))).rejects.toThrow('ENOTDIR');
 });
 
-// There Node's recursive mkdir never ends.
+// Node's recursive mkdir never ends in this case.
 test.skipIf(process.platform !== 'linux')(
   'a folder that takes no new ones is an error',
   async () => {

@@ -9,7 +9,7 @@ import * as reductions from '../../tensor/ops/reductions.ts';
 
 const apart = ['concat', 'stack', 'padInterior'];
 
-test('every operator on a tensor is a method, one on lists is none', () => {
+test('every operator on a tensor is a method, operators on lists are not', () => {
   const x = t.ones([2, 2]) as unknown as Record<string, unknown>;
   for (const module of [activations, elementwise, indexing, movement, reductions]) {
     for (const name of Object.keys(module))
@@ -18,7 +18,7 @@ test('every operator on a tensor is a method, one on lists is none', () => {
   for (const name of ['matmul', 'broadcastTo', 'cast']) expect(typeof x[name], name).toBe('function');
 });
 
-test('a method gives what its function gives', async () => {
+test('a method returns the result of its function', async () => {
   const x = t.tensor([
     [1, 4],
     [9, 16],

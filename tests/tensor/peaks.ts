@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { checkpoint, grad } from '../../autograd/index.ts';
 import * as t from '../../tensor/index.ts';
 
-/** Bytes that the gradient of a chain of blocks needs at most beside its input: as the blocks are, and checkpointed. */
+/** The peak bytes of the gradient of a chain of blocks, without its input: as it is, and with gradient checkpointing. */
 export async function chainPeaks(device: t.Device): Promise<{ readonly plain: number; readonly saved: number }> {
   const peakOf = async (block: (x: t.Tensor) => t.Tensor): Promise<number> => {
     const x = await t.realize(t.random.normal(t.key(3), [64, 64]).mul(0.1), { device });
@@ -27,15 +27,15 @@ export async function chainPeaks(device: t.Device): Promise<{ readonly plain: nu
 }
 
 /**
- * Bytes that a training step with lookups, forward and backward, needs at most beside what is held: where its state is given
- * up, and where it is kept. Checks that the first writes over the state, unless an index is out of range.
+ * The peak bytes of a training step with lookups, beyond the memory in use before: with the state donated, and kept. Checks
+ * that the first writes over the state, unless an index is out of range.
  */
 export async function lookupPeaks(device: t.Device): Promise<{ readonly donating: number; readonly keeping: number }> {
   const x = await t.realize(t.iota([200, 64], 0, 'f32').mul(1 / 200), { device });
   const loss = (w: t.Tensor, rows: t.Tensor): t.Tensor => t.matmul(t.take(x, rows), t.take(w, rows)).square().mean();
   const step = (w: t.Tensor, rows: t.Tensor): t.Tensor => w.sub(grad(loss)(w, rows).mul(0.1));
   const rows = (last: number) => Int32Array.from({ length: 64 }, (_, i) => (i === 63 ? last : i));
-  // Held, so that only what runs hold changes.
+  // Kept, so that only the memory of runs changes.
   const [five, seven] = await t.realize([t.tensor(rows(5)), t.tensor(rows(7))], { device });
   let w = await t.realize(t.ones([5000, 64]), { device });
   const other = await t.realize(step(w, five));
@@ -52,7 +52,7 @@ export async function lookupPeaks(device: t.Device): Promise<{ readonly donating
   const [donated, donating] = await peakAfter(t.realize(step(w, seven), { donate: w }));
   w = donated;
   expect(device.memory().bytes).toBe(bytes);
-  // The gradient, with the base that it is added to; not the new state too.
+  // The gradient and the base that it is added to, but not the new state.
   const [next, keeping] = await peakAfter(t.realize(step(w, seven)));
   expect(keeping).toBeGreaterThan(donating + 0.9 * w.size * 4);
 

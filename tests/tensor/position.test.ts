@@ -16,7 +16,7 @@ import { sizeOf, stridesOf } from '../../tensor/shape.ts';
 
 const shapes = fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1, maxLength: 4 });
 
-/** What a position is where the loops are at these places. */
+/** The value of a position at these loop indices. */
 function valueOf({ constant, terms }: Position, places: ReadonlyMap<Variable, number>): number {
   return terms.reduce((sum, { atom, factor }) => {
     if (atom.kind === 'variable') return sum + factor * (places.get(atom) ?? 0);
@@ -25,7 +25,7 @@ function valueOf({ constant, terms }: Position, places: ReadonlyMap<Variable, nu
   }, constant);
 }
 
-/** All places of the loops, or many of them. */
+/** All loop indices, or many of them. */
 function* placesOf(loops: readonly Variable[]): Generator<ReadonlyMap<Variable, number>> {
   const total = sizeOf(loops.map(({ size }) => size));
   for (let number = 0; number < total; number += 1 + Math.floor(total / 500)) {
@@ -40,7 +40,7 @@ function* placesOf(loops: readonly Variable[]): Generator<ReadonlyMap<Variable, 
   }
 }
 
-test('what a shape takes apart is put together again', () => {
+test('splitting an index by a shape and joining it again gives the index', () => {
   fc.assert(
     fc.property(shapes, fc.integer({ min: 1, max: 5 }), fc.integer({ min: 0, max: 9 }), (shape, factor, offset) => {
       const loop = variable(sizeOf(shape));
@@ -62,7 +62,7 @@ test('coordinates in several shapes, one after the other, lead to the right elem
         let number = (places: ReadonlyMap<Variable, number>): number =>
           loops.reduce((sum, loop, i) => sum + (places.get(loop) ?? 0) * (stridesOf(sizes)[i] as number), 0);
         for (const order of orders) {
-          // Read in another shape, whose axes are then swapped: with numbers, and with positions.
+          // Reads it in another shape and swaps the axes, with numbers and with positions.
           const total = sizeOf(shape);
           const other = [1, 2, 3, 5, 7].filter((by) => total % by === 0).map((by) => [by, total / by])[
             order[0] as number

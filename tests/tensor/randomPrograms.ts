@@ -7,7 +7,7 @@ import { alone } from './conformance/support.ts';
 const ones = (x: t.Tensor): t.Tensor => t.onesLike(x);
 
 /**
- * What a program gives on a device alone, and where asked for, the gradients of its float results by its float inputs.
+ * The results of a program on one device and, on request, the gradients of its float results by its float inputs.
  */
 export async function outcome(program: Program, device: t.Device, withGradients: boolean): Promise<number[][]> {
   const release = alone(device);

@@ -9,18 +9,18 @@ import { sourceOf, topologicalOrder } from '../../tensor/internal.ts';
 
 const isPending = (tensor: t.Tensor): boolean => sourceOf(tensor).kind === 'pending';
 
-/** A run as `realize` has it. */
+/** A run as `realize` builds it. */
 function runOf(roots: readonly t.Tensor[]) {
   const order = topologicalOrder(roots, t.inputsOf).filter(isPending);
   return { order: order.toSorted((a, b) => a.id - b.id), outputs: [...new Set(roots)].filter(isPending) };
 }
 
-/** What a program is, down to which tensors are its leaves. */
+/** A description of a program, including its leaves. */
 const described = ({ key, leaves, scalars, outputs }: ReturnType<typeof readProgram>) => ({
   ...{ key, leaves: leaves.map(({ id }) => id), scalars, outputs: outputs.map(({ id }) => id) },
 });
 
-test('a graph like one read before is read as if it were the first', () => {
+test('reading a graph like a known one gives the same program as reading it first', () => {
   const reader = new ProgramReader();
   let compared = 0;
   fc.assert(
@@ -41,14 +41,14 @@ test('a graph like one read before is read as if it were the first', () => {
   expect(compared).toBeGreaterThan(20);
 });
 
-/** Many operators, of which `last` are the last. */
+/** Many operators that end with `last`. */
 const long = (x: t.Tensor, last: (x: t.Tensor) => t.Tensor, more = 0): t.Tensor => {
   let y = x;
   for (let i = 0; i < 70; i++) y = t.add(t.mul(y, i + more), x);
   return last(y);
 };
 
-test('what differs in anything but numbers and leaves is another program', () => {
+test('graphs that differ in more than numbers and leaves are other programs', () => {
   const reader = new ProgramReader();
   const x = t.tensor([1, 2, 3, 4], { shape: [2, 2] });
   const lasts: ((x: t.Tensor) => t.Tensor)[] = [
@@ -79,7 +79,7 @@ test('what differs in anything but numbers and leaves is another program', () =>
   expect(reader.of(other).outputs.map(({ primitive }) => primitive)).toEqual(['exp', 'neg']);
 });
 
-test('numbers find their places where an operator is composed of others', () => {
+test('the numbers of composed operators are in the right places', () => {
   const isComposed = (): boolean => true;
   const reader = new ProgramReader(isComposed);
   const graph = (number: number) => {

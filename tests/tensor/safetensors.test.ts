@@ -104,7 +104,7 @@ describe('reading', () => {
     expect(await readStorage(tensors.get('a') as Tensor)).toEqual(Int32Array.of(5));
   });
 
-  test('treats names that mean something to JavaScript as names', async () => {
+  test('reads tensors with names such as __proto__', async () => {
     const names = ['__proto__', 'constructor', 'hasOwnProperty', 'toString', 'then', ''];
     const bytes = await toSafetensorsBytes(names.map((name, i) => [name, f32(i)] as const));
     const tensors = await readWhole(bytes);
@@ -142,12 +142,12 @@ describe('writing', () => {
     expect([...(await readWhole(bytes)).keys()]).toEqual(['\u0001"\\\n\t\x7f/\u2028é']);
   });
 
-  test('of nothing is a file of nothing', async () => {
+  test('no tensors makes an empty file', async () => {
     expect(await toSafetensorsBytes({})).toEqual(fileOf('{}      '));
     expect((await open(fileOf('{}      '))).names).toEqual([]);
   });
 
-  test('keeps metadata, in an order of its own', async () => {
+  test('keeps metadata, sorted by name', async () => {
     const metadata = new Map([
       ['b', 'é"'],
       ['7', ''],
@@ -160,7 +160,7 @@ describe('writing', () => {
     expect(await toSafetensorsBytes({}, { metadata: file.metadata })).toEqual(bytes);
   });
 
-  test('computes pending tensors, which have come from no file', async () => {
+  test('computes pending tensors', async () => {
     const steps = (await readWhole(referenceFile)).get('steps') as Tensor;
     const computed = neg(steps);
     expect(storedDtype(computed)).toBe('I32');
@@ -168,7 +168,7 @@ describe('writing', () => {
     expect(await readStorage(written)).toEqual(Int32Array.of(1, -999));
   });
 
-  test('uses the dtypes that it is told to', async () => {
+  test('uses the given dtypes', async () => {
     const x = make('i32', Int32Array.of(-2147483648, -1, 0, 2147483647));
     const image = make('u32', Uint32Array.of(0, 255));
     const bytes = await toSafetensorsBytes({ x, image, y: x }, { dtypes: { x: 'I64', image: 'U8' } });

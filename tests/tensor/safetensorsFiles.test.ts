@@ -36,7 +36,7 @@ afterEach(async () => {
 });
 const at = (name: string) => join(folder, name);
 
-/** What every open file's methods are found on, to make them fail. */
+/** The prototype of open files, whose methods the tests make fail. */
 async function fileMethods(): Promise<{ writeFile: () => Promise<void>; sync: () => Promise<void> }> {
   const handle = await openFile(folder, 'r');
   await handle.close();
@@ -89,7 +89,7 @@ describe('a file', () => {
     expect(await read(await file.read('a'))).toEqual(Float32Array.of(1));
   });
 
-  test('that does not exist, or is none, is reported', async () => {
+  test('that does not exist, or is no file, is reported', async () => {
     await expect(openSafetensorsFile(at('no'))).rejects.toThrow(
       `cannot open ${at('no')}: there is no such file or folder`,
     );
@@ -113,13 +113,13 @@ describe('a write that fails leaves the old file, and nothing else:', () => {
     expect(new Uint8Array(await readFile(path()))).toEqual(old);
   });
 
-  test('a tensor that is gone', async () => {
+  test('a disposed tensor', async () => {
     const gone = f32(2);
     dispose(gone);
     await expect(saveSafetensors(path(), { a: f32(1), gone })).rejects.toThrow('tensor "gone"');
   });
 
-  test('a tensor that goes while others are written', async () => {
+  test('a tensor that is disposed of while others are written', async () => {
     const gone = f32(2);
     const methods = await fileMethods();
     const write = methods.writeFile;
@@ -139,7 +139,7 @@ describe('a write that fails leaves the old file, and nothing else:', () => {
     expect((error as Error).cause).toBe(full);
   });
 
-  test('a disk that fails when it is told to keep the data', async () => {
+  test('a disk that fails to flush', async () => {
     vi.spyOn(await fileMethods(), 'sync').mockRejectedValue(systemError('EIO'));
     await expect(saveSafetensors(path(), { a: f32(1) })).rejects.toThrow(
       `cannot write ${path()}: EIO: as the system says it`,
@@ -163,7 +163,7 @@ describe('a write through a symbolic link', () => {
     expect([(await readdir(folder)).sort(), await readdir(at('store'))]).toEqual([['link', 'store'], ['blob']]);
   });
 
-  test('makes the file that it leads to where there is none yet', async () => {
+  test('makes the file that it leads to if there is none', async () => {
     await mkdir(at('store'));
     await symlink('store', at('models'));
     await symlink('../link', at('store/blob'));
@@ -255,7 +255,7 @@ describe('a sharded set', () => {
     await expect(set.read('d')).rejects.toThrow(`${indexPath()}: tensor "d" is not there, among 3 tensors`);
   });
 
-  test('is told from a single file by its name', async () => {
+  test('is recognised by its name', async () => {
     await using set = await openSafetensorsPath(indexPath());
     await using file = await openSafetensorsPath(at(first));
     expect([set.names, file.names]).toEqual([
@@ -264,7 +264,7 @@ describe('a sharded set', () => {
     ]);
   });
 
-  test('is refused where the index says another size', async () => {
+  test('is refused if the index gives another size', async () => {
     await writeIndex({ metadata: { total_size: 12 }, weight_map: weightMap });
     await using set = await openSafetensorsIndex(indexPath());
     expect(await read(await set.read('a'))).toEqual(Float32Array.of(1));

@@ -4,7 +4,7 @@ import { leaf } from '../../tensor/placement.ts';
 import { fromBytes, openSafetensors, type RandomAccess } from '../../tensor/safetensors/index.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 
-/** The bytes of a file with this header, whatever it says, and this data. */
+/** The bytes of a file with this header, valid or not, and this data. */
 export function fileOf(header: string | Uint8Array, data: ArrayLike<number> = [], length?: bigint): Uint8Array {
   const json = typeof header === 'string' ? new TextEncoder().encode(header) : header;
   const bytes = new Uint8Array(8 + json.length + data.length);
@@ -27,7 +27,7 @@ export const fromHex = (hex: string): Uint8Array =>
 
 export const open = (bytes: Uint8Array, name = 'model.safetensors') => openSafetensors(fromBytes(bytes, name));
 
-/** Everything that a file holds, read. */
+/** Reads the whole content of a file. */
 export const readWhole = async (bytes: Uint8Array): Promise<Map<string, Tensor>> => (await open(bytes)).readAll();
 
 export const make = (dtype: DType, storage: StorageArray, shape: readonly number[] = [storage.length]): Tensor =>

@@ -6,7 +6,7 @@ import { entry, fileOf, open, readWhole } from './safetensorsFixtures.ts';
 const header = (items: Record<string, unknown>, dataSize = 0): Uint8Array =>
   fileOf(JSON.stringify(items), new Uint8Array(dataSize));
 
-/** A file whose one tensor has these fields instead of good ones. */
+/** A file with one tensor whose entry has these fields instead of valid ones. */
 const withFields = (fields: Record<string, unknown>, dataSize = 8): Uint8Array =>
   header({ w: { ...entry('F32', [2], 0, 8), ...fields } }, dataSize);
 
@@ -198,7 +198,7 @@ test('messages stay short, however long the names are', async () => {
   );
 });
 
-test('a source without a name is called by its format', async () => {
+test('messages name a source without a name by its format', async () => {
   await expect(openSafetensors(fromBytes(new Uint8Array(3)))).rejects.toThrow('safetensors: 3 bytes are too few');
 });
 

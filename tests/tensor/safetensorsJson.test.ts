@@ -15,7 +15,7 @@ const isJson = (text: string): boolean => {
   }
 };
 
-describe('an error in JSON names its place', () => {
+describe('an error in JSON gives its position', () => {
   test.each([
     ['a value that is not there', '{"a": }', 1, 7],
     ['a comma too many, in another line', '{\n  "a": [1, 2],\n}', 3, 1],
@@ -40,12 +40,12 @@ describe('an error in JSON names its place', () => {
     expect((error as Error).message.endsWith(` (line ${line}, column ${column})`)).toBe(true);
   });
 
-  test('but for those of very long texts, which no person wrote', () => {
+  test('but not in very long texts', () => {
     const long = `{"${'n'.repeat(3e7)}": x}`;
     expect(() => parseJson(bytes(long), 'the header')).toThrow(/^the header is not valid JSON: [^\n]{1,200}$/);
   });
 
-  test('wherever a text is broken, what stands before that place could have gone on', () => {
+  test('the text before the position is the beginning of valid JSON', () => {
     fc.assert(
       fc.property(
         fc.json(),
@@ -58,7 +58,7 @@ describe('an error in JSON names its place', () => {
           fc.pre(!isJson(text));
           const place = whereJsonFails(text);
           const before = text.slice(0, place);
-          // Everything before the place is whole tokens, which some end makes JSON.
+          // The text before the position is whole tokens, which some ending completes to JSON.
           expect(completions(before).some(isJson)).toBe(true);
           expect(place).toBeLessThanOrEqual(text.length);
         },
@@ -68,7 +68,7 @@ describe('an error in JSON names its place', () => {
   });
 });
 
-/** The text with each end that it could have: the brackets that are open closed, after a value where one is missing. */
+/** The text with each possible ending: open brackets closed, after a value if one is missing. */
 function completions(text: string): string[] {
   const open: string[] = [];
   for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\]]/g)) {

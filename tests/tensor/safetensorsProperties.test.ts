@@ -76,7 +76,7 @@ test('I64 and U8 are read as the numbers they hold, and written back as the same
   );
 });
 
-/** Reads all there is in what may be no file at all. Only a FormatError may come of it. */
+/** Reads arbitrary bytes as a file; the only error allowed is a FormatError. */
 async function opensOrRefuses(bytes: Uint8Array): Promise<'opened' | 'refused'> {
   try {
     const file = await open(bytes);
@@ -118,7 +118,7 @@ const edit: fc.Arbitrary<Edit> = fc
     };
   });
 
-test('a damaged file is refused or read, and nothing else happens', async () => {
+test('a damaged file is read or refused with a FormatError', async () => {
   const valid = Array.from(await validFile());
   const outcomes = { opened: 0, refused: 0 };
   await fc.assert(
@@ -139,7 +139,7 @@ test('a file that ends early is always refused', async () => {
   expect(await opensOrRefuses(valid)).toBe('opened');
 });
 
-/** Values that are near to what a header holds. */
+/** Values close to those of a header. */
 const counts = fc.oneof(fc.nat({ max: 16 }), fc.constantFrom(-1, 0.5, 2 ** 31, 2 ** 53, 1e300, null, '4'));
 const nearEntry = fc.record(
   {
@@ -156,7 +156,7 @@ const nearHeader = fc.dictionary(
   { maxKeys: 3 },
 );
 
-test('a header of any JSON is refused or read, and nothing else happens', async () => {
+test('a header of any JSON is read or refused with a FormatError', async () => {
   const headers = fc.oneof(nearHeader, fc.jsonValue()).map((value) => JSON.stringify(value));
   const data = fc.uint8Array({ maxLength: 16 });
   await fc.assert(
@@ -165,7 +165,7 @@ test('a header of any JSON is refused or read, and nothing else happens', async 
   );
 });
 
-test('any bytes are refused or read, and nothing else happens', async () => {
+test('any bytes are read or refused with a FormatError', async () => {
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ maxLength: 64 }), fc.boolean(), async (bytes, asHeader) => {
       await opensOrRefuses(asHeader ? fileOf(bytes) : bytes);
@@ -174,7 +174,7 @@ test('any bytes are refused or read, and nothing else happens', async () => {
   );
 });
 
-test('a name that occurs twice is found wherever it is, however it is written', async () => {
+test('a duplicate name is found in any place and with any escapes', async () => {
   const escaped = (text: string) =>
     `"${Array.from({ length: text.length }, (_, i) => `\\u${text.charCodeAt(i).toString(16).padStart(4, '0')}`).join('')}"`;
   const space = fc.constantFrom('', ' ', '\n\t ');

@@ -4,7 +4,7 @@ import { type ScheduleOptions, schedule } from '../../tensor/compiler/schedule.t
 import * as t from '../../tensor/index.ts';
 import { sourceOf, topologicalOrder } from '../../tensor/internal.ts';
 
-/** What each kernel of a graph computes, value by value. */
+/** The values that each kernel of a graph computes. */
 function kernelsOf(output: t.Tensor, options: Partial<ScheduleOptions> = {}): string[] {
   const order = topologicalOrder([output], t.inputsOf).filter((tensor) => sourceOf(tensor).kind === 'pending');
   return schedule(readProgram(order, [output]), { mostLoads: 8, ...options }).kernels.map((kernel) =>
@@ -20,17 +20,17 @@ const normalised = (): t.Tensor => {
   return t.groupNorm(x, 8, { weight, bias: weight });
 };
 
-test('what follows a normalisation that is seen in another shape joins its kernel', () => {
+test('operators after a reshaped normalisation join its kernel', () => {
   const statistics = 'sum sum sqrt';
   expect(kernelsOf(normalised())).toEqual([`${statistics} add`]);
   expect(kernelsOf(t.silu(normalised()))).toEqual([`${statistics} add mul`]);
 });
 
-test('expensive functions of what a walk has made have a kernel of their own where chains are to be short', () => {
+test('expensive functions of a value of the same walk get their own kernel if chains must be short', () => {
   const statistics = 'sum sum sqrt';
   expect(kernelsOf(t.silu(normalised()), { longChains: false })).toEqual([`${statistics} add`, 'mul']);
   expect(kernelsOf(t.relu(normalised()), { longChains: false })).toHaveLength(1);
-  // The exponentials of a softmax need its maximum, not what the same walk has just made.
+  // The exponentials of a softmax need the maximum, not a value of the same walk.
   const rows = t.tensor(new Float32Array(64 * 64), { shape: [64, 64] });
   expect(kernelsOf(t.softmax(rows, -1), { longChains: false })).toEqual(['max exp sum div']);
 });

@@ -34,7 +34,7 @@ test('sizes, strides and names', () => {
   expect([sameShape([2], [2]), sameShape([2], [2, 1]), sameShape([2], [3])]).toEqual([true, false, false]);
 });
 
-test('what the dtypes are', () => {
+test('properties of the dtypes', () => {
   const kinds = Object.fromEntries(dtypes.map((d) => [d, [byteSize[d], isFloat(d), isHalf(d), isInteger(d)]]));
   expect(kinds).toEqual({
     f64: [8, true, false, false],

@@ -15,12 +15,12 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 const tag = (host: string): string => createHash('sha256').update(host).digest('hex').slice(0, 8);
 const gone = spawnSync(process.execPath, ['-e', '']).pid;
 
-test('temporary files go whose process has ended; what belongs to others stays', async () => {
+test('temporary files of ended processes are removed, all others stay', async () => {
   const { start = 'x' } = await ownProcess();
   const leftovers = [
     `.a.safetensors-${tag(hostname())}-${gone}-1234-0123abcd.tmp`,
     `.a.json-${tag(hostname())}-${gone}-x-0123abcd.tmp`,
-    // This process's number, of one that had it before.
+    // The id of this process, with another start time.
     `.a.json-${tag(hostname())}-${process.pid}-1-0123abcd.tmp`,
     `.name-with-parts.png-${tag(hostname())}-${gone}-1-0123abcd.tmp`,
   ];
@@ -45,7 +45,7 @@ test('temporary files go whose process has ended; what belongs to others stays',
   expect((await readdir(join(folder, 'theirs'))).length).toBe(leftovers.length + others.length);
 });
 
-test('a file that is being written is not taken for left over, and its name says who writes', async () => {
+test('a file that is being written stays, and its name identifies the writer', async () => {
   await replaceFile(join(folder, 'a.json'), async (write) => {
     await write(new Uint8Array(3));
     await removeLeftovers(folder);
@@ -57,7 +57,7 @@ test('a file that is being written is not taken for left over, and its name says
   expect(await readdir(folder)).toEqual(['a.json']);
 });
 
-test('a process that ends in the middle leaves no temporary file behind, nor what it held for a time', () => {
+test('a process that ends during a write leaves no temporary file or folder behind', () => {
   const script = `
     import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
     import { removedAtExit, replaceFile } from './tensor/index.node.ts';
@@ -80,7 +80,7 @@ test('a process that ends in the middle leaves no temporary file behind, nor wha
   return expect(readdir(folder)).resolves.toEqual(['kept']);
 });
 
-test('nothing stays registered once all is done', async () => {
+test('no exit handler stays registered after the last write', async () => {
   const before = process.listenerCount('exit');
   const dones = ['a', 'b'].map((name) => removedAtExit(join(folder, basename(name))));
   expect(process.listenerCount('exit')).toBe(before + 1);

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { type Tensor, zeros } from '../../tensor/index.ts';
 import { inOrderOfCreation, NumbersByTensor } from '../../tensor/tensorIds.ts';
 
-/** Tensors of which as many as `gap` were made between each two. */
+/** Tensors with `gap` others made between each two. */
 function made(count: number, gap: number): Tensor[] {
   const tensors: Tensor[] = [];
   for (let i = 0; i < count; i++) {
@@ -13,7 +13,7 @@ function made(count: number, gap: number): Tensor[] {
   return tensors;
 }
 
-test('tensors in any order are put in that of their creation', () => {
+test('tensors are sorted by creation', () => {
   const orders = fc.array(fc.double({ noNaN: true }), { maxLength: 20 });
   fc.assert(
     fc.property(orders, fc.nat(30), (order, gap) => {
@@ -27,7 +27,7 @@ test('tensors in any order are put in that of their creation', () => {
   );
 });
 
-test('a tensor has the number that it was given last, wherever it is among those that were told of', () => {
+test('a tensor has the number set last, inside and outside of the table', () => {
   fc.assert(
     fc.property(fc.nat(20), fc.nat(30), fc.nat(20), (count, gap, others) => {
       const before = made(others, 0);

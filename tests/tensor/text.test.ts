@@ -24,7 +24,7 @@ const pointer =
 const pages = ['<!DOCTYPE html>\n<html>', '\ufeff\r\n <html lang="en">', '<!doctype HTML public>', '<HEAD>'];
 
 describe('text', () => {
-  test('is UTF-8, with or without a byte order mark, which is no part of it', () => {
+  test('is UTF-8, with or without a byte order mark, which is dropped', () => {
     for (const text of ['', 'a', 'Mädchen 女の子 👧🏽', '\ufeff\ufeffa', 'a\ufeff', '\ufffd'])
       expect(decodeText(utf8(text), 'a')).toBe(text.replace(/^\ufeff/, ''));
   });
@@ -62,7 +62,7 @@ describe('text', () => {
     expect(error.message).toContain(message);
   });
 
-  test('in UTF-16 and UTF-32 is named so', () => {
+  test('in UTF-16 and UTF-32 is refused by name', () => {
     const json = '{"caption": "a"}';
     expect(errorOf(() => decodeText(utf16(`\ufeff${json}`), 't')).message).toBe(
       't is not UTF-8 but UTF-16; save it as UTF-8',
@@ -84,7 +84,7 @@ describe('text', () => {
   });
 });
 
-describe('what a download left in place of a file is named', () => {
+describe('a substitute for a file that a failed download left is named', () => {
   const messageIn = async (text: string) =>
     [
       errorOf(() => decodeText(utf8(text), 'file')).message,
@@ -108,7 +108,7 @@ describe('what a download left in place of a file is named', () => {
       expect(message).toMatch(/^file: this is an XML document/);
   });
 
-  test('but not a text that talks of them', () => {
+  test('but not a text that mentions them', () => {
     for (const text of ['version https://git-lfs.github.com', 'an <html> page', '<heading>', '<3'])
       expect(decodeText(utf8(text), 'file')).toBe(text);
   });

@@ -30,7 +30,7 @@ test('a tensor that occurs twice is listed twice', () => {
   expect(flattenTree([a, [a]]).map(({ path }) => path)).toEqual(['0', '1.0']);
 });
 
-test('things that are no trees are carried along', () => {
+test('values other than trees stay as they are', () => {
   const box = new Box(a);
   const date = new Date(0);
   const f = () => 1;

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { add, read, tensor, zipTrees } from '../../tensor/index.ts';
 
-test('zipTrees combines counterparts and carries everything else along', async () => {
+test('zipTrees combines tensors at equal paths and keeps everything else', async () => {
   const one = { layers: [{ w: tensor([1, 2]), name: 'first' }], b: tensor([3]) };
   const two = { layers: [{ w: tensor([10, 20]), name: 'other' }], b: tensor([30]) };
   const sum = zipTrees((a, b) => add(a, b as typeof a), one, two);

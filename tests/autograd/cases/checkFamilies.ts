@@ -3,7 +3,7 @@ import { families } from './index.ts';
 
 const runs = 100;
 
-/** One test for each case of some families. They are spread over test files so that these run side by side. */
+/** One test per case of some families. Several test files share the families, so that they run in parallel. */
 export function checkFamilies(...names: readonly string[]): void {
   describe.each(names)('gradients of %s', (name) => {
     test.each((families[name] ?? []).map((entry) => [entry.name, entry] as const))('%s', async (_, { check }) => {

@@ -34,7 +34,7 @@ const equations = [
   'bi,bj,bk->ijk',
 ] as const;
 
-/** Operands for an equation, a size for each letter. */
+/** Operands for an equation, from a size per letter. */
 const einsumOperands = fc
   .record({
     equation: fc.constantFrom(...equations),

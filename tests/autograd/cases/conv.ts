@@ -7,7 +7,7 @@ import { type GradientCase, gradientCase } from './gradientCase.ts';
 const from1 = (max: number) => fc.integer({ min: 1, max });
 const pair = <T>(entry: fc.Arbitrary<T>) => fc.tuple(entry, entry);
 
-/** One spatial axis, with a padding that leaves the kernel room; negative padding crops. */
+/** One spatial axis with enough padding for the kernel; negative padding crops. */
 const axis = fc
   .record({
     size: from1(4),

@@ -78,10 +78,10 @@ export const elementwiseCases: readonly GradientCase[] = [
   binary('mul', t.mul),
   binary('div', t.div, {}, nonzero),
   binary('pow', t.pow, positive, {}),
-  // Away from ties: a holds quarters, and b quarters and an eighth.
+  // No ties: a holds quarters, b holds quarters plus an eighth.
   binary('maximum', (a, b) => t.maximum(a, t.add(b, 1 / 8)), { steps: 4 }),
   binary('minimum', (a, b) => t.minimum(a, t.add(b, 1 / 8)), { steps: 4 }),
-  // The dividend is twice the divisor and a rest that is never near 0 or the divisor.
+  // The dividend is twice the divisor plus a rest that is never near 0 or the divisor.
   binary(
     'remainder',
     (rest, b) => t.remainder(t.add(t.mul(b, 2), rest), b),

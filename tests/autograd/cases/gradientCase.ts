@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { checkGradients, type GradientCheckOptions } from '../../../autograd/testing/index.ts';
 import type { Tensor } from '../../../tensor/index.ts';
 
-/** A function with tensors to differentiate it at. */
+/** A function and the tensors at which to differentiate it. */
 export interface Applied {
   readonly inputs: readonly Tensor[];
   readonly f: (...inputs: Tensor[]) => unknown;
@@ -10,7 +10,7 @@ export interface Applied {
 
 /** A family of functions whose gradients are checked at random points. */
 export interface GradientCase {
-  /** The operator, and after a colon what is special about it. */
+  /** The operator, and after a colon the special case. */
   readonly name: string;
   /** Checks first and second order gradients for random parameters. */
   readonly check: (runs: number) => Promise<void>;

@@ -7,7 +7,7 @@ type Tensor = t.Tensor;
 
 const small = { minRank: 1, maxRank: 3, maxElements: 18 };
 
-/** A tensor, an axis, and whole numbers below the size of that axis in a shape that `gather` takes. */
+/** A tensor, an axis, and indices for this axis in a shape that `gather` takes. */
 const indexed = shapes(small).chain((shape) =>
   fc.nat({ max: shape.length - 1 }).chain((axis) =>
     fc

@@ -8,7 +8,7 @@ type Tensor = t.Tensor;
 
 const from1 = (max: number) => fc.integer({ min: 1, max });
 const optional = <T>(entry: fc.Arbitrary<T>) => fc.option(entry, { nil: undefined });
-/** As inputs those that are there, and the function's arguments in their places. */
+/** Passes the defined tensors as inputs, and calls the function with all arguments in their places. */
 const present = (tensors: readonly (Tensor | undefined)[]) => ({
   inputs: tensors.filter((x) => x !== undefined),
   place: (inputs: readonly Tensor[]): (Tensor | undefined)[] => {
@@ -107,7 +107,7 @@ export const layerCases: readonly GradientCase[] = [
     },
   ),
   gradientCase('scaledDotProductAttention', attention, ({ q, k, v, mask, causal, scale }) => {
-    // A query that sees nothing would be NaN: everybody sees the first key.
+    // A query without any key would be NaN, so every query attends to the first key.
     const open = (mask: Tensor) =>
       t.logicalOr(mask, t.equal(t.broadcastTo(t.iota([mask.shape[1] as number], 0, 'i32'), mask.shape), 0));
     const { inputs, place } = present([q, k, v, mask]);

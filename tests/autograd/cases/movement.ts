@@ -7,7 +7,7 @@ type Tensor = t.Tensor;
 
 const small = { minSize: 0, maxRank: 3, maxElements: 24 };
 
-/** A tensor and parameters that depend on its shape. The sine makes second derivatives that are not zero. */
+/** A tensor and parameters that depend on its shape. The sine makes second derivatives other than zero. */
 const movement = <P>(
   name: string,
   params: (shape: t.Shape) => fc.Arbitrary<P>,
@@ -30,13 +30,13 @@ const each = <T>(shape: t.Shape, entry: fc.Arbitrary<T>) =>
 const position = fc.option(fc.integer({ min: -8, max: 8 }), { nil: undefined });
 const nothing = () => fc.constant(undefined);
 const amount = fc.integer({ min: -2, max: 2 });
-/** Amounts of padding that crop no more than there is. */
+/** Amounts of padding that crop at most the whole axis. */
 const within = (size: number, before: number, after: number): [number, number] => {
   const cropped = Math.max(before, -size);
   return [cropped, Math.max(after, -size - Math.min(0, cropped))];
 };
 
-/** Several tensors that agree but for one axis. */
+/** Several tensors that agree in all axes but one. */
 const joined = shapes({ ...small, minRank: 1 }).chain((shape) =>
   fc.integer({ min: 0, max: shape.length - 1 }).chain((axis) =>
     fc.record({
@@ -154,7 +154,7 @@ export const movementCases: readonly GradientCase[] = [
   ),
   gradientCase('split: into sizes', joined, ({ parts, axis }) => {
     const sizes = parts.map((part) => part.shape.at(axis) as number);
-    // The last part has no say.
+    // The last part is not used.
     return {
       inputs: [t.concat(parts, axis)],
       f: (x) => t.split(t.sin(x), sizes, axis).slice(0, Math.max(1, sizes.length - 1)),

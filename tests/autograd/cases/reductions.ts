@@ -8,7 +8,7 @@ type Reduce = (x: Tensor, axes: t.Axes, options: { readonly keepDims: boolean })
 
 const small = { maxRank: 3, maxElements: 24 };
 
-/** Over no, some or all axes, named from either end, kept or dropped. */
+/** Reductions over no, some or all axes, counted from either end, kept or dropped. */
 const reduction = (name: string, f: Reduce, values: ValueOptions = {}, minSize = 1): GradientCase =>
   gradientCase(
     name,
@@ -26,7 +26,7 @@ const reduction = (name: string, f: Reduce, values: ValueOptions = {}, minSize =
     },
   );
 
-/** Along one axis. */
+/** Operators along one axis. */
 const along = (
   name: string,
   f: (x: Tensor, axis: number, extra: number) => unknown,
@@ -42,7 +42,7 @@ const along = (
   );
 
 const distinct = { distinct: true };
-/** How many elements the axes of a reduction have. */
+/** The number of elements per reduction. */
 const count = (x: Tensor, over: t.Axes): number =>
   over === undefined ? x.size : [over].flat().reduce((product, axis) => product * (x.shape.at(axis) as number), 1);
 

@@ -9,7 +9,7 @@ const pair = fc.tuple(from1(7), from1(7));
 const images = (values: ValueOptions = {}) =>
   fc.tuple(from1(2), from1(2), from1(5), from1(5)).chain((shape) => tensors({ shape, ...values }));
 
-/** Windows that fit: a kernel no larger than the image, padding smaller than the kernel. */
+/** Windows that fit: a kernel at most as large as the image, padding smaller than the kernel. */
 const pool = (values: ValueOptions = {}) =>
   fc
     .record({

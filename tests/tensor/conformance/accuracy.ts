@@ -5,9 +5,9 @@ import { compute, type DeviceOf, had, widest } from './support.ts';
 
 const n = 4_000_037;
 
-/** Long sums and other places where single precision would be lost. */
+/** Long sums and other operators that lose precision in plain f32. */
 export function accuracy(device: DeviceOf): void {
-  /** One rounding, and what sums of double or compensated single precision lose: log₂(n)·2^−48 of the magnitudes. */
+  /** One rounding plus the error of sums in double or compensated single precision: log₂(n)·2^−48 of the magnitudes. */
   const near = (actual: unknown, { sum, size }: { sum: number; size: number }) => {
     const bound = ulp('f32', sum) + 4 * Math.log2(n) * 2 ** -48 * size;
     expect(Math.abs(Number(actual) - sum)).toBeLessThanOrEqual(bound);

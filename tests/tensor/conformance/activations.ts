@@ -50,7 +50,7 @@ export function activations(device: DeviceOf): void {
           for (const dtype of had(device(), floats)) {
             const x = filled(shape, seed, dtype);
             const expected = { shape, data: x.data.map((v) => stored(dtype, f(v))) };
-            // 1 + erf or 1 + tanh cancels for negative x; its few roundings, times x, are what may be off absolutely.
+            // 1 + erf or 1 + tanh cancels for negative x; its few roundings times x are the absolute error.
             const unit = dtype === 'f64' ? 2 ** -53 : 2 ** -24;
             const absolute = (i: number) => 6 * slack(device(), dtype) * unit * Math.abs(entry(x.data, i)) + 1e-15;
             await expectNd(device(), apply(upload(x, dtype)), expected, dtype, { ulps: 2, absolute });

@@ -19,7 +19,7 @@ import {
   upload,
 } from './support.ts';
 
-/** Shapes that broadcast together, and what they broadcast to: axes of one shape dropped in front or shrunk to 1. */
+/** Shapes that broadcast together, and the result: one shape with axes dropped in front or shrunk to 1. */
 const together = (count: number): fc.Arbitrary<{ shape: number[]; parts: number[][] }> =>
   shapes().chain((shape) =>
     fc
@@ -140,7 +140,7 @@ export function binary(device: DeviceOf): void {
   test('remainder of floats is exact, whatever the quotient', async () => {
     const random = generator(8);
     for (const dtype of had(device(), floats)) {
-      // Quotients up to 2^80 and down to 2^-20; of halves, what their ranges allow.
+      // Quotients from 2^-20 to 2^80; for halves, as far as their range allows.
       const reach = dtype === 'f16' ? 12 : 40;
       const draw = () => stored(dtype, (random() + 0.5) * 2 ** Math.round((random() * 2 - 1) * reach) || 1);
       const sign = () => (random() < 0.5 ? -1 : 1);
@@ -160,7 +160,7 @@ export function binary(device: DeviceOf): void {
     }
   });
 
-  test('remainders known by heart', async () => {
+  test('well-known remainders', async () => {
     const rows: readonly (readonly [number, number, number])[] = [
       [57042500, 3, 2],
       [-57042500, 3, 1],
@@ -175,7 +175,7 @@ export function binary(device: DeviceOf): void {
       [0, 3, 0],
       [3, 3, 0],
       [2 ** -100, 3, 2 ** -100],
-      // Exactly 3 less something tiny, which rounds to 3.
+      // Exactly 3 minus a tiny number, which rounds to 3.
       [-(2 ** -100), 3, 3],
     ];
     for (const dtype of had(device(), ['f64', 'f32'] as const)) {
@@ -208,7 +208,7 @@ export function binary(device: DeviceOf): void {
           for (const dtype of had(device(), list)) {
             const a = filled(entry(parts, 0), seed, dtype);
             const other = filled(entry(parts, 1), seed + 1, dtype);
-            // Half of the elements come from the other side, so that there are equal ones.
+            // Half of the elements are copied from the other side, so that some are equal.
             const b = { ...other, data: other.data.map((x, i) => (i % 2 === 0 ? (a.data[i] ?? x) : x)) };
             const expected = both(shape, a, b, (x, y) => Number(f(x, y)));
             await expectNd(device(), apply(upload(a, dtype), upload(b, dtype)), expected, 'bool');

@@ -68,7 +68,7 @@ function outputSizes({ x, w, options }: Case): number[] {
   });
 }
 
-/** Spreads the input out, pads or crops it, and slides the kernel over it: the textbook, one step after another. */
+/** Dilates the input, pads or crops it, and slides the kernel over it, one step after the other. */
 function naive(x: Nd, w: Nd, one: Case): Nd {
   const { strides, before, inputDilation, kernelDilation, groups } = one.options;
   const [batch, channels] = x.shape as [number, number];

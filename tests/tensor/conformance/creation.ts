@@ -31,7 +31,7 @@ export function creation(device: DeviceOf): void {
               ? entry(x.data, next++)
               : Array.from({ length: entry(shape, axis) }, () => nest(axis + 1));
           const nested = nest(0);
-          // An empty axis hides those behind it.
+          // The axes after an empty axis cannot be seen in nested arrays.
           const firstEmpty = shape.indexOf(0);
           const seen = firstEmpty < 0 ? shape : shape.slice(0, firstEmpty + 1);
           const made = t.tensor(nested, { dtype, device: device() });
@@ -61,7 +61,7 @@ export function creation(device: DeviceOf): void {
     if (device().dtypes.has('f64')) expect(t.tensor(Float64Array.of(1)).dtype).toBe('f64');
   });
 
-  test('what is given is copied, and so is what is read', async () => {
+  test('tensor copies its argument, and read returns a copy', async () => {
     for (const options of [{}, { device: device() }]) {
       const source = Float32Array.of(1, 2, 3);
       const x = t.tensor(source, options);
@@ -202,7 +202,7 @@ export function creation(device: DeviceOf): void {
     ));
 }
 
-/** The same nesting with 1 and 0 as truth values. */
+/** The same nesting with 1 and 0 as booleans. */
 function truths(nested: t.Nested): unknown {
   return Array.isArray(nested) ? nested.map(truths) : nested === 1;
 }

@@ -17,7 +17,7 @@ const n = 50_000;
 const moment = (sample: readonly number[], power: number): number =>
   sample.reduce((sum, x) => sum + x ** power, 0) / sample.length;
 
-/** Distributions, with fixed seeds: at the level of 0.001, a right generator passes with nearly any seed. */
+/** Distributions, tested with fixed seeds at the level 0.001: a right generator passes with nearly any seed. */
 export function distributions(device: DeviceOf): void {
   const values = (x: t.Tensor) => compute(device(), x);
 
@@ -114,7 +114,7 @@ export function distributions(device: DeviceOf): void {
       const classes = Math.min(span, 16);
       if (classes === 1) continue;
       const of = (x: number) => Math.floor(((x - min) * classes) / span);
-      // Class sizes differ by one number at most, which only counts where there are few; there they are equal.
+      // Class sizes differ by at most one number, which only counts if there are few; then they are equal.
       const expected = new Array<number>(classes).fill(n / classes);
       const counts = countsOf(sample.map(of), classes);
       expect(chiSquared(counts, expected)).toBeLessThan(chiSquaredBound(classes - 1));

@@ -5,7 +5,7 @@ import type { DeviceOf } from './support.ts';
 
 const values = async (x: t.Tensor): Promise<number[]> => Array.from(await t.read(x));
 
-/** Giving buffers up: donation, dispose, copies. Needs a device of its own, since it counts what is on it. */
+/** Donation, dispose and copies. Needs its own device, because it counts the buffers on it. */
 export function donation(device: DeviceOf): void {
   const place = (data: number[]) => t.tensor(data, { device: device() });
 
@@ -21,7 +21,7 @@ export function donation(device: DeviceOf): void {
     expect(device().memory().buffers).toBe(before.buffers);
   });
 
-  test('a donated leaf that was still on the host leaves nothing behind either', async () => {
+  test('a donated leaf on the host leaves no buffer behind either', async () => {
     const before = device().memory().bytes;
     const w = t.tensor([1, 2, 3]);
     const [next] = await t.realize([t.mul(w, 2)], { donate: { w }, device: device() });
@@ -31,7 +31,7 @@ export function donation(device: DeviceOf): void {
     expect(device().memory().bytes).toBe(before);
   });
 
-  test('using what was donated names the operator, the tensor and its path', async () => {
+  test('the error for using a donated tensor names the operator, the tensor and its path', async () => {
     const state = { params: { w: place([1]) }, list: [place([2])] };
     const [next] = await t.realize([t.add(state.params.w, 1)], { donate: state });
     const message = /add: f32\[1\] \(tensor #\d+\) can no longer be used: 'params\.w' was donated to realize\(\)/;
@@ -46,7 +46,7 @@ export function donation(device: DeviceOf): void {
     t.dispose(next);
   });
 
-  test('a pending graph over a donated leaf cannot run any more, and says which', async () => {
+  test('a pending graph over a donated leaf throws and names the leaf', async () => {
     const w = place([1, 2]);
     const pending = t.exp(t.add(w, 1));
     const [next] = await t.realize([t.neg(w)], { donate: { deep: [w] } });
@@ -90,7 +90,7 @@ export function donation(device: DeviceOf): void {
     t.dispose(w);
   });
 
-  test('donating what the result does not need frees it too', async () => {
+  test('donating a tensor that the result does not need frees it too', async () => {
     const before = device().memory().bytes;
     const [w, other] = [place([1]), place([5])];
     const [next] = await t.realize([t.add(w, 1)], { donate: [other] });
@@ -114,7 +114,7 @@ export function donation(device: DeviceOf): void {
     t.dispose(next);
   });
 
-  test('what a run reads can be disposed of meanwhile, and goes when the run is over', async () => {
+  test('a leaf disposed of during a run is freed when the run is over', async () => {
     const before = device().memory().bytes;
     for (let ticks = 0; ticks < 8; ticks++) {
       // No plan for rows of this length has been compiled yet.
@@ -124,7 +124,7 @@ export function donation(device: DeviceOf): void {
       const step = t.realize(next).then(values, (error: unknown) => error);
       for (let i = 0; i < ticks; i++) await undefined;
       t.dispose(w);
-      // Before the run has begun it was told in time.
+      // Without a tick the run has not begun, so the disposal makes it fail.
       const result = await step;
       if (ticks === 0) expect(result).toBeInstanceOf(t.DisposedError);
       else expect(result).toEqual([((n - 1) * n * (2 * n - 1)) / 6]);
@@ -165,7 +165,7 @@ export function donation(device: DeviceOf): void {
     for (let i = 0; i < 50; i++) x = t.mul(t.add(x, 1), 0.5);
     expect(await values(t.sum(x))).toEqual([1000]);
     const after = device().memory();
-    // Fifty times two values of 4,000 bytes came and went; never more than a few at once.
+    // Fifty pairs of values of 4,000 bytes are made and freed, and only a few are held at a time.
     expect(after.peakBytes - before.bytes).toBeLessThanOrEqual(8 * 4000);
     expect(after.bytes).toBe(before.bytes + 4000);
     t.dispose(leaf);
@@ -230,7 +230,7 @@ export function donation(device: DeviceOf): void {
     expect(device().memory().bytes).toBe(before);
   });
 
-  test('results that stand for the same value have buffers of their own', async () => {
+  test('results with the same value have separate buffers', async () => {
     const before = device().memory();
     const x = place([1, 2]);
     const y = t.add(x, 1);

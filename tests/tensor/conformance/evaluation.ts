@@ -6,7 +6,7 @@ import { WatchedDevice } from './wrapped.ts';
 
 const values = async (x: t.Tensor): Promise<number[]> => Array.from(await t.read(x));
 
-/** When things run, how often, in which order, and where. */
+/** Evaluation: when, how often, in which order and on which device. */
 export function evaluation(device: DeviceOf): void {
   const outOfRange = (x: t.Tensor) => t.gather(x, t.tensor([9], { dtype: 'i32' }), 0);
 
@@ -28,7 +28,7 @@ export function evaluation(device: DeviceOf): void {
     t.dispose(x);
   });
 
-  test('what two results share is computed once', async () => {
+  test('a part that two results share is computed once', async () => {
     const watched = new WatchedDevice(device(), 'watched');
     const x = t.tensor([0, 1], { device: watched });
     const shared = t.exp(x);
@@ -104,7 +104,7 @@ export function evaluation(device: DeviceOf): void {
     t.dispose([x, root]);
   });
 
-  test('only what is needed is computed', async () => {
+  test('only the needed nodes are computed', async () => {
     const watched = new WatchedDevice(device(), 'watched');
     const x = t.tensor([1, 4], { device: watched });
     const root = t.sqrt(x);
@@ -114,7 +114,7 @@ export function evaluation(device: DeviceOf): void {
     t.dispose(x);
   });
 
-  test('realize gives the same tree, whose pending tensors have become leaves', async () => {
+  test('realize returns the same tree, whose pending tensors have become leaves', async () => {
     const leaf = t.tensor([1, 2], { device: device() });
     const middle = t.mul(leaf, 2);
     const tree = { a: t.add(middle, 1), list: [leaf, middle, 'text', 7, null], none: undefined };
@@ -122,13 +122,13 @@ export function evaluation(device: DeviceOf): void {
     expect(result).toBe(tree);
     for (const x of t.treeLeaves(tree)) expect(sourceOf(x).kind).toBe('placed');
     expect(await values(tree.a)).toEqual([3, 5]);
-    // The graph behind a leaf is gone: what it was made of may be freed.
+    // The graph behind a leaf is dropped, so its inputs may be freed.
     t.dispose([leaf, middle]);
     expect(await values(tree.a)).toEqual([3, 5]);
     t.dispose(tree);
   });
 
-  test('a leaf on the host goes to the device that was asked for', async () => {
+  test('a leaf on the host is uploaded to the requested device', async () => {
     const x = t.tensor([1, 2]);
     expect(sourceOf(x).kind).toBe('host');
     await t.realize({ x }, { device: device() });
@@ -201,7 +201,7 @@ export function evaluation(device: DeviceOf): void {
     t.dispose([x, y]);
   });
 
-  test('a step that is prepared while the one before runs gives the same', async () => {
+  test('a step prepared during the run before it gives the same result', async () => {
     const step = (x: t.Tensor): t.Tensor => x.mul(2).add(1);
     let x = t.tensor([1, 2], { device: device() });
     let next = step(x);
@@ -220,7 +220,7 @@ export function evaluation(device: DeviceOf): void {
     t.dispose(x);
   });
 
-  test('what was prepared on a run that failed is computed from the beginning, or refused', async () => {
+  test('a step prepared during a run that fails is computed from the beginning, or refused', async () => {
     const x = t.tensor([1, 2, 3], { device: device() });
     const index = t.tensor([9], { dtype: 'i32', device: device() });
     const bad = t.gather(x, index, 0);
@@ -280,7 +280,7 @@ export function evaluation(device: DeviceOf): void {
     t.dispose([x, made]);
   });
 
-  test('the default device runs what is on none', async () => {
+  test('the default device runs graphs without leaves on a device', async () => {
     const former = await t.defaultDevice();
     const watched = new WatchedDevice(device(), 'watched');
     t.setDefaultDevice(watched);

@@ -5,7 +5,7 @@ import { compute, type DeviceOf, had, stored } from './support.ts';
 
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
-/** Operators that are composed of several, and what they compute. */
+/** Composed operators and their formulas. */
 const composed: Readonly<Record<string, readonly [(x: t.Tensor) => t.Tensor, (x: number) => number]>> = {
   rsqrt: [t.rsqrt, (x) => 1 / Math.sqrt(x)],
   tan: [t.tan, Math.tan],
@@ -31,7 +31,7 @@ export function halves(device: DeviceOf): void {
         };
         const values = await compute(device(), apply(t.tensor(inputs, { dtype })));
         const wrong = values.filter((value, i) => value !== stored(dtype, exact(entry(inputs, i)))).length;
-        // A few ulp of f32 tip one result in a thousand over; a second rounding to a half, one in five.
+        // A few ulp of f32 change one result in a thousand, a second rounding to a half one in five.
         expect(wrong).toBeLessThanOrEqual(count / 200);
       }
     });

@@ -9,7 +9,7 @@ import { type DeviceOf, had } from './support.ts';
 
 type Graph = (inputs: readonly t.Tensor[]) => readonly t.Tensor[];
 
-/** The bits of what a graph gives; `beside` picks what else is computed in the same run. */
+/** The bits of a graph's result; `beside` chooses the tensors computed in the same run. */
 async function bitsOf(
   device: t.Device,
   inputs: readonly t.Tensor[],
@@ -31,7 +31,7 @@ const everything = (pending: readonly t.Tensor[]): readonly t.Tensor[] => pendin
 const general = { before: [1, 1], after: [1, 1], inputDilation: [1, 1], kernelDilation: [1, 1], groups: 1 };
 const flat = { ...general, strides: [1, 1], before: [0, 0], after: [0, 0] };
 
-/** Ways to an array of this shape: from a leaf, or from something computed, through views of many kinds. */
+/** Arrays of this shape made in different ways: from a leaf or a computed tensor, through views of many kinds. */
 const views: Readonly<Record<string, (shape: readonly number[], make: (shape: number[]) => t.Tensor) => t.Tensor>> = {
   'steps of two': (shape, make) => {
     const x = make(shape.map((size) => 2 * size));
@@ -62,7 +62,7 @@ const views: Readonly<Record<string, (shape: readonly number[], make: (shape: nu
   'one row repeated': (shape, make) => t.broadcastTo(make(shape.map((size, i) => (i === 0 ? 1 : size))), shape),
 };
 
-/** What an operator gives does not depend on what else is computed in the same run, to the bit. */
+/** The result of an operator does not depend, to the bit, on other results of the same run. */
 export function independence(device: DeviceOf): void {
   const products: Readonly<Record<string, readonly [readonly (readonly number[])[], (...xs: t.Tensor[]) => t.Tensor]>> =
     {
@@ -122,7 +122,7 @@ export function independence(device: DeviceOf): void {
       for (const dtype of had(device(), ['f32', 'f64', 'f16'] as const)) {
         const random = generator(5);
         const names = Object.keys(views);
-        // On WebGPU, where shaders take long to compile, a few of the combinations.
+        // Only a few combinations on WebGPU, where shaders take long to compile.
         const chosen = device().name === 'webgpu' ? names.slice(0, 3) : names;
         for (const view of dtype === 'f16' ? chosen.slice(0, 2) : chosen) {
           for (const compute of [(x: t.Tensor) => x, t.sin]) {

@@ -24,7 +24,7 @@ import { specials } from './specials.ts';
 import { alone, type DeviceOf } from './support.ts';
 import { unary } from './unary.ts';
 
-/** Everything that an executor must do, by subject. */
+/** The conformance suites, which every executor must pass. */
 export const suites: Readonly<Record<string, (device: DeviceOf) => void>> = {
   'elementwise, one input': unary,
   'elementwise, more inputs': binary,
@@ -52,8 +52,8 @@ export const suites: Readonly<Record<string, (device: DeviceOf) => void>> = {
 };
 
 /**
- * Registers every suite on a kind of device; each opens one of its own, so that memory can be counted, and makes it the
- * default. Meanwhile no other executor computes.
+ * Registers every suite on a kind of device. Each suite opens its own device, so that memory can be counted, and makes it
+ * the default; no other executor may compute meanwhile.
  */
 export function conformance(
   kind: string,

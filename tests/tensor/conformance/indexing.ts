@@ -25,7 +25,7 @@ function indices(shape: readonly number[], size: number, seed: number): Nd {
   return build(shape, () => Math.floor(random() * size));
 }
 
-/** Reading and adding by index. */
+/** Gather, scatterAdd and the operators composed of them. */
 export function indexing(device: DeviceOf): void {
   test('gather reads along an axis; off it, indices may be shorter', () =>
     holds(
@@ -109,7 +109,7 @@ export function indexing(device: DeviceOf): void {
 
   test('diagonal takes equal positions of two axes', () =>
     holds([shapes(3, 1), fc.nat(), fc.nat(), seeds], async (shape, n, m, seed) => {
-      // A second axis of the same size is put somewhere.
+      // Inserts a second axis of the same size.
       const i = n % shape.length;
       const j = m % (shape.length + 1);
       const size = entry(shape, i);

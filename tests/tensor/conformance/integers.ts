@@ -40,7 +40,7 @@ const divide = (dtype: 'i32' | 'u32', a: number, b: number): number => {
 /** Python's `%`; the dividend itself for a divisor of 0, since the quotient is then 0. */
 const modulo = (a: number, b: number): number => (b === 0 ? a : (((a % b) + b) % b) + 0);
 
-/** A value between dtypes as the docstring of `cast` has it, spelled out case by case. */
+/** The cast of a value by the docstring of `cast`, case by case. */
 function converted(from: t.DType, to: t.DType, value: number): number {
   if (to === 'bool') return value === 0 ? 0 : 1;
   if (to === 'i32' || to === 'u32') {
@@ -183,13 +183,13 @@ export function integers(device: DeviceOf): void {
       16777216, 16777220,
     ]);
     expect(await compute(device(), t.cast(u32, 'f32'))).toEqual([4294967296, 2147483648, 5]);
-    // Numbers of up to 2^24 − 1 survive a float, all of them do a f64.
+    // Numbers up to 2^24 − 1 are exact in f32, all are in f64.
     if (device().dtypes.has('f64')) {
       expect(await compute(device(), t.cast(t.cast(u32, 'f64'), 'u32'))).toEqual([4294967295, 2147483648, 5]);
     }
   });
 
-  test('numbers that a dtype cannot stand for are refused beside a tensor', () => {
+  test("numbers out of range of the tensor's dtype are refused", () => {
     for (const dtype of numeric.filter((d) => d === 'i32' || d === 'u32')) {
       const x = t.ones([2], { dtype });
       expect(() => t.add(x, 0.5)).toThrow(`add: 0.5 is not a value of ${dtype}`);

@@ -18,7 +18,7 @@ import {
 
 const unitOf = (dtype: t.DType): number => (dtype === 'f64' ? 2 ** -53 : 2 ** -24);
 
-/** The elements of some positions, normalised with the population's mean and variance. */
+/** The elements at some positions, normalised with the population mean and variance. */
 function standardized(values: readonly number[], eps: number): number[] {
   const mean = values.reduce((a, b) => a + b, 0) / values.length;
   const variance = values.reduce((a, b) => a + (b - mean) ** 2, 0) / values.length;
@@ -202,7 +202,7 @@ export function layers(device: DeviceOf): void {
           const k = tame(filled([...batch, keys, dim], seed + 1, dtype));
           const v = tame(filled([...batch, keys, width], seed + 2, dtype));
           const drawn = filled([queries, keys], seed + 3, 'bool');
-          // Every query sees at least the first key.
+          // Every query attends to at least the first key.
           const seen = build([queries, keys], (i) => (i[1] === 0 ? 1 : at(drawn, i)));
           const bias = tame(filled([queries, keys], seed + 4, dtype));
           const factor = scale ?? 1 / Math.sqrt(dim);
@@ -240,7 +240,7 @@ export function layers(device: DeviceOf): void {
       40,
     ));
 
-  test('a query that may see no key gets NaN; attention over no keys gives zeros', async () => {
+  test('a query whose keys are all masked gets NaN; attention over no keys gives zeros', async () => {
     const x = t.ones([1, 2]);
     const nothing = t.tensor([[false]]);
     expect(await compute(device(), t.scaledDotProductAttention(x, x, x, { mask: nothing }))).toEqual([NaN, NaN]);

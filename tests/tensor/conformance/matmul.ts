@@ -38,7 +38,7 @@ const operands = fc
     };
   });
 
-/** The product by NumPy's description: vectors become matrices, batch axes broadcast, and their axes vanish again. */
+/** The product by NumPy's description: vectors become matrices, batch axes broadcast, and the added axes are dropped. */
 function product(a: Nd, b: Nd): Nd {
   const left: Nd = a.shape.length === 1 ? { shape: [1, ...a.shape], data: a.data } : a;
   const right: Nd = b.shape.length === 1 ? { shape: [...b.shape, 1], data: b.data } : b;
@@ -145,7 +145,7 @@ export function matmul(device: DeviceOf): void {
           const shifted = build(plain.shape, (i) => stored(dtype, at(plain, i) + at(b, [entry(i, lead.length)])));
           const [xs, ws, bs] = [upload(x, dtype), upload(w, dtype), upload(b, dtype)];
           await expectNd(device(), t.linear(xs, ws), rounded(plain, dtype), dtype);
-          // Sums are below 2^11, so the first rounding of f16 is exact, and that of bf16 is the only one that may count.
+          // Sums are below 2^11, so the product is exact in f16; in bf16 its rounding is the only one that may count.
           const ulps = dtype === 'bf16' ? 1 : 0;
           await expectNd(device(), t.linear(xs, ws, bs), shifted, dtype, { ulps, absolute: dtype === 'bf16' ? 1 : 0 });
         }

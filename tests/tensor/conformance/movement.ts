@@ -18,7 +18,7 @@ const permuted = shapes().chain((shape) =>
 
 /** Operators that move elements and compute nothing, on every dtype. */
 export function movement(device: DeviceOf): void {
-  /** Runs a check on the dtypes of the device, one with data for each. */
+  /** Runs a check on each dtype of the device with data of that dtype. */
   const forEach = async (shape: readonly number[], seed: number, f: (x: Nd, dtype: t.DType) => Promise<void>) => {
     for (const dtype of had(device(), every)) await f(filled(shape, seed, dtype), dtype);
   };

@@ -1,13 +1,13 @@
 /**
- * Arrays for the naive side of the tests: nested loops over plain numbers, written without a look at the library's own
- * index arithmetic or rounding.
+ * Arrays for the naive implementations in tests: nested loops over plain numbers, independent of the library's index
+ * arithmetic and rounding.
  */
 export interface Nd {
   readonly shape: readonly number[];
   readonly data: readonly number[];
 }
 
-/** An entry that must be there. */
+/** The entry of an array, which must exist. */
 export function entry<T>(list: ArrayLike<T>, i: number): T {
   const found = list[i];
   if (found === undefined) throw new Error(`test bug: no entry ${i} among ${list.length}`);
@@ -41,7 +41,7 @@ export const build = (shape: readonly number[], f: (index: readonly number[]) =>
   data: indicesOf(shape).map(f),
 });
 
-/** The element that NumPy's broadcasting puts at an index of a larger shape. */
+/** The element at an index of a larger shape after broadcasting by NumPy's rules. */
 export function broadcastAt(x: Nd, index: readonly number[]): number {
   const own = index.slice(index.length - x.shape.length);
   return at(

@@ -8,11 +8,11 @@ import { compute, type DeviceOf, floats, had, holds, shapes } from './support.ts
 
 const { random } = t;
 
-/** Seeds up to the largest, and small ones. */
+/** Seeds: small ones, and any up to the largest. */
 const seedOf = fc.oneof(fc.nat({ max: 9 }), fc.maxSafeNat());
 const wordsOf = (seed: number): [number, number] => [Math.floor(seed / 2 ** 32), seed % 2 ** 32];
 
-/** Keys, random words and what is made of them without floating point: bit for bit the same on every device. */
+/** Keys, random words and draws without floating point: the same bits on every device. */
 export function randomness(device: DeviceOf): void {
   const values = (x: t.Tensor) => compute(device(), x);
 
@@ -27,7 +27,7 @@ export function randomness(device: DeviceOf): void {
     const word = (i: 0 | 1) => values(makeNode('threefry', inputs, { word: i }, [3], 'u32'));
     expect(await word(0)).toEqual([0x6b200159, 0x1cb996fc, 0xc4923a9c]);
     expect(await word(1)).toEqual([0x99ba4efe, 0xbb002be7, 0x483df7a0]);
-    // So does the tests' own version of it.
+    // The tests' own version gives them too.
     expect(threefry([0, 0], [0, 0])).toEqual([0x6b200159, 0x99ba4efe]);
     expect(threefry([0xffffffff, 0xffffffff], [0xffffffff, 0xffffffff])).toEqual([0x1cb996fc, 0xbb002be7]);
     expect(threefry([0x13198a2e, 0x03707344], [0x243f6a88, 0x85a308d3])).toEqual([0xc4923a9c, 0x483df7a0]);
@@ -111,7 +111,7 @@ export function randomness(device: DeviceOf): void {
       expect(await values(random.uniform(t.key(seed), [20], { dtype: 'f64' }))).toEqual(double);
     }));
 
-  /** The uniform numbers that a key's words are, in f32 or f64. */
+  /** The uniform numbers of a key's words, in f32 or f64. */
   const units = (key: readonly [number, number], count: number, dtype: 'f32' | 'f64'): number[] =>
     Array.from({ length: count }, (_, i) => {
       const [high, low] = threefry(key, [i, 0]);
@@ -181,7 +181,7 @@ export function randomness(device: DeviceOf): void {
           const span = BigInt(max) - BigInt(min);
           const expected = words.map(([high, low]) => {
             const product = ((BigInt(high) << 32n) | BigInt(low)) * span;
-            // A span of 2^32 takes the word itself, with the bits of an i32.
+            // A span of 2^32 takes the word itself as an i32.
             return span === 2n ** 32n ? high | 0 : min + Number(product >> 64n);
           });
           expect(await values(drawn)).toEqual(expected);

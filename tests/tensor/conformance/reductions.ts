@@ -57,7 +57,7 @@ const magnitude = (values: readonly number[]): number => values.reduce((a, b) =>
 
 /** Reductions against naive loops over every choice of axes. */
 export function reductions(device: DeviceOf): void {
-  test('several of one array over the same axes at once are what each is alone', () =>
+  test('several reductions of one array over the same axes give the results of each alone', () =>
     holds([shapeAndAxes, seeds], async ({ shape, axes }, seed) => {
       // Whole numbers, whose sums are exact.
       const x = upload(whole(shape, seed, -4, 9), 'f32');
@@ -140,7 +140,7 @@ export function reductions(device: DeviceOf): void {
       25,
     ));
 
-  test('any is false and all is true where there is nothing', () =>
+  test('over empty axes, any is false and all is true', () =>
     holds([shapeAndAxes, seeds], async ({ shape, axes }, seed) => {
       const list = resolved(axes, shape.length);
       const x = filled(shape, seed, 'bool');
@@ -165,7 +165,7 @@ export function reductions(device: DeviceOf): void {
           };
           const expected = reduce(x, list, (values) => stored(dtype, spread(values)));
           const largest = reduce(x, list, (values) => Math.max(0, ...values.map(Math.abs))).data;
-          // The mean is off by half an ulp (of f32 for halves), which the squares see twice over.
+          // The mean is off by half an ulp (of f32 for halves), which counts twice in the squares.
           const unit = dtype === 'f64' ? 2 ** -53 : 2 ** -24;
           const absolute = (i: number) => 8 * unit * entry(largest, i) ** 2;
           const actual = t.variance(upload(x, dtype), axes, { correction });
@@ -175,7 +175,7 @@ export function reductions(device: DeviceOf): void {
       25,
     ));
 
-  test('logSumExp, −∞ where there is nothing', () =>
+  test('logSumExp, −∞ over empty axes', () =>
     holds(
       [shapeAndAxes, seeds],
       async ({ shape, axes }, seed) => {

@@ -4,7 +4,7 @@ import * as t from '../../../tensor/index.ts';
 import { at, build, entry } from './naive.ts';
 import { compute, type DeviceOf, every, expectNd, filled, had, holds, seeds, shapes, upload } from './support.ts';
 
-/** The positions that Python's `range(size)[start:stop:step]` has: PySlice_AdjustIndices, then a loop. */
+/** The positions of Python's `range(size)[start:stop:step]`: PySlice_AdjustIndices, then a loop. */
 function positions(size: number, start: number | undefined, stop: number | undefined, step: number): number[] {
   const adjust = (value: number | undefined, missing: number): number => {
     if (value === undefined) return missing;

@@ -37,7 +37,7 @@ const windows = fc
 
 type Window = typeof windows extends fc.Arbitrary<infer W> ? W : never;
 
-/** The elements under each window, without those in the padding. */
+/** The elements in each window, without padding. */
 function pooled(x: Nd, { size, kernel, stride, sides }: Window, f: (inside: number[]) => number): Nd {
   const steps = stride ?? kernel;
   const out = size.map(
@@ -60,7 +60,7 @@ function pooled(x: Nd, { size, kernel, stride, sides }: Window, f: (inside: numb
 const optionsOf = ({ kernel, stride, sides }: Window) =>
   stride === undefined ? { kernel, padding: sides } : { kernel, stride, padding: sides };
 
-/** Interpolation between pixel centres, straight from the definition (`align_corners = false`). */
+/** Interpolation between pixel centres by its definition (`align_corners = false`). */
 function bilinear(x: Nd, out: readonly [number, number]): Nd {
   const along = (size: number, target: number, i: number) => {
     const position = Math.max(0, ((i + 0.5) * size) / target - 0.5);
@@ -155,7 +155,7 @@ export function spatial(device: DeviceOf): void {
     ]);
   });
 
-  test('maxPool2d hands NaN on', async () => {
+  test('maxPool2d keeps NaN', async () => {
     const x = t.tensor([1, NaN, 3, 4], { shape: [1, 1, 2, 2] });
     expect(await compute(device(), t.maxPool2d(x, { kernel: 2 }))).toEqual([NaN]);
   });

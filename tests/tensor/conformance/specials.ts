@@ -5,9 +5,9 @@ import { compute, type DeviceOf, floats, had } from './support.ts';
 
 const inf = Number.POSITIVE_INFINITY;
 
-/** NaN, the infinities and −0: what IEEE 754 and the docstrings say about them. */
+/** NaN, the infinities and −0, by IEEE 754 and the docstrings. */
 export function specials(device: DeviceOf): void {
-  /** Checks against expectations in which −0 and 0 are different. */
+  /** Compares with expected values and tells −0 from 0. */
   const gives = async (f: (x: t.Tensor) => t.Tensor, inputs: readonly number[], outputs: readonly number[]) => {
     for (const dtype of had(device(), floats)) {
       const values = await compute(device(), f(t.tensor([...inputs], { dtype })));
@@ -71,7 +71,7 @@ export function specials(device: DeviceOf): void {
   });
 
   test('remainders by zero and infinity, and of what is not finite', async () => {
-    // Shaders may assume that infinity and NaN do not occur, but what is divided by 0 is known.
+    // Shaders may assume that infinity and NaN do not occur, but division by 0 is defined here.
     await gives((x) => t.remainder(x, 0), [1, 0, -2], [NaN, NaN, NaN]);
     await gives((x) => t.remainder(x, -0), [1, 0, -2], [NaN, NaN, NaN]);
     if (device().name === 'webgpu') return;

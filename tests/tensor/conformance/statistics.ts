@@ -10,7 +10,7 @@ export function kolmogorovSmirnov(sample: readonly number[], distribution: (x: n
   }, 0);
 }
 
-/** What that distance stays below with probability 0.999 (Kolmogorov's limit; for samples of thousands). */
+/** The 0.999 quantile of this distance (Kolmogorov's limit, for samples of thousands). */
 export const kolmogorovBound = (n: number): number => 1.95 / Math.sqrt(n);
 
 /** Pearson's statistic of counts against expected counts. */
@@ -36,7 +36,7 @@ export const countsOf = (sample: readonly number[], classes: number): number[] =
   return counts;
 };
 
-/** Threefry-2x32-20 in unlimited integers, straight from section 3.3 of Salmon et al. 2011. */
+/** Threefry-2x32-20 in BigInt, from section 3.3 of Salmon et al. 2011. */
 export function threefry(key: readonly [number, number], counter: readonly [number, number]): [number, number] {
   const word = (x: bigint) => BigInt.asUintN(32, x);
   const keys = [BigInt(key[0]), BigInt(key[1])] as [bigint, bigint];

@@ -15,15 +15,15 @@ import { WasmDevice } from '../../../tensor/wasm/device.ts';
 import { WebGpuDevice } from '../../../tensor/webgpu/device.ts';
 import { entry, type FloatName, generator, type Nd, product, round, ulp } from './naive.ts';
 
-/** A suite gets its device when its tests run, so that one can be opened beforehand. */
+/** A suite gets its device when its tests run, because opening it is asynchronous. */
 export type DeviceOf = () => Device;
 
 /** The executors, by the names of their devices. */
 const executors = { reference: ReferenceDevice, wasm: WasmDevice, webgpu: WebGpuDevice };
 
 /**
- * Has every executor but a device's own refuse to compute, until what it gives is called: none may lean on another. That
- * they share no code is checked with the imports of the project.
+ * Makes all executors but that of a device refuse to compute, until the returned function is called: no executor may use
+ * another. The layer test checks that they share no code.
  */
 export function alone({ name }: Device): () => void {
   const others = Object.entries(executors).filter(([other]) => other !== name);
@@ -39,7 +39,7 @@ export const floats: readonly FloatName[] = ['f64', 'f32', 'f16', 'bf16'];
 export const numeric: readonly DType[] = [...floats, 'i32', 'u32'];
 export const every: readonly DType[] = [...numeric, 'bool'];
 
-/** Those of `list` that the device has. */
+/** The dtypes of `list` that the device has. */
 export const had = <D extends DType>(device: Device, list: readonly D[]): D[] =>
   list.filter((dtype) => device.dtypes.has(dtype));
 
@@ -47,13 +47,13 @@ export const had = <D extends DType>(device: Device, list: readonly D[]): D[] =>
 export const widest = (device: Device): 'f64' | 'f32' => (device.dtypes.has('f64') ? 'f64' : 'f32');
 
 /**
- * How many units in the last place a transcendental function, or a few operators after one another, may be off. The
- * reference executor rounds results of V8's functions, which are within 1 ulp in f64; others compute in f32.
+ * The error allowed for a transcendental function or a few operators in a row, in units in the last place. The reference
+ * executor rounds results of V8's functions, which are within 1 ulp in f64; others compute in f32.
  */
 export const slack = (device: Device, dtype: DType): number =>
   dtype === 'f64' || dtype === 'f16' || dtype === 'bf16' ? 2 : device.name === 'reference' ? 1 : 4;
 
-/** What a number becomes when it is stored: floats rounded (halves by way of f32, as documented), integers wrapped. */
+/** A number as a dtype stores it: floats rounded (halves through f32, as documented), integers wrapped. */
 export function stored(dtype: DType, value: number): number {
   if (dtype === 'i32') return value | 0;
   if (dtype === 'u32') return value >>> 0;
@@ -65,15 +65,15 @@ export function stored(dtype: DType, value: number): number {
 export const upload = (x: Nd, dtype: DType): Tensor => tensor([...x.data], { shape: x.shape, dtype });
 
 /**
- * The elements of a tensor, computed on the device: `conformance` makes it the default, and leaves of the tests are
- * there or on the host.
+ * The elements of a tensor, computed on the device: `conformance` makes it the default, and the tests' leaves are on it or
+ * on the host.
  */
 export async function compute(device: Device, x: Tensor): Promise<number[]> {
   if ((await defaultDevice()) !== device) throw new Error('test bug: the device under test is not the default');
   return Array.from(await read(x));
 }
 
-/** Throws unless two numbers are within so many units in the last place of `dtype`, plus an absolute bound. */
+/** Throws unless two numbers differ by at most `ulps` units in the last place of `dtype` plus an absolute bound. */
 export function expectNear(actual: number, expected: number, dtype: DType, ulps: number, absolute = 0): void {
   if (Object.is(actual, expected) || actual === expected) return;
   const unit = isFloat(dtype) ? ulp(dtype, expected) : 0;
@@ -107,7 +107,7 @@ export async function expectNd(
   });
 }
 
-/** Sizes that go wrong: none, one, and small numbers that no power of two divides. */
+/** Sizes that tend to go wrong: 0, 1 and small primes. */
 export const sizes = fc.oneof(
   { weight: 1, arbitrary: fc.constant(0) },
   { weight: 2, arbitrary: fc.constant(1) },
@@ -119,7 +119,7 @@ export const shapes = (maxRank = 4, minRank = 0): fc.Arbitrary<number[]> =>
 
 export const seeds = fc.nat({ max: 2 ** 31 });
 
-/** A value that `dtype` holds exactly: floats of many magnitudes up to 32, integers of all sizes, truth values. */
+/** A value that `dtype` holds exactly: floats of many magnitudes up to 32, integers of all sizes, 0 and 1 for bool. */
 export function sample(dtype: DType, random: () => number): number {
   const u = random();
   if (dtype === 'bool') return u < 0.5 ? 0 : 1;

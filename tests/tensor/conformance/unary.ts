@@ -19,11 +19,11 @@ import {
 interface Case {
   readonly f: (x: number) => number;
   readonly apply: (x: t.Tensor) => t.Tensor;
-  /** Where inputs are drawn from. */
+  /** The range of inputs. */
   readonly domain: readonly [number, number];
-  /** Whether the result is determined to the last bit on every executor. */
+  /** True if every executor gives the same bits. */
   readonly exact?: boolean;
-  /** Further roundings, in ulp: of a composed operator that computes in its own dtype, or of what it is compared with. */
+  /** Further roundings in ulp, of a composed operator that computes in its own dtype or of the expected value. */
   readonly roundings?: number;
 }
 
@@ -49,7 +49,7 @@ const cases: Readonly<Record<string, Case>> = {
   tan: { f: Math.tan, apply: t.tan, domain: [-1.5, 1.5], roundings: 2 },
   // Beside exact arithmetic (tests/tensor/wasm/mathExact.ts) V8's Math.tanh is off by up to 2.0 ulp, and WebAssembly's by 1.65.
   tanh: { f: Math.tanh, apply: t.tanh, domain: [-4, 4], roundings: 2 },
-  // So is this formula, by up to 1.74 (three roundings), and WebAssembly's sigmoid by 1.33.
+  // This formula is off by up to 1.74 ulp (three roundings), and WebAssembly's sigmoid by 1.33.
   sigmoid: { f: (x) => 1 / (1 + Math.exp(-x)), apply: t.sigmoid, domain: [-10, 10], roundings: 2 },
   softplus: { f: (x) => Math.log1p(Math.exp(x)), apply: t.softplus, domain: [-10, 20], roundings: 2 },
   abs: { f: Math.abs, apply: t.abs, domain: [-100, 100], exact: true },
@@ -107,7 +107,7 @@ export function unary(device: DeviceOf): void {
             const x: Nd = { shape, data };
             const expected = { shape, data: data.map((value) => stored(dtype, f(value))) };
             const half = dtype === 'f16' || dtype === 'bf16';
-            // A half is rounded from f32, where a few ulp are nothing but can tip a tie over.
+            // A half is rounded from f32, where an error of a few ulp can decide a tie.
             const ulps = exact ? 0 : half ? 1 : slack(device(), dtype) + roundings;
             await expectNd(device(), apply(upload(x, dtype)), expected, dtype, { ulps });
           }

@@ -3,16 +3,16 @@ import { openDevice } from '../../../tensor/index.ts';
 import { findGpu } from '../../../tensor/webgpu/runtime/gpu.ts';
 import { conformance, suites } from './index.ts';
 
-/** Suites that compile the largest kernels: about half of the time on a graphics processor in software. */
+/** Suites that compile the largest kernels: about half of the time on SwiftShader. */
 const large = ['layers', 'spatial', 'conv', 'matmul', 'einsum', 'activations', 'evaluation'];
 
 /**
- * Shaders may assume that NaN and infinity do not occur, and drivers do: their results are not determined, so the special
- * values are left out.
+ * Leaves the special values out: shaders may assume that NaN and infinity do not occur, and drivers do, so results are not
+ * determined.
  */
 const left = Object.keys(suites).filter((name) => name !== 'special values' && !large.includes(name));
 
-/** Registers one half of the conformance suites on WebGPU; the halves are two files, so that two processes can run them. */
+/** Registers half of the conformance suites on WebGPU; two files run one half each, in parallel. */
 export async function webgpuConformance(half: 'large kernels' | 'all others'): Promise<void> {
   const names = half === 'large kernels' ? large : left;
   if (await (await findGpu())?.requestAdapter()) conformance('webgpu', () => openDevice('webgpu'), names);

@@ -1,12 +1,12 @@
 import type { Device, DeviceBuffer, DType, MemoryUse, Run, StorageArray } from '../../../tensor/index.ts';
 import { sourceOf } from '../../../tensor/internal.ts';
 
-/** A device under another name that passes everything on and writes down which primitives it was asked to run. */
+/** A device under another name that forwards every call and records the primitives of each run. */
 export class WatchedDevice implements Device {
   readonly name: string;
   readonly description = 'another device, watched';
   readonly dtypes: ReadonlySet<DType>;
-  /** One list of primitives a run. */
+  /** One list of primitives per run. */
   readonly runs: string[][] = [];
   readonly #inner: Device;
 
@@ -16,7 +16,7 @@ export class WatchedDevice implements Device {
     this.dtypes = inner.dtypes;
   }
 
-  /** How many nodes of a primitive were run in all. */
+  /** The number of nodes of a primitive in all runs. */
   count(primitive: string): number {
     return this.runs.flat().filter((other) => other === primitive).length;
   }
