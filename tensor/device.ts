@@ -1,12 +1,12 @@
 import type { DType, StorageArray } from './dtype.ts';
 import type { Tensor } from './tensor.ts';
 
-/** A value on a device. Only its device can look inside. */
+/** The elements of a tensor in a device's memory. Only that device can read them. */
 export interface DeviceBuffer {
   readonly byteLength: number;
 }
 
-/** What a device holds now, and the most that it has held since `resetPeak`. */
+/** The memory that a device holds now, and the most that it has held since `resetPeak`. */
 export interface MemoryUse {
   readonly bytes: number;
   readonly buffers: number;
@@ -14,68 +14,68 @@ export interface MemoryUse {
   readonly peakBuffers: number;
 }
 
-/** One piece of work: compute `outputs` from leaves that are all on this device. */
+/** A request to compute `outputs` from leaves that are all on one device. */
 export interface Run {
-  /** Every pending tensor that is needed, inputs before users. */
+  /** All pending tensors to compute, inputs before users. */
   readonly order: readonly Tensor[];
-  /** Distinct pending tensors; each gets a buffer of its own. */
+  /** Distinct tensors of `order`; each gets a buffer of its own. */
   readonly outputs: readonly Tensor[];
-  /** Leaf buffers that the run may write over or free as soon as their last reader has run; all are gone afterwards. */
+  /** Buffers of leaves that the run may overwrite. The caller does not use them afterwards, and frees them. */
   readonly donated: ReadonlySet<DeviceBuffer>;
 }
 
-/** One kernel of a plan. */
+/** One kernel in the report of a plan. */
 export interface KernelReport {
-  /** The operators that it runs, in order. */
+  /** Its operators, in order. */
   readonly description: string;
-  /** Types of what it writes, such as `f32[8, 64]`. */
+  /** The types of the values that it writes, such as `f32[8, 64]`. */
   readonly writes: readonly string[];
-  /** What it reads and writes, each buffer once. */
+  /** Bytes that it reads and writes, each buffer counted once. */
   readonly bytes: number;
-  /** Arithmetic operations; a multiply-add is two, an exponential is one. */
+  /** Arithmetic operations: a multiply-add counts as two, an exponential as one. */
   readonly flops: number;
-  /** Only in a profile: how long it took. */
+  /** How long it took; only in a profile. */
   readonly milliseconds?: number;
 }
 
-/** What a device does to compute a tree. */
+/** The plan by which a device computes a tree. */
 export interface PlanReport {
   readonly device: string;
   readonly kernels: readonly KernelReport[];
-  /** Memory for intermediate values. Leaves and results come on top. */
+  /** Bytes of intermediate values, without leaves and results. */
   readonly workingBytes: number;
-  /** The most that is held at once: leaves, results and intermediate values, if no leaf is given up. */
+  /** The most bytes that are held at once, if no leaf is donated: leaves, results and intermediate values. */
   readonly peakBytes: number;
 }
 
-/** What a device tells of a run; what it starts from and ends with is counted for it. */
+/** A device's report of one run, without the memory of leaves and results, which the caller adds. */
 export type DevicePlanReport = Omit<PlanReport, 'peakBytes'>;
 
-/** An executor with its memory. Runs on one device happen in the order in which they were asked for. */
+/** An executor with its memory. It executes runs in the order in which they are requested. */
 export interface Device {
   readonly name: string;
-  /** What it is, in a line for people. */
+  /** The device in one line, for people to read. */
   readonly description: string;
-  /** The dtypes that it can hold and compute with. */
+  /** The dtypes that the device can store and compute with. */
   readonly dtypes: ReadonlySet<DType>;
-  /** What it offers beyond what all of its kind do, and its limits in bytes or numbers, where it tells. */
+  /** Optional features that the device has, and its limits by name (in bytes or counts), if it reports them. */
   readonly abilities?: { readonly features: readonly string[]; readonly limits: Readonly<Record<string, number>> };
-  /** Copies storage to the device. */
+  /** Copies elements to the device. */
   upload(dtype: DType, storage: StorageArray): DeviceBuffer;
-  /** Reads a run's graph before its leaves exist, so that the run itself, of the same `order`, starts sooner. */
+  /** Reads a run's graph before its leaves exist, so that the run itself (with the same `order`) starts sooner. */
   prepare?(run: Pick<Run, 'order' | 'outputs'>): void;
-  /** Computes; a buffer for each output, in order. When it rejects, donated buffers may be lost, others not. */
+  /** Computes the outputs and resolves to their buffers, in order. If it rejects, donated buffers may be lost, others not. */
   run(run: Run): Promise<readonly DeviceBuffer[]>;
-  /** The kernels of a run; with `timed`, runs it and throws the results away. Devices without plans have none. */
+  /** Reports the kernels of a run. With `timed`, executes the run, measures each kernel, and discards the results. */
   plan?(run: Run, timed: boolean): Promise<DevicePlanReport>;
-  /** A copy of what the buffer holds. */
+  /** Copies a buffer's elements to the host. */
   download(buffer: DeviceBuffer): Promise<StorageArray>;
-  /** The buffer's elements, where they can be seen at once without waiting; for printing. */
+  /** A buffer's elements for printing, or `undefined` if reading them takes a wait. */
   peek(buffer: DeviceBuffer): StorageArray | undefined;
   free(buffer: DeviceBuffer): void;
   memory(): MemoryUse;
   /** Makes the present use the peak. */
   resetPeak(): void;
-  /** Gives everything back at once: threads, or a GPU's memory. Computing here is an error from then on. */
+  /** Ends the device's threads or frees its GPU memory at once. Using the device is an error from then on. */
   close?(): void;
 }

@@ -10,27 +10,28 @@ import { flattenTree, mapTree, treeLeaves } from './tree.ts';
 
 export interface RealizeOptions {
   /**
-   * A tree whose leaves are given up: their buffers may be written over. Using one afterwards is an error, except for
-   * those that are part of the result themselves.
+   * A tree of tensors to give up: the run may overwrite their buffers. Using one afterwards is an error, unless it is part of
+   * the result itself.
    */
   readonly donate?: unknown;
-  /** Where to compute. Default: where the leaves are, else the default device. */
+  /** The device that computes. Default: the device of the leaves, else the default device. */
   readonly device?: Device;
 }
 
-/** Whether a tensor is to be computed still; one that is being computed is a leaf. */
+/** True for tensors whose computation has not started; a tensor that is being computed counts as a leaf. */
 const isPending = (tensor: Tensor): boolean => sourceOf(tensor).kind === 'pending' && computedOn(tensor) === undefined;
 
-/** What tensors are computed from, and from what in the end. */
+/** All tensors that some roots depend on, the roots included. */
 interface Graph {
   /** Inputs before users. */
   readonly pending: readonly Tensor[];
+  /** Tensors that have a value, or are being computed. */
   readonly leaves: readonly Tensor[];
 }
 
 let walks = 0;
 
-/** Everything that the roots need; throws where something needed has been given up. */
+/** Collects the graph of some roots; throws if it has a tensor that was given up. */
 function traverse(roots: readonly Tensor[]): Graph {
   const walk = ++walks;
   const isNew = (tensor: Tensor): boolean => isNewTo(tensor, walk);
@@ -49,38 +50,38 @@ function traverse(roots: readonly Tensor[]): Graph {
     const user = pending.find((tensor) => inputsOf(tensor).includes(gone));
     checkUsable(user === undefined ? 'realize' : `realize: ${describe(user)}`, gone);
   }
-  // In the order of creation, which puts inputs before users, a backward pass runs from the last layer to the first,
-  // whichever gradient is asked for first: so each cotangent lives as short as it can.
+  // The order of creation puts inputs before users, and computes a backward pass from the last layer to the first, whichever
+  // gradient is requested first, so that each cotangent lives as briefly as possible.
   return { pending: inOrderOfCreation(pending), leaves };
 }
 
-/** The device that a graph is bound to: the one asked for, else that of its leaves; throws where they differ. */
-function commonDevice(leaves: readonly Tensor[], asked: Device | undefined): Device | undefined {
+/** The requested device, else that of the leaves, else `undefined`; throws if two of these differ. */
+function commonDevice(leaves: readonly Tensor[], requested: Device | undefined): Device | undefined {
   let found: { device: Device; leaf: Tensor } | undefined;
   for (const leaf of leaves) {
     const source = sourceOf(leaf);
-    const its = source.kind === 'placed' ? source.device : computedOn(leaf);
-    if (its === undefined) continue;
-    found ??= { device: its, leaf };
-    const device = asked ?? found.device;
-    if (its !== device) {
-      const other = asked === undefined ? `${describe(found.leaf)} is on another` : 'another was asked for';
+    const own = source.kind === 'placed' ? source.device : computedOn(leaf);
+    if (own === undefined) continue;
+    found ??= { device: own, leaf };
+    const device = requested ?? found.device;
+    if (own !== device) {
+      const other = requested === undefined ? `${describe(found.leaf)} is on another` : 'another was requested';
       throw new TensorError(
-        `realize: ${describe(leaf)} is on one device ('${its.name}'), but ${other} ('${device.name}'); ` +
+        `realize: ${describe(leaf)} is on one device ('${own.name}'), but ${other} ('${device.name}'); ` +
           'bring it over with `await copy(tensor, { device })`',
       );
     }
   }
-  return asked ?? found?.device;
+  return requested ?? found?.device;
 }
 
-/** The device that the leaves of a tree's graphs are on, if any is on one. */
+/** The device of the leaves that a tree depends on, or `undefined` if all are on the host. */
 export const deviceOf = (tree: unknown): Device | undefined =>
   commonDevice(traverse(treeLeaves(tree)).leaves, undefined);
 
 const queues = new WeakMap<Device, Promise<unknown>>();
 
-/** What a device's present run reads, and what has been disposed of meanwhile. */
+/** The leaves that a device's current run reads, and those that were disposed of meanwhile. */
 interface InUse {
   readonly leaves: readonly Tensor[];
   readonly disposed: { readonly path: string; readonly tensor: Tensor }[];
@@ -88,7 +89,7 @@ interface InUse {
 
 const inUse = new WeakMap<Device, InUse>();
 
-/** Runs jobs on one device in the order in which they were asked for. */
+/** Runs jobs on one device one after another, in the order of the calls. */
 function enqueue<T>(device: Device, job: () => Promise<T>): Promise<T> {
   const result = (queues.get(device) ?? Promise.resolve()).then(job).finally(() => {
     const used = inUse.get(device);
@@ -111,7 +112,7 @@ function checkDType(device: Device, tensor: Tensor): void {
   }
 }
 
-/** Brings leaves from the host to the device. */
+/** Uploads the leaves that are on the host. */
 function placeLeaves(device: Device, leaves: readonly Tensor[]): void {
   for (const tensor of leaves) {
     const source = sourceOf(tensor);
@@ -120,8 +121,8 @@ function placeLeaves(device: Device, leaves: readonly Tensor[]): void {
 }
 
 /**
- * A run of what is pending of `roots`, its leaves brought to the device; throws for dtypes that it does not have.
- * `known` is their graph as it was when the run was asked for; runs before this one may have computed parts of it.
+ * Makes the run that computes the pending tensors among `roots`, and uploads its leaves; throws for dtypes that the device
+ * does not have. `known` is the graph as it was when the run was requested; earlier runs may have computed parts of it.
  */
 function runOf(
   device: Device,
@@ -140,10 +141,10 @@ function runOf(
   return { order: pending, outputs: roots.filter(isPending), donated };
 }
 
-/** Graphs that were looked at before the run that they are for, by one of their roots; that run takes them out. */
+/** Graphs that `prepare` has read, by their first root, until `realize` takes them. */
 const prepared = new WeakMap<Tensor, { readonly roots: readonly Tensor[]; readonly graph: Graph }>();
 
-/** The graph of roots, which may have been looked at already. */
+/** The graph of some roots, from `prepared` if it is there. */
 function graphOf(roots: readonly Tensor[]): Graph {
   const [first] = roots;
   const known = first && prepared.get(first);
@@ -153,8 +154,8 @@ function graphOf(roots: readonly Tensor[]): Graph {
 }
 
 /**
- * Reads the graph of a tree that `realize` will be asked for when what it is built on, which is being computed, is there.
- * Worth its while where every step of a loop realizes one large graph.
+ * Reads the graph of a tree that `realize` will compute once the tensors it depends on, which are being computed, have values.
+ * This saves time in a loop that realizes one large graph in every step.
  */
 export function prepare(tree: unknown): void {
   const roots = [...new Set(treeLeaves(tree))];
@@ -165,32 +166,34 @@ export function prepare(tree: unknown): void {
   commonDevice(graph.leaves, undefined)?.prepare?.({ order: graph.pending, outputs: roots.filter(isPending) });
 }
 
-/** Hands the run that would compute a tree to `job`, in its turn among the runs of the device. */
+/** Calls `job` with the run that would compute a tree, in turn with the runs of the device. */
 export async function withRun<T>(
   tree: unknown,
-  asked: Device | undefined,
+  requested: Device | undefined,
   job: (device: Device, run: Run) => Promise<T>,
 ): Promise<T> {
   const roots = [...new Set(treeLeaves(tree))];
   const graph = traverse(roots);
-  const device = commonDevice(graph.leaves, asked) ?? (await defaultDevice());
+  const device = commonDevice(graph.leaves, requested) ?? (await defaultDevice());
   return enqueue(device, async () => job(device, runOf(device, roots, graph)));
 }
 
 /**
- * Computes every tensor of a tree in one run, what they share once, and resolves to the tree. Afterwards they are
- * leaves: their values are on the device and the graph behind them is let go.
+ * Computes all tensors of a tree in one run, shared parts once, and resolves to the tree. Afterwards the tensors are leaves:
+ * their values are on the device, and the graph behind them is released. Throws `TensorError` if leaves are on different
+ * devices, and `DisposedError` if a tensor that is needed was given up.
  */
 export async function realize<T>(tree: T, options: RealizeOptions = {}): Promise<T> {
   const roots = new Set(treeLeaves(tree));
-  const given = flattenTree(options.donate).filter(({ tensor }) => !roots.has(tensor));
-  for (const { tensor } of given) checkUsable('realize: donate', tensor);
+  const donations = flattenTree(options.donate).filter(({ tensor }) => !roots.has(tensor));
+  for (const { tensor } of donations) checkUsable('realize: donate', tensor);
   const graph = graphOf([...roots]);
   const device =
-    commonDevice([...graph.leaves, ...given.map(({ tensor }) => tensor)], options.device) ?? (await defaultDevice());
+    commonDevice([...graph.leaves, ...donations.map(({ tensor }) => tensor)], options.device) ??
+    (await defaultDevice());
   return enqueue(device, async () => {
     const donated = new Map<Tensor, string>();
-    for (const { path, tensor } of given) {
+    for (const { path, tensor } of donations) {
       checkUsable('realize: donate', tensor);
       if (!donated.has(tensor)) donated.set(tensor, path);
     }
@@ -217,7 +220,7 @@ export async function realize<T>(tree: T, options: RealizeOptions = {}): Promise
 
 const nameOf = (path: string): string => (path === '' ? 'it' : `'${path}'`);
 
-/** A tensor's elements in the form in which they are stored: halves as bits. Always a copy. */
+/** A copy of a tensor's elements in row-major order, as they are stored: f16 and bf16 as bits. */
 export async function readStorage(tensor: Tensor): Promise<StorageArray> {
   const early = sourceOf(tensor);
   if (early.kind === 'host') return early.storage.slice();
@@ -234,20 +237,23 @@ export async function readStorage(tensor: Tensor): Promise<StorageArray> {
   });
 }
 
-/** A tensor's elements in row-major order, halves as f32. What was computed for this is not kept: see `realize`. */
+/**
+ * A copy of a tensor's elements in row-major order, f16 and bf16 as f32. Computes a pending tensor but does not keep its value:
+ * use `realize` for that.
+ */
 export const read = async (tensor: Tensor): Promise<ValueArray> => toValues(tensor.dtype, await readStorage(tensor));
 
-/** The one element of a tensor that has one. */
+/** The element of a tensor of size 1; throws `TensorError` for other sizes. */
 export async function item(tensor: Tensor): Promise<number> {
   if (tensor.size !== 1)
     throw new TensorError(`item: ${typeOf(tensor)} has ${tensor.size} elements, not one; use read`);
   return (await read(tensor))[0] as number;
 }
 
-/** Elements in nested arrays, truth values for bool; a scalar gives the bare value. */
+/** Elements in nested arrays, as booleans for bool; for a scalar, the element itself. */
 export type NestedValues = number | boolean | NestedValues[];
 
-/** A tensor's elements as nested arrays. */
+/** A tensor's elements as nested arrays, one level for each dimension. */
 export async function toNested(tensor: Tensor): Promise<NestedValues> {
   const values = await read(tensor);
   const nest = (axis: number, from: number, count: number): NestedValues => {
@@ -260,8 +266,8 @@ export async function toNested(tensor: Tensor): Promise<NestedValues> {
 }
 
 /**
- * Frees the buffers of a tree of tensors now instead of at some later garbage collection, or when the run is over that
- * reads them. Using them, or a pending tensor that needs them, is an error from then on. Disposing twice is allowed.
+ * Frees the buffers of a tree of tensors now (or at the end of the run that is reading them) instead of at a later garbage
+ * collection. Using the tensors, or pending tensors that need them, is an error from then on. Disposing twice is allowed.
  */
 export function dispose(tree: unknown): void {
   for (const { path, tensor } of flattenTree(tree)) {
@@ -276,7 +282,7 @@ function disposeOf(path: string, tensor: Tensor): void {
   if (sourceOf(tensor).kind !== 'gone') giveUp(tensor, `${nameOf(path)} was disposed of`);
 }
 
-/** Independent leaves with the same values, on the given device or where they are: donating one tree leaves the other alone. */
+/** Copies a tree to independent leaves, on `device` or where the originals are. Donating one tree does not affect the other. */
 export async function copy<T>(tree: T, { device }: { readonly device?: Device } = {}): Promise<T> {
   const originals = await Promise.all(
     flattenTree(tree).map(async ({ tensor }) => ({ tensor, storage: await readStorage(tensor) })),

@@ -15,7 +15,7 @@ const engineering = (value: number, unit: string): string => {
   return `${(value / scale).toPrecision(3)} ${prefix}${unit}`;
 };
 
-/** A plan as a table for people. */
+/** Formats a plan as a table: one line for each kernel, and a total. */
 export function formatPlan({ device, kernels, workingBytes, peakBytes }: PlanReport): string {
   const sum = (value: (kernel: KernelReport) => number): number =>
     kernels.reduce((total, kernel) => total + value(kernel), 0);
@@ -59,7 +59,7 @@ export function formatPlan({ device, kernels, workingBytes, peakBytes }: PlanRep
   return [device, ...lines].join('\n');
 }
 
-/** A profile in Chrome's trace format, for `chrome://tracing` or Perfetto. */
+/** Formats a profile as JSON in Chrome's trace format, for `chrome://tracing` or Perfetto. */
 export function chromeTrace({ device, kernels }: PlanReport): string {
   let start = 0;
   const traceEvents = kernels.map(({ description, milliseconds = 0, bytes, flops, writes }) => {
@@ -78,8 +78,8 @@ export function chromeTrace({ device, kernels }: PlanReport): string {
   return JSON.stringify({ traceEvents, otherData: { device } });
 }
 
-const report = (tree: unknown, asked: Device | undefined, timed: boolean): Promise<PlanReport> =>
-  withRun(tree, asked, async (device, run) => {
+const report = (tree: unknown, requested: Device | undefined, timed: boolean): Promise<PlanReport> =>
+  withRun(tree, requested, async (device, run) => {
     if (device.plan === undefined) {
       throw new TensorError(
         `${timed ? 'profile' : 'explain'}: the device '${device.name}' evaluates node by node and has no plan; use another device`,
@@ -89,7 +89,7 @@ const report = (tree: unknown, asked: Device | undefined, timed: boolean): Promi
     return { ...plan, peakBytes: plan.workingBytes + bytesOf(leavesOf(run)) + bytesOf(run.outputs) };
   });
 
-/** What a run reads and does not compute. */
+/** The tensors that a run reads and does not compute. */
 function leavesOf({ order }: Run): Tensor[] {
   const seen = new NumbersByTensor(order);
   order.forEach((tensor, i) => {
@@ -113,7 +113,8 @@ const bytesOf = (tensors: Iterable<Tensor>): number => {
 };
 
 /**
- * How a device would compute a tree: its kernels, what they move and compute, and the memory between them. Runs nothing.
+ * Plans how a device would compute a tree, without running it: the kernels with the bytes they move and the operations they
+ * do, and the memory of intermediate values. Throws `TensorError` for devices without plans, such as `reference`.
  *
  * ```ts
  * console.log(formatPlan(await explain(softmax(x))));
@@ -122,6 +123,9 @@ const bytesOf = (tensors: Iterable<Tensor>): number => {
 export const explain = (tree: unknown, { device }: { readonly device?: Device } = {}): Promise<PlanReport> =>
   report(tree, device, false);
 
-/** Computes a tree once, keeps nothing, and tells how long each kernel took. Run it twice: the first time, code is cold. */
+/**
+ * Computes a tree once, discards the results, and reports how long each kernel took. Use the second of two calls: the first one
+ * also compiles. Throws like `explain`.
+ */
 export const profile = (tree: unknown, { device }: { readonly device?: Device } = {}): Promise<PlanReport> =>
   report(tree, device, true);

@@ -1,6 +1,6 @@
 /**
- * Vertices that `roots` reach, inputs before users (a depth-first post-order, so a value is computed shortly before its
- * first use). Iterative: graphs are as deep as programs are long.
+ * The vertices that `roots` depend on, roots included, inputs before users. A depth-first post-order, so that a value comes
+ * shortly before its first use; iterative, because graphs may be too deep for recursion.
  */
 export function topologicalOrder<V>(roots: readonly V[], inputsOf: (vertex: V) => readonly V[]): V[] {
   const order: V[] = [];

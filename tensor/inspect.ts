@@ -1,10 +1,12 @@
 import { toValues, type ValueArray } from './dtype.ts';
 import { sourceOf, Tensor, typeOf } from './tensor.ts';
 
+/** Elements shown at both ends of a shortened axis. */
 const edge = 3;
-const most = 1000;
+/** Axes of larger tensors are shortened. */
+const largestShown = 1000;
 
-/** `f32[2, 3] on reference` and the elements, where they can be seen without computing; long axes are shortened. */
+/** A tensor as text: its type, device, and elements if they are at hand without computing. Long axes are shortened. */
 export function inspect(tensor: Tensor): string {
   const source = sourceOf(tensor);
   switch (source.kind) {
@@ -23,7 +25,7 @@ export function inspect(tensor: Tensor): string {
 }
 
 function format({ shape, dtype }: Tensor, values: ValueArray): string {
-  const shorten = values.length > most;
+  const shorten = values.length > largestShown;
   const number = (value: number): string => {
     if (dtype === 'bool') return String(value === 1);
     return Number.isInteger(value)
@@ -48,7 +50,7 @@ function format({ shape, dtype }: Tensor, values: ValueArray): string {
   return text.includes('\n') ? `\n${text}` : text;
 }
 
-// Node's console.log asks objects for this; elsewhere nobody does.
+// Node's console.log calls this method; other platforms ignore it.
 Object.defineProperty(Tensor.prototype, Symbol.for('nodejs.util.inspect.custom'), {
   value(this: Tensor) {
     return inspect(this);

@@ -2,17 +2,17 @@ import type { Device } from './device.ts';
 import { TensorError } from './errors.ts';
 import { ReferenceDevice } from './reference/device.ts';
 
-/** `auto` is the fastest that can be had here. */
+/** `auto` is the fastest device that works here. */
 export type DeviceKind = 'auto' | 'wasm' | 'webgpu' | 'reference';
 
 export interface DeviceOptions {
-  /** Threads of the WebAssembly executor. Default: `DIFFUSION_DPO_THREADS`, else one for each core. */
+  /** Number of threads of the WebAssembly executor. Default: the environment variable `DIFFUSION_DPO_THREADS`, else one per core. */
   readonly threads?: number;
-  /** How many compiled plans WebAssembly and WebGPU keep, those used last; default 256. */
+  /** Capacity of the plan cache of WebAssembly and WebGPU, in plans; the least recently used is evicted. Default 256. */
   readonly plans?: number;
 }
 
-/** Opens a device of the given kind. */
+/** Opens a device of the given kind; throws `TensorError` for kinds that do not exist, or do not work here. */
 export async function openDevice(kind: DeviceKind, options: DeviceOptions = {}): Promise<Device> {
   switch (kind) {
     case 'reference':
@@ -22,7 +22,7 @@ export async function openDevice(kind: DeviceKind, options: DeviceOptions = {}):
     case 'auto':
       return (await (await import('./webgpu/auto.ts')).openTestedGpu(options)) ?? openDevice('wasm', options);
     case 'wasm':
-      // Loaded only where it is used: the compiler is most of the library.
+      // Imported on demand, because the compiler is most of the library.
       return (await import('./wasm/device.ts')).WasmDevice.open(options);
     default:
       throw new TensorError(
@@ -33,13 +33,13 @@ export async function openDevice(kind: DeviceKind, options: DeviceOptions = {}):
 
 let current: Promise<Device> | undefined;
 
-/** The device for graphs whose leaves are on none: what `auto` opens, unless `setDefaultDevice` chose another. */
+/** The device for graphs whose leaves are all on the host: the one of `setDefaultDevice`, else what `auto` opens. */
 export function defaultDevice(): Promise<Device> {
   current ??= openDevice('auto');
   return current;
 }
 
-/** Chooses the device for graphs whose leaves are on none. Tensors that are on a device stay there. */
+/** Sets the device for graphs whose leaves are all on the host. Tensors that are on a device stay there. */
 export function setDefaultDevice(device: Device): void {
   current = Promise.resolve(device);
 }

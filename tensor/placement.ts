@@ -3,12 +3,12 @@ import type { DType, StorageArray } from './dtype.ts';
 import type { Shape } from './shape.ts';
 import { settle, sourceOf, Tensor } from './tensor.ts';
 
-/** Frees the buffers of leaves that nobody holds any more. Only a safety net: it does not run while a loop is busy. */
+/** Frees the buffers of leaves that were garbage collected. Only a safety net: it does not run during a busy loop. */
 const abandoned = new FinalizationRegistry<{ device: Device; buffer: DeviceBuffer }>(({ device, buffer }) => {
   device.free(buffer);
 });
 
-/** Makes a tensor a leaf whose value is in a buffer of a device. */
+/** Makes a tensor a leaf whose elements are in a buffer of a device. */
 export function place(tensor: Tensor, device: Device, buffer: DeviceBuffer): void {
   settle(tensor, { kind: 'placed', device, buffer });
   abandoned.register(tensor, { device, buffer }, tensor);
@@ -16,10 +16,7 @@ export function place(tensor: Tensor, device: Device, buffer: DeviceBuffer): voi
 
 const computing = new Map<Tensor, Device>();
 
-/**
- * Awaits the values of pending tensors, which a device is computing. To graphs that are built on the tensors meanwhile they
- * are leaves.
- */
+/** Awaits the run in which a device computes `tensors`. Until it ends, graphs treat them as leaves of that device. */
 export async function whileComputing<T>(tensors: readonly Tensor[], device: Device, running: Promise<T>): Promise<T> {
   for (const tensor of tensors) computing.set(tensor, device);
   try {
@@ -29,7 +26,7 @@ export async function whileComputing<T>(tensors: readonly Tensor[], device: Devi
   }
 }
 
-/** The device that is computing a tensor's value, if one is. */
+/** The device that is computing a tensor, if one is. */
 export const computedOn = (tensor: Tensor): Device | undefined =>
   computing.size === 0 ? undefined : computing.get(tensor);
 
@@ -41,7 +38,7 @@ export function giveUp(tensor: Tensor, why: string): void {
   if (source.kind === 'placed') source.device.free(source.buffer);
 }
 
-/** A leaf with the given elements (not copied): on a device, or on the host until a graph that uses it runs. */
+/** A leaf with the given elements: uploaded to `device`, or kept on the host (not copied) until a graph that uses it runs. */
 export function leaf(shape: Shape, dtype: DType, storage: StorageArray, device?: Device): Tensor {
   const tensor = new Tensor(shape, dtype, { kind: 'host', storage });
   if (device !== undefined) place(tensor, device, device.upload(dtype, storage));

@@ -1,11 +1,11 @@
-/** Milliseconds that computing keeps the thread for itself. */
-const longest = 50;
+/** Milliseconds for which a computation may block the thread's events. */
+const longestBlock = 50;
 
 let rested = performance.now();
 
 /**
- * Ends when events that wait have had their turn. Browsers delay timers, of pages in the background by a second, but not
- * messages; where there are neither messages nor Node's `setImmediate`, there are no events.
+ * Resolves after pending events have been handled. It uses messages in browsers, because they delay timers (by a second in
+ * background pages). Platforms with neither messages nor Node's `setImmediate` have no events.
  */
 async function turn(): Promise<void> {
   if (typeof setImmediate === 'function') return new Promise((resolve) => setImmediate(resolve));
@@ -19,11 +19,11 @@ async function turn(): Promise<void> {
 }
 
 /**
- * Lets signals, timers and a page's events have their turn, if it is some time since they had it. Promises alone do not: a
- * program that computes one small graph after another would not hear Ctrl-C until its end.
+ * Lets signals, timers and page events be handled, if the last time was 50 ms ago or more. Awaiting promises alone does not: a
+ * program that computes one small graph after another would react to Ctrl-C only at its end.
  */
 export async function rest(): Promise<void> {
-  if (performance.now() - rested < longest) return;
+  if (performance.now() - rested < longestBlock) return;
   await turn();
   rested = performance.now();
 }

@@ -263,7 +263,7 @@ export function evaluation(device: DeviceOf): void {
     const names = new RegExp(`'elsewhere'.*'${device().name}'|'${device().name}'.*'elsewhere'`);
     await expect(t.realize(both)).rejects.toThrow(names);
     await expect(t.read(both)).rejects.toThrow(names);
-    await expect(t.realize(t.neg(here), { device: other })).rejects.toThrow(/asked for.*'elsewhere'.*copy/);
+    await expect(t.realize(t.neg(here), { device: other })).rejects.toThrow(/another was requested.*'elsewhere'.*copy/);
     const brought = await t.copy(here, { device: other });
     expect(await values(t.add(brought, there))).toEqual([3]);
     t.dispose([here, there, brought]);
