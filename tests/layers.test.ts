@@ -16,14 +16,14 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   'dpo/data/': ['exifr', 'fast-png', 'hyparquet', 'hyparquet-compressors', 'hyparquet-writer', '@napi-rs/image'],
 };
 
-/** Folders that share nothing: each executor computes by itself, so that one can tell what is wrong with another. */
+/** The executors. They share no code that computes, so that each can check the others. */
 const executors = ['tensor/reference/', 'tensor/wasm/', 'tensor/webgpu/'];
 /** What the executors `wasm` and `webgpu` share besides the compiler, without numerics; it is closed to `reference`. */
 const shared = 'tensor/executor/';
-/** Who opens them, and shows what of them is for all. */
+/** The files outside of an executor that may import it: one opens devices, the other exports Threefry. */
 const openers = ['tensor/openDevice.ts', 'tensor/index.ts'];
 
-/** The inner door of `tensor`, for what makes and walks graphs: no package export, and open to one other layer. */
+/** The inner door of `tensor`, open to one other layer and no package export. bench/ and tests/ may import any file. */
 const innerDoor = 'tensor/internal.ts';
 const innerLayer = 'autograd';
 
@@ -32,14 +32,14 @@ const layerOf = (file: string): string => file.split('/')[0] as string;
 const needsNode = (file: string): boolean => file.endsWith('.node.ts');
 const isTesting = (file: string): boolean => file.startsWith('autograd/testing/');
 
-/** What a file imports, exports from, imports dynamically or augments. */
+/** The modules that a file imports, statically or dynamically, exports from or augments. */
 const specifiersOf = (source: string): string[] =>
   ts.preProcessFile(source, true, true).importedFiles.map(({ fileName }) => fileName);
 
 /** A relative import as a path from the root of the project. */
 const targetOf = (file: string, specifier: string): string => posix.join(posix.dirname(file), specifier);
 
-/** What is wrong with importing `specifier` in `file`, a path from the root; `undefined` when it is allowed. */
+/** Why `file`, a path from the root, may not import `specifier`; `undefined` if it may. */
 function wrongImport(file: string, specifier: string): string | undefined {
   if (!specifier.startsWith('.')) return wrongPackage(file, specifier);
   const target = targetOf(file, specifier);
@@ -53,10 +53,10 @@ function wrongImport(file: string, specifier: string): string | undefined {
       return `inside the layer ${to}, import the file itself instead of ${target}`;
     const executor = executors.find((folder) => target.startsWith(folder));
     if (executor !== undefined && !file.startsWith(executor) && !openers.includes(file))
-      return `${target} is part of an executor, which only ${openers.join(' and ')} know from without`;
+      return `${target} is part of an executor, which only ${openers.join(' and ')} may import`;
     if (target.startsWith(shared) && file.startsWith('tensor/reference/'))
       return `the reference executor shares nothing with the others, so it may not use ${target}`;
-    if (isTesting(target) && !isTesting(file)) return `${target} is for tests of those who use ${to}, not for ${to}`;
+    if (isTesting(target) && !isTesting(file)) return `${target} is for tests of users of ${to}, not for ${to} itself`;
     return undefined;
   }
   if (layers.indexOf(to) > layers.indexOf(from))
@@ -72,13 +72,13 @@ function wrongPackage(file: string, specifier: string): string | undefined {
     .slice(0, specifier.startsWith('@') ? 2 : 1)
     .join('/');
   if (specifier.startsWith('node:') || builtinModules.includes(name))
-    return needsNode(file) ? undefined : 'what needs Node belongs into a file named *.node.ts';
+    return needsNode(file) ? undefined : 'only files named *.node.ts may import Node modules';
   if (name === 'diffusion-dpo') return 'inside the project, import by relative path';
   const allowed = Object.entries(packages).some(([folder, names]) => file.startsWith(folder) && names.includes(name));
   return allowed ? undefined : `the package ${name} may not be used here`;
 }
 
-/** One line for each import of a file that breaks the rule. */
+/** One line per import of a file that breaks the rule. */
 const problemsOf = (file: string, source: string): string[] =>
   specifiersOf(source).flatMap((specifier) => {
     const problem = wrongImport(file, specifier);
@@ -105,7 +105,7 @@ describe('the layers of the project', () => {
     const missing = files.flatMap((file) =>
       specifiersOf(sourceOf(file))
         .filter((specifier) => specifier.startsWith('.') && !files.includes(targetOf(file, specifier)))
-        .map((specifier) => `${file} imports '${specifier}', which is not there`),
+        .map((specifier) => `${file} imports '${specifier}', which does not exist`),
     );
     expect(missing).toEqual([]);
   });
@@ -141,7 +141,7 @@ describe('the import rule', () => {
     ['a lower layer for Node', 'diffusion/folder.node.ts', "import { fromFile } from '../tensor/index.node.ts';"],
     ['a file of the same executor', 'tensor/wasm/simd/math/exp.ts', "import { steps } from './steps.ts';"],
     ['what two executors share', 'tensor/wasm/a.ts', "import { x } from '../executor/planCache.ts';"],
-    ['who opens an executor', 'tensor/openDevice.ts', "import { WasmDevice } from './wasm/device.ts';"],
+    ['an executor where devices are opened', 'tensor/openDevice.ts', "import { WasmDevice } from './wasm/device.ts';"],
     ['the index of a folder', 'tensor/index.node.ts', "export * from './safetensors/index.node.ts';"],
     ['fast-check in the gradient checks', 'autograd/testing/arbitraries.ts', "import fc from 'fast-check';"],
     ['the inner door in autograd', 'autograd/vjp.ts', "import { makeNode } from '../tensor/internal.ts';"],
@@ -161,9 +161,14 @@ describe('the import rule', () => {
     ['a way past index.ts', 'autograd/vjp.ts', "import { leaf } from '../tensor/placement.ts';", 'tensor/index.ts'],
     ['an export past index.ts', 'nn/index.ts', "export * from '../autograd/vjp.ts';", 'autograd/index.ts'],
     ['the inner door above', 'nn/a.ts', "import { makeNode } from '../tensor/internal.ts';", 'tensor/index.ts'],
-    ['its export', 'dpo/index.ts', "export * from '../tensor/internal.ts';", 'tensor/index.ts'],
-    ['its export to users', 'tensor/index.ts', "export * from './internal.ts';", 'the file itself'],
-    ['its use in its layer', 'tensor/ops/conv.ts', "import { makeNode } from '../internal.ts';", 'the file itself'],
+    ['an export of the inner door', 'dpo/index.ts', "export * from '../tensor/internal.ts';", 'tensor/index.ts'],
+    ['a public export of the inner door', 'tensor/index.ts', "export * from './internal.ts';", 'the file itself'],
+    [
+      'the inner door inside tensor',
+      'tensor/ops/conv.ts',
+      "import { makeNode } from '../internal.ts';",
+      'the file itself',
+    ],
     ['the own index', 'tensor/ops/conv.ts', "import { add } from '../index.ts';", 'the file itself'],
     ['a dynamic import', 'tensor/device.ts', "const nn = await import('../nn/index.ts');", 'imports point down'],
     ['an import for its effect', 'tensor/a.ts', "import '../nn/index.ts';", 'imports point down'],
