@@ -89,15 +89,3 @@ describe('the examples of the documentation', () => {
     expect(printed.map((line) => line.trimEnd())).toEqual(example.expected);
   });
 });
-
-describe('links of the documentation', () => {
-  const linksOf = (file: string) =>
-    [...textOf(file).matchAll(/\]\((?!https?:|#)([^)#]+)(#[^)]*)?\)/g)].map(([, to = '']) => to);
-
-  test.each(pages)('of %s lead to files', (file) => {
-    const missing = linksOf(file).filter(
-      (to) => !ts.sys.fileExists(join(root, file, '..', to)) && !ts.sys.directoryExists(join(root, file, '..', to)),
-    );
-    expect(missing).toEqual([]);
-  });
-});
