@@ -14,7 +14,7 @@ import {
 import type { Scope } from '../assembler/module.ts';
 import { type Count, firstLane, type LaneDType, literalLanes, upperHalf } from '../simd/lanes.ts';
 
-/** total += x, and what the addition rounds off goes to `rest` (Knuth's two-sum). */
+/** total += x; the rounding error of the addition goes to `rest` (Knuth's two-sum). */
 function compensated(
   total: Local<'v128'>,
   rest: Local<'v128'>,
@@ -30,19 +30,19 @@ function compensated(
   ];
 }
 
-/** Adds the rest to the total; where the total is infinite the rest is NaN, and is left out. */
+/** Adds the rest to the total, except where it is NaN, as it is beside infinite totals. */
 function withRest(total: Local<'v128'>, rest: V128): Statement {
   const a = local.get(total);
   return local.set(total, v128.bitselect(f64x2.add(a, rest), a, f64x2.eq(rest, rest)));
 }
 
-/** The value that changes nothing: 0 for sums, the smallest value for maxima. */
+/** The neutral element: 0 for sums, the smallest value for maxima. */
 function identity(kind: 'sum' | 'max', dtype: LaneDType): number {
   if (kind === 'sum' || dtype === 'u32' || dtype === 'bool') return 0;
   return dtype === 'i32' ? -2147483648 : Number.NEGATIVE_INFINITY;
 }
 
-/** A local of an accumulator, and where in memory it is kept: a plane has elements of `bytes` each, side by side. */
+/** A local of an accumulator, and where in memory it is saved: a plane holds elements of `bytes` each, side by side. */
 interface Part {
   readonly local: Local<'v128'>;
   readonly plane: number;
@@ -50,7 +50,7 @@ interface Part {
   readonly bytes: 4 | 8;
 }
 
-/** Bytes of an element in each plane that a reduction is kept in. */
+/** Bytes of an element in each plane that saves a reduction. */
 export function planesOf(kind: 'sum' | 'max', dtype: LaneDType): readonly number[] {
   if (kind === 'sum' && dtype === 'f64') return [8, 8];
   return dtype === 'f64' || (kind === 'sum' && dtype === 'f32') ? [8] : [4];
@@ -58,30 +58,30 @@ export function planesOf(kind: 'sum' | 'max', dtype: LaneDType): readonly number
 
 /**
  * The running result of a reduction, a vector wide. Sums of f32 are added up in f64, in two vectors, and rounded once;
- * sums of f64 keep what each addition rounds off (Neumaier 1974). So their errors do not grow with the count.
+ * sums of f64 are compensated (Neumaier 1974). So their errors do not grow with the number of terms.
  */
 export class Accumulator {
   readonly #kind: 'sum' | 'max';
   readonly #dtype: LaneDType;
   readonly #lanes: 2 | 4;
-  /** Whether lanes are results of their own, or parts of one. */
-  readonly #apart: boolean;
+  /** True where each lane is a result of its own, false where the lanes are parts of one. */
+  readonly #lanesApart: boolean;
   readonly #total: Local<'v128'>;
-  /** Of sums of f32: those of the upper two lanes. Of sums of f64: what has been rounded off. */
+  /** For sums of f32, the sums of the upper two lanes; for sums of f64, the rounding errors. */
   readonly #second: Local<'v128'> | undefined;
   readonly #work: readonly [Local<'v128'>, Local<'v128'>] | undefined;
 
-  constructor(scope: Scope, kind: 'sum' | 'max', dtype: LaneDType, lanes: 2 | 4, apart: boolean) {
+  constructor(scope: Scope, kind: 'sum' | 'max', dtype: LaneDType, lanes: 2 | 4, lanesApart: boolean) {
     this.#kind = kind;
     this.#dtype = dtype;
     this.#lanes = lanes;
-    this.#apart = apart;
+    this.#lanesApart = lanesApart;
     this.#total = scope.local('v128');
     this.#second = (this.#isSingleSum && lanes === 4) || this.#isDoubleSum ? scope.local('v128') : undefined;
     this.#work = this.#isDoubleSum ? [scope.local('v128'), scope.local('v128')] : undefined;
   }
 
-  /** Whether f32 is added up in f64. */
+  /** True for f32, which is added up in f64. */
   get #isSingleSum(): boolean {
     return this.#kind === 'sum' && this.#dtype === 'f32';
   }
@@ -95,25 +95,25 @@ export class Accumulator {
     return [local.set(this.#total, empty), this.#second === undefined ? [] : local.set(this.#second, empty)];
   }
 
-  /** Takes a vector in, or with count 1 its first lane. `value` is used twice. */
+  /** Adds a vector, or with count 1 its first lane. The code of `value` is written twice. */
   add(value: V128, count: Count): Statement {
     const empty = literalLanes(this.#dtype, identity(this.#kind, this.#dtype));
-    const taken = count === 1 && !this.#apart ? v128.bitselect(value, empty, firstLane(this.#dtype)) : value;
+    const added = count === 1 && !this.#lanesApart ? v128.bitselect(value, empty, firstLane(this.#dtype)) : value;
     if (this.#work !== undefined && this.#second !== undefined)
-      return compensated(this.#total, this.#second, taken, this.#work);
-    if (!this.#isSingleSum) return local.set(this.#total, this.#combine(local.get(this.#total), taken));
+      return compensated(this.#total, this.#second, added, this.#work);
+    if (!this.#isSingleSum) return local.set(this.#total, this.#combine(local.get(this.#total), added));
     const addTo = (total: Local<'v128'>, part: V128): Statement =>
       local.set(total, f64x2.add(local.get(total), f64x2.promoteLowF32x4(part)));
-    const lower = addTo(this.#total, taken);
+    const lower = addTo(this.#total, added);
     return this.#second === undefined || count === 1 ? lower : [lower, addTo(this.#second, upperHalf(value))];
   }
 
-  /** Takes in what another accumulator of the same kind has. */
+  /** Adds another accumulator of the same kind. */
   addAll(other: Accumulator): Statement {
     return this.#merge(local.get(other.#total), other.#second === undefined ? undefined : local.get(other.#second));
   }
 
-  /** Both values are used several times. */
+  /** The code of both values is written several times. */
   #merge(total: V128, second: V128 | undefined): Statement {
     const add = (a: Local<'v128'>, b: V128): Statement => local.set(a, f64x2.add(local.get(a), b));
     if (this.#work !== undefined && this.#second !== undefined)
@@ -130,7 +130,7 @@ export class Accumulator {
     return [total, { local: this.#second, bytes, ...place }];
   }
 
-  /** Keeps `count` elements at the addresses, one for each plane. */
+  /** Saves `count` elements at the addresses, one for each plane. */
   save(addresses: readonly I32[], count: Count): Statement {
     return this.#parts.map(({ local: variable, plane, offset, bytes }) => {
       const [address, value, size] = [addresses[plane] as I32, local.get(variable), count * bytes - offset];
@@ -140,7 +140,7 @@ export class Accumulator {
     });
   }
 
-  /** Takes in `count` elements that were kept at the addresses. */
+  /** Adds `count` elements saved at the addresses. */
   addSaved(addresses: readonly I32[], count: Count): Statement {
     const [total, second] = this.#parts.map(({ plane, offset, bytes }): V128 => {
       const [address, size] = [addresses[plane] as I32, count * bytes - offset];
@@ -166,14 +166,14 @@ export class Accumulator {
     }
   }
 
-  /** The result in every lane, or where lanes are apart, each its own. */
+  /** The result in every lane or, where each lane is a result, all results. */
   result(): { code: Statement; value: V128 } {
     const total = local.get(this.#total);
     if (this.#isSingleSum) return this.#singleSum(total);
     const finish =
       this.#isDoubleSum && this.#second !== undefined ? withRest(this.#total, local.get(this.#second)) : [];
-    if (this.#apart) return { code: finish, value: total };
-    // Fold the upper lanes onto the lower ones until one is left.
+    if (this.#lanesApart) return { code: finish, value: total };
+    // Folds the upper lanes onto the lower ones until one is left.
     const folds = this.#dtype === 'f64' || this.#lanes === 2 ? [1] : [2, 1];
     const words = this.#dtype === 'f64' ? 2 : 1;
     const code = folds.map((distance): Statement => {
@@ -181,7 +181,7 @@ export class Accumulator {
       const rotated = (x: V128): V128 => i8x16.shuffle(x, x, bytes);
       if (this.#work === undefined || this.#second === undefined)
         return local.set(this.#total, this.#combine(total, rotated(total)));
-      // What has been rounded off is added last: lanes may cancel.
+      // Rounding errors are added last, since lanes may cancel.
       const rest = local.get(this.#second);
       return [
         local.set(this.#second, f64x2.add(rest, rotated(rest))),
@@ -197,7 +197,7 @@ export class Accumulator {
   #singleSum(total: V128): { code: Statement; value: V128 } {
     const narrow = f32x4.demoteF64x2Zero;
     const upper = this.#second === undefined ? undefined : local.get(this.#second);
-    if (this.#apart) {
+    if (this.#lanesApart) {
       const joined = [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23];
       return {
         code: [],

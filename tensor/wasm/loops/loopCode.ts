@@ -12,7 +12,7 @@ import { reduceCode } from './reduceCode.ts';
 import { Computed, elementAddress, strideAlong } from './scalarCode.ts';
 import { type Digit, eachUnit, pieceOf, vectorLoop } from './units.ts';
 
-/** The phases of a kernel: functions that do units [from, to). */
+/** The phases of a loop kernel, and the scratch memory between them. */
 export function loopPhases(plan: LoopPlan): { readonly phases: readonly KernelPhase[]; readonly scratchBytes: number } {
   const units = unitsOf(plan);
   if (plan.kind === 'map')
@@ -70,7 +70,10 @@ function mapCode(plan: MapPlan, context: KernelContext, from: Local<'i32'>, to: 
   return [prelude, eachUnit(scope, from, to, digits, [start, steady, walk])];
 }
 
-/** As many vectors as each has lanes, beside each other along `across`: what is contiguous there is read along it. */
+/**
+ * A square: as many vectors as each has lanes, side by side along `across`. Loads that are contiguous along `across` are
+ * read in that direction and transposed.
+ */
 function square(
   { kernel, lanes, vector }: MapPlan,
   writer: LoopWriter,
@@ -82,7 +85,7 @@ function square(
   const address = scope.local('i32');
   const loads = new Set(kernel.stages.flatMap(({ scalar }) => loadsAcross(scalar, vector, across)));
   const code: Statement[] = [];
-  const turned = new Map<Scalar, readonly V128[]>();
+  const transposed = new Map<Scalar, readonly V128[]>();
   for (const load of loads) {
     if (load.kind !== 'load') continue;
     const { from, position } = load;
@@ -98,11 +101,11 @@ function square(
         set(columns?.[i] as Local<'v128'>, column),
       ),
     );
-    turned.set(load, (columns as Local<'v128'>[]).map(get));
+    transposed.set(load, (columns as Local<'v128'>[]).map(get));
   }
   const vectors = writer.beside(across, lanes, 1, (i) => {
     const computed = new Computed(rows);
-    for (const [load, columns] of turned) computed.set(load, columns[i] as V128);
+    for (const [load, columns] of transposed) computed.set(load, columns[i] as V128);
     return body(lanes, computed);
   });
   return [code, vectors];

@@ -9,14 +9,14 @@ import { type Count, storeLanes } from '../simd/lanes.ts';
 import type { LoopPlan } from './loopPlan.ts';
 import { type Computed, computeScalar, loopsOf, positionCode, type ScalarContext, strideAlong } from './scalarCode.ts';
 
-/** What stages have made at one place, by their numbers. */
+/** The values of stages at one place, by the stage's number. */
 export type StageValues = Map<number, V128>;
 
-/** Writes the parts that the code of all kernels is made of. */
+/** Writes what the code of maps and of reductions shares. */
 export class LoopWriter {
   readonly context: ScalarContext;
   readonly kernel: LoopKernel;
-  /** What stages refer to from now on. */
+  /** The values that scalars of kind 'stage' refer to in code written from now on. */
   stageValues: StageValues = new Map();
   readonly #dependsOn = new Map<Scalar, ReadonlySet<Variable>>();
 
@@ -35,7 +35,7 @@ export class LoopWriter {
     return this.context.loops.get(loop) as Local<'i32'>;
   }
 
-  /** Computes what a scalar has of numbers that are the same everywhere. */
+  /** Computes the parts of all stages that are made of constants and arguments alone. */
   constants(computed: Computed): Statement[] {
     const isConstant = (scalar: Scalar): boolean =>
       this.#loopsIn(scalar).size === 0 &&
@@ -43,7 +43,7 @@ export class LoopWriter {
     return this.kernel.stages.flatMap(({ scalar }) => this.#hoist(scalar, this.context.lanes, computed, isConstant));
   }
 
-  /** Computes what a stage has that does not change along some loops. */
+  /** Computes the parts of a stage that do not change along some loops. */
   steady({ scalar }: Stage, loops: readonly Variable[], count: Count, computed: Computed): Statement[] {
     const varying = new Set(loops);
     const isSteady = (part: Scalar): boolean =>
@@ -61,17 +61,20 @@ export class LoopWriter {
     return kind === 'map' && over === 'inner';
   }
 
-  #hoist(scalar: Scalar, count: Count, computed: Computed, now: (scalar: Scalar) => boolean): Statement[] {
-    if (now(scalar)) return computeScalar(this.context, scalar, count, computed);
-    return scalar.kind === 'masked' ? [] : partsOf(scalar).flatMap((part) => this.#hoist(part, count, computed, now));
+  /** Computes the largest parts of a scalar that `isHoisted` accepts. Parts inside a mask stay there. */
+  #hoist(scalar: Scalar, count: Count, computed: Computed, isHoisted: (scalar: Scalar) => boolean): Statement[] {
+    if (isHoisted(scalar)) return computeScalar(this.context, scalar, count, computed);
+    return scalar.kind === 'masked'
+      ? []
+      : partsOf(scalar).flatMap((part) => this.#hoist(part, count, computed, isHoisted));
   }
 
-  /** Computes a stage's scalar, and what it is made of, into locals. */
+  /** Computes the scalar of a stage, and its parts, into locals. */
   compute({ scalar }: Stage, count: Count, computed: Computed): Statement[] {
     return computeScalar(this.context, scalar, count, computed);
   }
 
-  /** Computes what a map makes, and stores as many elements of it. */
+  /** Computes the value of a map stage and stores `stored` elements of it. */
   map(index: number, count: Count, computed: Computed, stored: Count | 0 = count): Statement[] {
     const stage = this.kernel.stages[index] as Stage;
     const code = this.compute(stage, count, computed);
@@ -80,6 +83,7 @@ export class LoopWriter {
     return stored === 0 ? code : [...code, this.store(stage, stored, value)];
   }
 
+  /** Stores `count` elements of a stage's value, if the stage stores any. */
   store(stage: Stage, count: Count, value: V128): Statement {
     if (stage.store === undefined) return [];
     const { context } = this;
@@ -97,7 +101,7 @@ export class LoopWriter {
     ]);
   }
 
-  /** Code for several places along a loop, each `step` after the one before; then the loop is where it was. */
+  /** Code for several places along a loop, `step` apart; afterwards the counter is where it was. */
   beside(loop: Variable, places: number, step: number, code: (place: number) => Statement): Statement {
     const counter = this.counter(loop);
     const each = range(places).map((place) => [place === 0 ? [] : increase(counter, step), code(place)]);

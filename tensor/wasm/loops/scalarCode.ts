@@ -36,7 +36,7 @@ export interface ScalarContext extends KernelContext {
   stage(stage: number): V128;
 }
 
-/** Scalars already computed into locals; a scope may look into the one around it. */
+/** The locals of scalars already computed, in this block of code or in one around it. */
 export class Computed {
   readonly #own = new Map<Scalar, V128>();
   readonly #outer: Computed | undefined;
@@ -54,7 +54,7 @@ export class Computed {
   }
 }
 
-/** The code of a position, from the loops' present values. */
+/** A position as code, from the counters of the loops. */
 export function positionCode({ loops }: Pick<ScalarContext, 'loops'>, { constant, terms }: Position): I32 {
   const parts = terms.map(({ atom, factor }): I32 => {
     const value = atom.kind === 'variable' ? local.get(loops.get(atom) as Local<'i32'>) : quotientCode({ loops }, atom);
@@ -71,14 +71,14 @@ function quotientCode(
   return (kind === 'quotient' ? i32.divU : i32.remU)(positionCode(context, of), i32.const(by));
 }
 
-/** How a position moves from one lane to the next: by nothing, by so many elements, or in no steady way. */
+/** Elements from one lane to the next; undefined where they are not evenly spaced. */
 export function strideAlong(position: Position, vector: Variable): number | undefined {
   const inside = position.terms.some(({ atom }) => atom.kind !== 'variable' && variablesOf(atom.of).has(vector));
   if (inside) return undefined;
   return position.terms.find(({ atom }) => atom === vector)?.factor ?? 0;
 }
 
-/** The address of a value's element. */
+/** The address of the element of a value at a position. */
 export const elementAddress = (context: ScalarContext, value: Value, position: Position): I32 => {
   const { constant, terms } = position;
   const size = byteSize[value.dtype];
@@ -86,7 +86,7 @@ export const elementAddress = (context: ScalarContext, value: Value, position: P
   return i32.add(context.address(value), size === 1 ? index : i32.shl(index, i32.const(Math.log2(size))));
 };
 
-/** Code for the first lane alone, run once for each of `count` places along the vector loop, and gathered into lanes. */
+/** Runs code for the first lane alone at each of `count` places along the vector loop, and gathers the results into lanes. */
 function laneByLane(
   context: ScalarContext,
   count: Count,
@@ -109,8 +109,8 @@ function laneByLane(
 }
 
 /**
- * Computes a scalar, and what it is made of, into locals: `count` lanes along the vector loop. Returns the statements;
- * the results are entered into `computed`.
+ * Computes a scalar and its parts into locals: `count` lanes along the vector loop. Returns the statements and enters the
+ * locals into `computed`.
  */
 export function computeScalar(context: ScalarContext, scalar: Scalar, count: Count, computed: Computed): Statement[] {
   if (computed.get(scalar) !== undefined) return [];
@@ -174,7 +174,7 @@ export function splat(dtype: Scalar['dtype'], x: V128): V128 {
 function placeLanes(context: ScalarContext, position: Position, dtype: Scalar['dtype'], count: Count): V128 {
   const stride = strideAlong(position, context.vector);
   const start = i32x4.splat(positionCode(context, position));
-  const whole =
+  const places =
     stride === undefined
       ? laneByLane(context, count, false, () => ({ code: [], value: start }))
       : stride === 0 || count === 1
@@ -183,7 +183,7 @@ function placeLanes(context: ScalarContext, position: Position, dtype: Scalar['d
             start,
             v128.const([0, 1, 2, 3].flatMap((lane) => [...new Uint8Array(Int32Array.of(lane * stride).buffer)])),
           );
-  return castLanes(context.scope, 'i32', dtype, whole);
+  return castLanes(context.scope, 'i32', dtype, places);
 }
 
 function conditionCode(context: ScalarContext, condition: Condition): I32 {
@@ -200,13 +200,13 @@ function maskedCode(
   count: Count,
   computed: Computed,
 ): V128 {
-  const steady = scalar.conditions.every(({ position }) => strideAlong(position, context.vector) === 0);
+  const isUniform = scalar.conditions.every(({ position }) => strideAlong(position, context.vector) === 0);
   const result = context.scope.local('v128');
   const branches = (active: Count): { code: Statement[]; value: V128 } => {
     const test = scalar.conditions
       .map((condition) => conditionCode(context, condition))
       .reduce((a, b) => i32.and(a, b));
-    // What a branch computes exists only there, and where the lanes differ, only for one lane.
+    // Locals that a branch sets are valid only there and, where lanes differ, only for one lane.
     const branch = (part: Scalar): Statement[] => {
       const inner = new Computed(active === count ? computed : undefined);
       const code = computeScalar(context, part, active, inner);
@@ -214,7 +214,7 @@ function maskedCode(
     };
     return { code: [when(test, branch(scalar.inside), branch(scalar.outside))], value: local.get(result) };
   };
-  if (steady || count === 1) {
+  if (isUniform || count === 1) {
     const { code, value } = branches(count);
     return [code, value];
   }
@@ -243,7 +243,7 @@ function lookupCode(
   });
 }
 
-/** The loops that a scalar depends on, through everything that it is made of. */
+/** The loops that a scalar and its parts depend on. */
 export function loopsOf(scalar: Scalar, known: Map<Scalar, ReadonlySet<Variable>>): ReadonlySet<Variable> {
   const existing = known.get(scalar);
   if (existing !== undefined) return existing;

@@ -4,7 +4,7 @@ import type { Scope } from '../assembler/module.ts';
 import type { Count } from '../simd/lanes.ts';
 import type { Pieces } from './loopPlan.ts';
 
-/** Steps by whole vectors while they fit, from the counter's present value, then one by one. */
+/** Counts up to `end` by whole vectors while they fit, then one by one. */
 export const vectorLoop = (
   counter: Local<'i32'>,
   end: I32,
@@ -12,7 +12,7 @@ export const vectorLoop = (
   body: (count: Count) => Statement,
 ): Statement => [countUp(counter, i32.sub(end, int(lanes - 1)), lanes, body(lanes)), countUp(counter, end, 1, body(1))];
 
-/** The number of a piece, and code that finds out from where to where it goes. */
+/** A local for the number of a piece, and code that computes the piece's ends, [low, high). */
 export function pieceOf(scope: Scope, { loop, size, count }: Pieces) {
   const [number, low, high] = [scope.local('i32'), scope.local('i32'), scope.local('i32')];
   const start: Statement =
@@ -22,13 +22,13 @@ export function pieceOf(scope: Scope, { loop, size, count }: Pieces) {
   return { number, low, high, start };
 }
 
-/** A digit of a unit's number. */
+/** A digit of a unit's number in mixed radix. */
 export interface Digit {
   readonly counter: Local<'i32'>;
   readonly size: number;
 }
 
-/** Runs the body for units [from, to), whose numbers are split into digits, the last one changing fastest. */
+/** Runs the body for units [from, to). The digits count along, the last one fastest. */
 export function eachUnit(
   scope: Scope,
   from: Local<'i32'>,
