@@ -13,7 +13,7 @@ import type { MemoryImport } from './assembler/module.ts';
 import { hasRelaxedSimd } from './assembler/relaxed.ts';
 import { contractionModule } from './contractions/module.ts';
 import { type Base, compilePlan, type Plan } from './plan.ts';
-import { Heap, mostPages } from './runtime/heap.ts';
+import { Heap, maxPages } from './runtime/heap.ts';
 import { CallingThread, canShareMemory, checkThreads, defaultThreadCount, type Threads } from './runtime/threads.ts';
 import { WorkerThreads } from './runtime/workerThreads.ts';
 import { laneDType } from './simd/lanes.ts';
@@ -102,8 +102,8 @@ export class WasmDevice implements Device {
     const { threads = defaultThreadCount() } = options;
     checkThreads('threads', threads);
     const shared = canShareMemory();
-    const limits: MemoryImport = { initial: 16, maximum: mostPages, shared };
-    const heap = new Heap(new WebAssembly.Memory({ initial: 16, maximum: mostPages, shared }));
+    const limits: MemoryImport = { initial: 16, maximum: maxPages, shared };
+    const heap = new Heap(new WebAssembly.Memory({ initial: 16, maximum: maxPages, shared }));
     const contractions = await WebAssembly.compile(contractionModule({ relaxed: hasRelaxedSimd(), memory: limits }));
     const runner = shared
       ? new WorkerThreads(threads, heap.memory, contractions)

@@ -12,30 +12,30 @@ import type { Word } from './contractions/parameters.ts';
 import type { Phase } from './runtime/threads.ts';
 import { type ContractionWork, type KernelCode, type KernelWork, planTasks, type Task } from './tasks.ts';
 
-/** A program compiled to a module and the phases that call it. A run copies the table, fills it in and runs the phases. */
+/** A program made ready to run: a module, and the phases that call it. A run copies the table, fills it in, and runs the phases. */
 export interface Plan {
   readonly module: Uint8Array<ArrayBuffer>;
   readonly phases: readonly Phase[];
-  /** For each task, what it does and how many phases it has. */
+  /** The report of each task, and its number of phases. */
   readonly tasks: readonly { readonly report: KernelReport; readonly phases: number }[];
   readonly arenaBytes: number;
   readonly threadScratchBytes: number;
-  /** Roughly how long it takes on one thread. */
+  /** Estimated time on one thread. */
   readonly nanoseconds: number;
   readonly table: TableLayout;
-  /** Which leaves' buffers the outputs may be written to. */
+  /** Leaves whose buffers the outputs may take over. */
   readonly aliasing: BufferAliasing;
-  /** Gathers and scatters that may find an index out of range, by the number that the report word holds, less one. */
+  /** Gathers and scatters, which may find an index out of range; the report word holds a number into this list, from 1. */
   readonly indexed: readonly Value[];
 }
 
 /**
- * The table of a run: the report of a bad index, parameter blocks of kernels and contractions, counters for the threads,
- * and the run's numbers as vectors. Offsets are in bytes.
+ * The layout of a run's table: the report of an index out of range, the parameter blocks of kernels and contractions, the
+ * counters of the threads, and the scalar arguments as vectors. Offsets are in bytes.
  */
 export interface TableLayout {
   readonly words: Int32Array;
-  /** Words that get an address: where some piece of memory is in this run, plus an offset. */
+  /** Words that hold addresses: a run fills in the base's address plus an offset. */
   readonly addresses: readonly { readonly word: number; readonly base: Base; readonly offset: number }[];
   readonly report: number;
   readonly counters: number;
@@ -52,7 +52,7 @@ export type Base =
 
 const bytesOf = (value: Value): number => sizeOf(value.shape) * byteSize[value.dtype];
 
-/** Where something is: an offset in bytes from what is known when a plan runs. */
+/** An offset in bytes from a base. */
 interface Place {
   readonly base: Base;
   readonly offset: number;
@@ -61,14 +61,14 @@ interface Place {
 const arenaBase: Base = { kind: 'arena' };
 const tableBase: Base = { kind: 'table' };
 
-/** The report of a bad index comes first: its number and the index. */
+/** The table starts with the report: a number into `Plan.indexed`, from 1, and the index. */
 const report = 0;
 const reportWords = 2;
 
-/** Instead of the number of a lifetime. */
+/** Marks a value without a lifetime in the arena. */
 const none = -1;
 
-/** Where a kernel finds things in its parameter block, as numbers of words. */
+/** The layout of a kernel's parameter block, in words. */
 const blockOf = ({ values, slots, gathers }: KernelCode) => ({
   scratch: values.length,
   report: values.length + 1,
@@ -77,7 +77,7 @@ const blockOf = ({ values, slots, gathers }: KernelCode) => ({
   length: values.length + 2 + slots.length + gathers.length,
 });
 
-/** Compiles a program for a memory of the given kind; without `fuse`, every operator gets a kernel of its own. */
+/** Compiles a program for a memory. Without `fuse`, every operator is a kernel of its own. */
 export function compilePlan(program: Program, memory: MemoryImport, fuse: boolean): Plan {
   const { kernels } = schedule(program, { mostLoads: 24, fuse, longChains: false });
   const tasks = planTasks(kernels);
@@ -105,9 +105,11 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
   const phases = tasks.flatMap(({ work }, i): Phase[] => {
     if (work.kind === 'kernel') {
       const parameters = table.kernel(work, scratch[i] as number, indexed);
-      const own = names.get(work.code) ?? addCode(builder, work.code, `k${names.size}`);
-      names.set(work.code, own);
-      return work.code.phases.map(({ units }, p) => [{ kind: 'kernel', name: own[p] as string, units, parameters }]);
+      const exports = names.get(work.code) ?? addCode(builder, work.code, `k${names.size}`);
+      names.set(work.code, exports);
+      return work.code.phases.map(({ units }, p) => [
+        { kind: 'kernel', name: exports[p] as string, units, parameters },
+      ]);
     }
     threadScratchBytes = Math.max(threadScratchBytes, work.plan.threadScratchBytes);
     return work.plan.phases.map((steps) =>
@@ -135,19 +137,19 @@ export function compilePlan(program: Program, memory: MemoryImport, fuse: boolea
   };
 }
 
-/** Adds the functions of a kernel, one for each of its phases, which find what they work on in a parameter block. */
+/** Adds a function for each phase of a kernel; they read addresses from a parameter block. */
 function addCode(builder: ModuleBuilder, code: KernelCode, prefix: string): readonly string[] {
   const block = blockOf(code);
   return code.phases.map((phase, p) => {
     const name = `${prefix}_${p}`;
     builder.function({ parameters: ['i32', 'i32', 'i32'], name }, ([base, from, to], scope) => {
-      const known = new Map<number, Local<'i32'>>();
+      const loaded = new Map<number, Local<'i32'>>();
       const prelude: Statement[] = [];
-      /** A word of the block, read once. */
+      /** A word of the block, loaded once, at the start of the function. */
       const word = (index: number): I32 => {
-        const variable = known.get(index) ?? scope.local('i32');
-        if (!known.has(index)) prelude.push(local.set(variable, i32.load(local.get(base), 4 * index)));
-        known.set(index, variable);
+        const variable = loaded.get(index) ?? scope.local('i32');
+        if (!loaded.has(index)) prelude.push(local.set(variable, i32.load(local.get(base), 4 * index)));
+        loaded.set(index, variable);
         return local.get(variable);
       };
       const reportIndex = (value: Value, index: I32): Statement =>
@@ -172,7 +174,7 @@ function addCode(builder: ModuleBuilder, code: KernelCode, prefix: string): read
   });
 }
 
-/** Lays out a run's table. `placeOf` says where a value is. */
+/** Lays out a run's table. `placeOf` gives the place of a value's memory. */
 class TableWriter {
   readonly #words: number[] = new Array<number>(reportWords).fill(0);
   readonly #addresses: { word: number; base: Base; offset: number }[] = [];
@@ -183,7 +185,7 @@ class TableWriter {
     this.#placeOf = placeOf;
   }
 
-  /** Adds the block of a kernel; gives its place, in bytes. */
+  /** Adds the parameter block of a kernel; returns its offset in bytes. */
   kernel({ code, values, slots, gathers }: KernelWork, scratch: number, indexed: Value[]): number {
     const start = this.#words.length;
     const block = blockOf(code);
@@ -202,7 +204,7 @@ class TableWriter {
     return 4 * start;
   }
 
-  /** Adds the block of a step of a contraction; gives its place, in bytes. */
+  /** Adds the parameter block of a contraction's call; returns its offset in bytes. */
   contraction(words: readonly Word[], operands: ContractionWork['operands'], scratch: number): number {
     const start = this.#words.length;
     words.forEach((word, i) => {
@@ -220,7 +222,7 @@ class TableWriter {
     this.#addresses.push({ word, base: place.base, offset: place.offset + offset });
   }
 
-  /** The whole table, with so many words for the threads and so many numbers. */
+  /** The whole table, with room for the threads' counters and the scalar arguments. */
   layout(counterWords: number, scalars: number): TableLayout {
     const counters = 4 * this.#words.length;
     const numbers = Math.ceil((counters + 4 * counterWords) / 16) * 16;
@@ -239,7 +241,7 @@ class TableWriter {
 const phasesOf = ({ work }: Task): number =>
   work.kind === 'kernel' ? work.code.phases.length : work.plan.phases.length;
 
-/** Values that a kernel makes for itself alone, and the result that may overwrite each. */
+/** Values that only their own kernel reads, each with the result of that kernel that may share its memory. */
 function allSharedBuffers({ values, outputs }: Program, tasks: readonly Task[]): Map<Value, Value> {
   const readers = new Int32Array(values.length);
   for (const { reads } of tasks) for (const { id } of reads) readers[id] = (readers[id] as number) + 1;
@@ -255,8 +257,8 @@ function allSharedBuffers({ values, outputs }: Program, tasks: readonly Task[]):
 }
 
 /**
- * Finds offsets in the arena for what lives only during a run: values that are not elsewhere, by their number, and each
- * task's scratch. `webgpu` has its own version, which assigns separate buffers: WebGPU cannot bind parts of one buffer both
+ * Packs what lives only during a run into the arena: values that are not in `elsewhere`, and each task's scratch memory.
+ * `webgpu` has its own version, which assigns separate buffers: WebGPU cannot bind parts of one buffer both
  * for reading and for writing.
  */
 function placeValues({ values }: Program, tasks: readonly Task[], elsewhere: ReadonlySet<Value>) {

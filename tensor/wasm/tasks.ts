@@ -18,7 +18,7 @@ import { planLoops } from './loops/loopPlan.ts';
 import { planStep } from './steps/index.ts';
 import { contractionTime, loopTime, stepTime } from './time.ts';
 
-/** Work that ends before the next begins: a kernel of our own, or a contraction. */
+/** A kernel bound to the values it works on: code emitted for the program, or a contraction. Tasks run one after another. */
 export interface Task extends MemoryTask {
   readonly scratchBytes: number;
   readonly description: string;
@@ -27,24 +27,24 @@ export interface Task extends MemoryTask {
   readonly work: KernelWork | ContractionWork;
 }
 
-/** A kernel of our own: code, and what that code works on here. */
+/** Code emitted for the program, and what it works on in this task. */
 export interface KernelWork {
   readonly kind: 'kernel';
   readonly code: KernelCode;
-  /** What stands here for the values, numbers and gathers that the code was written for. */
+  /** The values, scalar arguments and gathers of this task, in the order of those that the code was written for. */
   readonly values: readonly Value[];
   readonly slots: readonly number[];
   readonly gathers: readonly Value[];
 }
 
-/** Code that any number of tasks run, on different memory. */
+/** Code that several tasks may share. */
 export interface KernelCode {
   readonly phases: readonly KernelPhase[];
   readonly scratchBytes: number;
   readonly description: string;
   readonly flops: number;
   readonly nanoseconds: number;
-  /** The values, numbers and gathers that `phases` refer to. */
+  /** The values, scalar arguments and gathers that `phases` refer to. */
   readonly values: readonly Value[];
   readonly slots: readonly number[];
   readonly gathers: readonly Value[];
@@ -56,7 +56,7 @@ export interface ContractionWork {
   readonly operands: Readonly<Partial<Record<Operand, Value>>>;
 }
 
-/** Turns kernels into tasks; those that differ only in what they work on share their code. */
+/** Turns kernels into tasks. Kernels that differ only in what they work on share their code. */
 export function planTasks(kernels: readonly (LoopKernel | ScheduledStep)[]): Task[] {
   const codes = new Map<string, KernelCode>();
   const plans = new Map<string, ContractionPlan>();
@@ -95,23 +95,23 @@ function loopTask(kernel: LoopKernel, codes: Map<string, KernelCode>): Task {
 function stepTask(value: Value): Task {
   const { units, scratchBytes, code } = planStep(value);
   const cost = { description: value.primitive, flops: 0, nanoseconds: stepTime(value) };
-  const names = {
+  const operands = {
     values: [...new Set([...value.inputs, value])],
     slots: [],
     gathers: value.primitive === 'scatterAdd' ? [value] : [],
   };
-  const shared = { phases: [{ units, code }], scratchBytes, ...cost, ...names };
+  const kernelCode = { phases: [{ units, code }], scratchBytes, ...cost, ...operands };
   return {
     reads: [...new Set(value.inputs)],
     writes: [value],
-    looksUp: names.gathers.length > 0,
+    looksUp: operands.gathers.length > 0,
     scratchBytes,
     ...cost,
-    work: { kind: 'kernel', code: shared, ...names },
+    work: { kind: 'kernel', code: kernelCode, ...operands },
   };
 }
 
-/** `plans` are those of contractions so far, by what they are but for where it lies: layers have many that are alike. */
+/** `plans` holds the plans made so far, by everything but the memory they work on: layers repeat contractions. */
 function contractionTask(value: Value, plans: Map<string, ContractionPlan>): Task {
   const names = operandsOf[value.primitive as keyof typeof operandsOf];
   const views = operandViewsOf(value, () => true, false).map((view, i) => ({
@@ -142,7 +142,7 @@ function contractionTask(value: Value, plans: Map<string, ContractionPlan>): Tas
   };
 }
 
-/** What the runtime calls the inputs. */
+/** The names of the inputs in parameter blocks. */
 const operandsOf = {
   matmul: ['a', 'b'],
   conv: ['a', 'b'],

@@ -6,16 +6,16 @@ import { allParts } from '../compiler/scalars.ts';
 import { sizeOf } from '../shape.ts';
 
 /**
- * Estimates of the nanoseconds that work takes on one thread, from its shape alone. They are right within a factor of two or
- * three, which suffices to tell which plans are too short to be worth waking other threads.
+ * Estimates of the nanoseconds that work takes on one thread, from its shape alone. They are right within a factor of two
+ * or three, enough to tell which plans are too short to hand to workers.
  */
 const perOperation = 0.1;
 const perLoad = 0.2;
 const perFlop = 0.025;
 
-/** Nanoseconds per input element of a step that walks its input once, and of a sort. */
-const perElement = 3;
+/** Nanoseconds per input element of a sort and of the other steps. */
 const perSorted = 100;
+const perElement = 3;
 
 export const loopTime = (kernel: LoopKernel): number =>
   kernel.stages.reduce((sum, stage) => {

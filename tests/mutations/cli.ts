@@ -225,7 +225,7 @@ export const cliMutations: readonly Mutation[] = [
   {
     name: 'any number of threads is started',
     file: 'tensor/wasm/runtime/threads.ts',
-    find: '(count as number) > most',
+    find: '(count as number) > limit',
     replace: '(count as number) > 1e9',
     tests: ['tests/tensor/wasm/executor.test.ts'],
     only: 'opening and closing',

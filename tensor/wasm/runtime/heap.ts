@@ -3,28 +3,28 @@ import { TensorError } from '../../errors.ts';
 
 const pageBytes = 65536;
 /** WebAssembly addresses have 32 bits. */
-export const mostPages = 65536;
+export const maxPages = 65536;
 
 interface Gap {
   start: number;
   bytes: number;
 }
 
-/** Hands out pieces of a WebAssembly memory, which grows as needed. */
+/** Allocates pieces of a WebAssembly memory, which grows as needed. */
 export class Heap {
   readonly memory: WebAssembly.Memory;
-  /** Free pieces in ascending order, none touching another. */
+  /** Free pieces, in ascending order; neighbours are merged. */
   readonly #gaps: Gap[] = [];
   #end: number;
 
   constructor(memory: WebAssembly.Memory) {
     this.memory = memory;
-    // Address 0 stays unused, so that it can stand for nothing.
+    // Address 0 stays unused, so that 0 can mean no address.
     this.#end = memory.buffer.byteLength;
     this.#gaps.push({ start: 64, bytes: this.#end - 64 });
   }
 
-  /** The address of a new piece, the smallest gap that fits; `what` it is for is told where there is none. */
+  /** The address of a new piece, in the smallest gap that fits. `what` describes the piece in the error if none does. */
   allocate(bytes: number, what: () => string): number {
     const size = Math.max(aligned(bytes), 64);
     let best: Gap | undefined;
@@ -60,8 +60,8 @@ export class Heap {
     const last = this.#gaps.at(-1);
     const open = last !== undefined && last.start + last.bytes === this.#end ? last : undefined;
     const missing = size - (open?.bytes ?? 0);
-    const now = this.#end / pageBytes;
-    const pages = Math.min(Math.max(Math.ceil(missing / pageBytes), now >> 2), mostPages - now);
+    const pagesNow = this.#end / pageBytes;
+    const pages = Math.min(Math.max(Math.ceil(missing / pageBytes), pagesNow >> 2), maxPages - pagesNow);
     if (pages * pageBytes < missing) throw this.#full(size, what);
     try {
       this.memory.grow(pages);
@@ -83,7 +83,7 @@ export class Heap {
     const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
     const free = this.#gaps.reduce((total, gap) => total + gap.bytes, 0);
     const largest = Math.max(0, ...this.#gaps.map(({ bytes }) => bytes));
-    const left = (mostPages - this.#end / pageBytes) * pageBytes;
+    const left = (maxPages - this.#end / pageBytes) * pageBytes;
     return new TensorError(
       `wasm: no room for ${mib(size)}, ${what()}: of the 4096 MiB that WebAssembly can address, ${mib(this.#end - free)} are in use, and ` +
         `the largest piece that would fit is ${mib(Math.max(largest, left))}; use smaller batches, checkpointing or half precision`,

@@ -1,7 +1,7 @@
 import { TensorError } from '../../errors.ts';
 
-/** What is called for every unit of a phase: a kernel of the plan, or a routine of the contraction runtime. */
-export interface PhaseStep {
+/** A function called for every unit: of the plan's module, or of the contraction module. */
+export interface PhaseCall {
   readonly kind: 'kernel' | 'contraction';
   readonly name: string;
   readonly units: number;
@@ -9,43 +9,43 @@ export interface PhaseStep {
   readonly parameters: number;
 }
 
-/** Steps whose units may all run at once. A phase begins when the one before has ended. */
-export type Phase = readonly PhaseStep[];
+/** Calls whose units may all run at once. A phase begins when the one before has ended. */
+export type Phase = readonly PhaseCall[];
 
-/** A plan as the threads see it. */
+/** What threads need of a plan. */
 export interface ThreadPlan {
   readonly id: number;
   readonly module: WebAssembly.Module;
   readonly phases: readonly Phase[];
-  /** Offset in the run's table of words, one for each step and each phase, that are 0 when a run begins. */
+  /** Offset of the counters in the run's table: a word for each call and each phase, 0 when a run begins. */
   readonly counters: number;
-  /** Offset in the run's table of a word that is 0 as long as every index was within range; no phase begins after. */
+  /** Offset in the run's table of a word that is 0 until an index is out of range; then no further phase begins. */
   readonly report: number;
-  /** Whether it is done sooner than another thread would have heard of it. */
+  /** True for plans that take less time than waking the workers: the calling thread runs them. */
   readonly small: boolean;
 }
 
-/** Runs plans. */
+/** Threads that run plans. */
 export interface Threads {
   readonly count: number;
   load(plan: ThreadPlan): void;
   unload(id: number): void;
   /**
-   * Resolves when every phase has run, to the time in milliseconds that each took. `scratch` holds `scratchBytes` for each
-   * thread. One run at a time.
+   * Runs a plan; resolves to the milliseconds that each phase took. `scratch` is the address of `scratchBytes` bytes for
+   * each thread. One run at a time.
    */
   run(id: number, table: number, scratch: number, scratchBytes: number): Promise<readonly number[]>;
   /** Ends the threads; a later run is refused. */
   close(): void;
 }
 
-/** What a run on a closed device is told. */
+/** The error of a run on a closed device. */
 export const closed = (): TensorError =>
   new TensorError("wasm: the device was closed; open a new one with openDevice('wasm')");
 
 type Exports = Readonly<Record<string, (...values: number[]) => void>>;
 
-/** Everything on the calling thread: small plans, and all where threads or shared memory cannot be had. */
+/** Runs plans on the calling thread: small ones, and all of them where memory cannot be shared with workers. */
 export class CallingThread implements Threads {
   readonly count = 1;
   readonly #memory: WebAssembly.Memory;
@@ -75,14 +75,14 @@ export class CallingThread implements Threads {
     const plan = this.#plans.get(id);
     if (plan === undefined) return [];
     const reported = new Int32Array(this.#memory.buffer, table + plan.report, 1);
-    return plan.phases.map((steps) => {
+    return plan.phases.map((calls) => {
       if (reported[0] !== 0) return 0;
       const start = performance.now();
-      for (const step of steps) {
-        if (step.kind === 'kernel') plan.kernels[step.name]?.(table + step.parameters, 0, step.units);
+      for (const call of calls) {
+        if (call.kind === 'kernel') plan.kernels[call.name]?.(table + call.parameters, 0, call.units);
         else {
-          for (let unit = 0; unit < step.units; unit++) {
-            this.#contractions[step.name]?.(table + step.parameters, unit, scratch);
+          for (let unit = 0; unit < call.units; unit++) {
+            this.#contractions[call.name]?.(table + call.parameters, unit, scratch);
           }
         }
       }
@@ -104,17 +104,17 @@ const coreCount = (): number =>
   globalThis.navigator?.hardwareConcurrency ??
   1;
 
-/** More threads than this, or than there are cores, only take memory, some ten megabytes each. */
+/** Limit where there are fewer cores: further threads only take memory, some ten megabytes each. */
 const manyThreads = 64;
 
-/** Throws for what is no number of threads, or one that no machine of this size has a use for. */
+/** Throws unless `count` is a whole number of threads from 1 to 64 or, on larger machines, to the number of cores. */
 export function checkThreads(what: string, count: unknown): void {
-  const most = Math.max(manyThreads, coreCount());
-  if (!Number.isSafeInteger(count) || (count as number) < 1 || (count as number) > most)
-    throw new TensorError(`wasm: ${what} must be a whole number from 1 to ${most}, got ${String(count)}`);
+  const limit = Math.max(manyThreads, coreCount());
+  if (!Number.isSafeInteger(count) || (count as number) < 1 || (count as number) > limit)
+    throw new TensorError(`wasm: ${what} must be a whole number from 1 to ${limit}, got ${String(count)}`);
 }
 
-/** Threads asked for: `DIFFUSION_DPO_THREADS` where it is set, else one for each core. */
+/** The number of threads that `DIFFUSION_DPO_THREADS` asks for, else the number of cores. */
 export function defaultThreadCount(): number {
   const asked = globalThis.process?.env?.DIFFUSION_DPO_THREADS;
   if (asked === undefined || asked === '') return coreCount();
@@ -122,7 +122,7 @@ export function defaultThreadCount(): number {
   return Number(asked);
 }
 
-/** Whether workers can share a memory here: always in Node, in browsers on pages that are cross-origin isolated. */
+/** True where workers can share a memory: in Node, and in browsers on cross-origin isolated pages. */
 export const canShareMemory = (): boolean =>
   typeof SharedArrayBuffer !== 'undefined' &&
   (globalThis.process?.getBuiltinModule !== undefined ||

@@ -1,7 +1,7 @@
 /**
- * Words of the block that the asking thread shares with its workers. `bell` changes whenever there is something new:
- * messages, of which `posted` have been sent, or a run, of which `runs` have been asked for. What to run follows;
- * `arrived` counts the workers that are done with it, and `failed` those that could not do it.
+ * Words of the block that the calling thread shares with its workers. `bell` changes with every message and every run;
+ * `posted` counts messages, `runs` counts runs. The words after them describe the current run: `arrived` counts workers
+ * that have finished it, `failed` those that threw.
  */
 export const controlWord = {
   bell: 0,
@@ -17,26 +17,26 @@ export const controlWord = {
 
 export const controlBytes = 4 * Object.keys(controlWord).length;
 
-/** What a worker says: the last one to finish a run how long each phase took, and one that fails why. */
+/** A message from a worker: the last one to finish a run sends the times of its phases, one that throws its error. */
 export type Answer =
   | { readonly kind: 'done'; readonly times: readonly number[] }
   | { readonly kind: 'failed'; readonly error: string };
 
-/** What a word at which threads meet holds when all are there: above any number of threads. */
+/** Values of a barrier's word once all threads have arrived; until then it counts the arrived threads. */
 const signal = { goOn: 0x20000000, stop: 0x3fffffff } as const;
 
-/** Milliseconds that a thread that waits stays awake: waking takes longer, but who is waited for may need its core. */
-const awake = 0.02;
+/** Milliseconds that a waiting thread spins before it sleeps: waking takes longer, but others may need its core. */
+const spinMilliseconds = 0.02;
 
 /**
- * What a worker runs, as text: workers start from a file or from text, and text needs no file that a bundler would
- * have to find.
+ * The program of a worker, as text, so that bundlers need not find a file.
  *
- * A worker watches the bell, for a moment awake and then asleep. Runs are rung for, because waking a thread takes less
- * time than sending it a message; messages bring plans, and come through the event loop, so the watch ends for them.
+ * A worker watches the bell: it spins for a moment, then sleeps. Runs start by the bell, because waking a thread takes
+ * less time than sending it a message. Plans come as messages through the event loop, so a worker stops watching when a
+ * message is posted.
  *
- * Units are claimed from counters in shared memory, in ever smaller pieces, and a phase ends when every thread has arrived.
- * Once an index was out of range, none begins. After the last phase nobody waits: whoever is last reports.
+ * Workers claim units from counters in shared memory, in ever smaller pieces; a phase ends when every worker has arrived
+ * at its barrier. No phase begins after an index out of range. After the last phase nobody waits: the last worker reports.
  */
 export const workerSource = `
 const word = ${JSON.stringify(controlWord)};
@@ -51,7 +51,7 @@ let received = 0, ran = 0;
 const plans = new Map();
 const start = (module) => new WebAssembly.Instance(module, { env: { memory } }).exports;
 const sleep = (words, at, known) => {
-  const end = performance.now() + ${awake};
+  const end = performance.now() + ${spinMilliseconds};
   do {
     for (let i = 0; i < 500; i++) if (Atomics.load(words, at) !== known) return;
   } while (performance.now() < end);
@@ -67,14 +67,14 @@ const claim = (words, at, units) => {
 };
 const runPlan = ({ phases, kernels, counters, report, failure }, table, scratch) => {
   if (failure) throw failure;
-  const words = new Int32Array(memory.buffer, table + counters, phases.reduce((sum, steps) => sum + steps.length + 1, 0));
+  const words = new Int32Array(memory.buffer, table + counters, phases.reduce((sum, calls) => sum + calls.length + 1, 0));
   const reported = new Int32Array(memory.buffer, table + report, 1);
   let at = 0;
   const times = [];
   try {
-    for (const [phase, steps] of phases.entries()) {
+    for (const [phase, calls] of phases.entries()) {
       const begin = performance.now();
-      for (const { kind, name, units, parameters } of steps) {
+      for (const { kind, name, units, parameters } of calls) {
         for (;;) {
           const [from, to] = claim(words, at, units);
           if (from >= units) break;
@@ -84,7 +84,7 @@ const runPlan = ({ phases, kernels, counters, report, failure }, table, scratch)
         at++;
       }
       if (phase < phases.length - 1) {
-        // Whoever comes last decides for all of them.
+        // The last thread to arrive decides for all.
         if (Atomics.add(words, at, 1) + 1 === count) {
           Atomics.store(words, at, Atomics.load(reported, 0) === 0 ? ${signal.goOn} : ${signal.stop});
           Atomics.notify(words, at);
@@ -94,14 +94,14 @@ const runPlan = ({ phases, kernels, counters, report, failure }, table, scratch)
       if (Atomics.load(words, at++) === ${signal.stop}) break;
     }
   } catch (error) {
-    // Stops the others too.
+    // Makes the other workers stop too.
     for (let i = 0; i < words.length; i++) { Atomics.store(words, i, ${signal.stop}); Atomics.notify(words, i); }
     throw error;
   }
   return times;
 };
 const run = () => {
-  // Addresses reach beyond what a signed word holds.
+  // Addresses may exceed 2^31.
   const [plan, table, scratch, scratchBytes] = Array.from(control.subarray(word.plan, word.scratchBytes + 1), (x) => x >>> 0);
   let times = [];
   try {
@@ -124,7 +124,7 @@ const watch = () => {
   }
 };
 const load = (plan) => {
-  // What goes wrong here is said when the plan is to run.
+  // An error here is reported when the plan runs.
   try { plans.set(plan.id, { ...plan, kernels: start(plan.module) }); }
   catch (failure) { plans.set(plan.id, { failure }); }
 };

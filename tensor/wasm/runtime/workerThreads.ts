@@ -4,7 +4,7 @@ import { type Answer, controlBytes, controlWord, workerSource } from './workerSo
 interface WorkerLike {
   post(message: unknown): void;
   end(): void;
-  /** Whether the process should stay alive for this worker. */
+  /** Sets whether the worker keeps the process alive (Node only). */
   hold(held: boolean): void;
 }
 
@@ -28,21 +28,21 @@ function startWorker(receive: (message: Answer) => void, fail: (error: unknown) 
   return { post: (message) => worker.postMessage(message), end: () => worker.terminate(), hold: () => undefined };
 }
 
-/** A run that has been asked for. */
-interface Waiting {
+/** The run that the calling thread awaits. */
+interface PendingRun {
   readonly resolve: (times: readonly number[]) => void;
   readonly reject: (error: Error) => void;
   times?: readonly number[];
   error?: string;
 }
 
-/** Worker threads over a shared memory. The thread that asks never blocks, and computes nothing but small plans. */
+/** Worker threads over a shared memory. The calling thread never blocks, and runs only small plans itself. */
 export class WorkerThreads implements Threads {
   readonly count: number;
   readonly #caller: CallingThread;
   readonly #control = new Int32Array(new SharedArrayBuffer(controlBytes));
   readonly #workers: readonly WorkerLike[];
-  #waiting: Waiting | undefined;
+  #pending: PendingRun | undefined;
   #broken: Error | undefined;
 
   constructor(count: number, memory: WebAssembly.Memory, contractions: WebAssembly.Module) {
@@ -72,16 +72,16 @@ export class WorkerThreads implements Threads {
     if (this.#caller.has(id)) return this.#caller.run(id, table, scratch);
     if (this.#broken !== undefined) throw this.#broken;
     const done = new Promise<readonly number[]>((resolve, reject) => {
-      this.#waiting = { resolve, reject };
+      this.#pending = { resolve, reject };
     });
-    // Any one of them keeps the process alive until the answer is there.
+    // One worker is enough to keep the process alive until the run ends.
     this.#workers[0]?.hold(true);
     this.#control.set([id, table, scratch, scratchBytes, 0, 0], controlWord.plan);
     this.#ring(controlWord.runs);
     try {
       return await done;
     } finally {
-      this.#waiting = undefined;
+      this.#pending = undefined;
       this.#workers[0]?.hold(false);
     }
   }
@@ -89,7 +89,7 @@ export class WorkerThreads implements Threads {
   close(): void {
     this.#caller.close();
     this.#broken = closed();
-    this.#waiting?.reject(this.#broken);
+    this.#pending?.reject(this.#broken);
     for (const worker of this.#workers) worker.end();
   }
 
@@ -98,27 +98,27 @@ export class WorkerThreads implements Threads {
     this.#ring(controlWord.posted);
   }
 
-  /** Counts something new, and tells the workers. */
-  #ring(what: number): void {
-    Atomics.add(this.#control, what, 1);
+  /** Increments a word (`posted` or `runs`) and wakes the workers. */
+  #ring(word: number): void {
+    Atomics.add(this.#control, word, 1);
     Atomics.add(this.#control, controlWord.bell, 1);
     Atomics.notify(this.#control, controlWord.bell);
   }
 
   #hear(answer: Answer): void {
-    const waiting = this.#waiting;
-    if (waiting === undefined) return;
-    if (answer.kind === 'done') waiting.times = answer.times;
-    else waiting.error ??= answer.error;
-    // The last one may be heard before one that failed earlier.
-    if (waiting.times === undefined) return;
-    if (Atomics.load(this.#control, controlWord.failed) === 0) waiting.resolve(waiting.times);
-    else if (waiting.error !== undefined) waiting.reject(new Error(`wasm: a worker failed: ${waiting.error}`));
+    const pending = this.#pending;
+    if (pending === undefined) return;
+    if (answer.kind === 'done') pending.times = answer.times;
+    else pending.error ??= answer.error;
+    // The message 'done' may arrive before that of a worker that failed earlier.
+    if (pending.times === undefined) return;
+    if (Atomics.load(this.#control, controlWord.failed) === 0) pending.resolve(pending.times);
+    else if (pending.error !== undefined) pending.reject(new Error(`wasm: a worker failed: ${pending.error}`));
   }
 
   #break(error: unknown): void {
     const text = error instanceof Error ? error.stack : String(error);
     this.#broken = new Error(`wasm: a worker has ended: ${text}`);
-    this.#waiting?.reject(this.#broken);
+    this.#pending?.reject(this.#broken);
   }
 }

@@ -4,13 +4,13 @@ import { countUp, forRange, minimum } from '../assembler/control.ts';
 import { type F64, f64, type I32, i32, type Local, local, when } from '../assembler/instructions.ts';
 import { elementAt, loadNumber, rowsAlong, type StepPlan } from './rows.ts';
 
-/** Merge sort from the bottom up, between the output and a scratch row, so equal elements keep their order. */
+/** A stable merge sort, from the bottom up, between two scratch rows of indices. */
 export function argSort(value: Value): StepPlan {
   const [x] = value.inputs as readonly [Value];
   const { axis, descending } = value.attributes as Attributes['argSort'];
   const { after, length, rows, start } = rowsAlong(x, axis);
   return {
-    // The scratch rows are shared, so one unit does all rows.
+    // All rows use the same scratch rows, so one unit sorts them all.
     units: 1,
     scratchBytes: 2 * 4 * length,
     code: ({ scope, address, scratch }, _from, _to) => {
@@ -29,11 +29,11 @@ export function argSort(value: Value): StepPlan {
         );
       const [a, b] = descending ? [keyB, keyA] : [keyA, keyB];
       const isNaN = (f: Local<'f64'>): I32 => i32.eqz(f64.eq(local.get(f), local.get(f)));
-      // b before a only if strictly smaller, with NaN larger than everything.
-      const second = i32.or(f64.lt(local.get(b), local.get(a)), i32.and(isNaN(a), i32.eqz(isNaN(b))));
+      // b comes before a only if strictly smaller; NaN counts as the largest value.
+      const isBFirst = i32.or(f64.lt(local.get(b), local.get(a)), i32.and(isNaN(a), i32.eqz(isNaN(b))));
       const takeB = i32.and(
         i32.ltS(local.get(l.j), local.get(l.high)),
-        i32.or(i32.geS(local.get(l.i), local.get(l.middle)), second),
+        i32.or(i32.geS(local.get(l.i), local.get(l.middle)), isBFirst),
       );
       const readKeys = [
         when(i32.ltS(local.get(l.i), local.get(l.middle)), [

@@ -7,6 +7,7 @@ import { castLanes } from '../simd/apply.ts';
 import { storeLanes } from '../simd/lanes.ts';
 import { elementAt, loadNumber, rowsAlong, type StepPlan } from './rows.ts';
 
+/** A unit is one row. Floats are added up in f64. */
 export function cumsum(value: Value): StepPlan {
   const [x] = value.inputs as readonly [Value];
   const { dtype } = value;
@@ -16,9 +17,9 @@ export function cumsum(value: Value): StepPlan {
     scratchBytes: 0,
     code: ({ scope, address }, from, to) => {
       const i = scope.local('i32');
-      const place = i32.add(start(local.get(from)), i32.mul(local.get(i), i32.const(after)));
-      const source = elementAt(address(x), dtype, place);
-      const target = elementAt(address(value), dtype, place);
+      const index = i32.add(start(local.get(from)), i32.mul(local.get(i), i32.const(after)));
+      const source = elementAt(address(x), dtype, index);
+      const target = elementAt(address(value), dtype, index);
       if (!isFloat(dtype)) {
         const total = scope.local('i32');
         return countUp(

@@ -16,10 +16,14 @@ export interface StepPlan extends KernelPhase {
 export const loadNumber = (scope: Scope, dtype: DType, address: I32): F64 =>
   f64x2.extractLane(castLanes(scope, dtype, 'f64', loadLanes(dtype, 1, address)), 0);
 
+/** The address of an element of an array at `base`. */
 export const elementAt = (base: I32, dtype: DType, index: I32): I32 =>
   i32.add(base, i32.mul(index, i32.const(byteSize[dtype])));
 
-/** A row-major array as [before, length, after] around one axis: row r starts at element ⌊r/after⌋·length·after + r mod after. */
+/**
+ * The rows of a row-major array along one axis. They have `length` elements, `after` elements apart; row r starts at
+ * element ⌊r/after⌋·length·after + r mod after.
+ */
 export function rowsAlong({ shape }: Value, axis: number) {
   const after = sizeOf(shape.slice(axis + 1));
   const length = shape[axis] as number;

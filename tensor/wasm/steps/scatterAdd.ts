@@ -18,31 +18,31 @@ import { castLanes } from '../simd/apply.ts';
 import { storeLanes } from '../simd/lanes.ts';
 import { elementAt, loadNumber, type StepPlan } from './rows.ts';
 
-/** One unit for each place of the axes before the indexed one: their targets are apart, so no two units meet. */
+/** A unit is one place of the axes before the indexed one. No two units write to the same element. */
 export function scatterAdd(value: Value): StepPlan {
   const [base, index, updates] = value.inputs as readonly [Value, Value, Value];
   const { axis } = value.attributes as Attributes['scatterAdd'];
   const { dtype } = value;
   const strides = stridesOf(value.shape);
   const before = index.shape.slice(0, axis);
-  const baseUnits = sizeOf(value.shape.slice(0, axis));
+  const units = sizeOf(value.shape.slice(0, axis));
   const block = sizeOf(value.shape.slice(axis));
   return {
-    units: baseUnits,
+    units,
     scratchBytes: 0,
     code: ({ scope, address, reportIndex }, from, to) => {
       const loops = index.shape.map(() => scope.local('i32'));
-      const [at, position, rest, inside] = [
+      const [at, position, rest, isInside] = [
         scope.local('i32'),
         scope.local('i32'),
         scope.local('i32'),
         scope.local('i32'),
       ];
       const lanes = scope.local('v128');
-      // The unit's number in the output's leading axes; index axes may be shorter.
+      // Splits the unit's number by the leading axes of the output; those of the indices may be shorter.
       const decode: Statement[] = [
         local.set(rest, local.get(from)),
-        local.set(inside, i32.const(1)),
+        local.set(isInside, i32.const(1)),
         local.set(position, i32.const(0)),
       ];
       const indexStrides = stridesOf(index.shape);
@@ -51,7 +51,7 @@ export function scatterAdd(value: Value): StepPlan {
         decode.push(
           local.set(loop, i32.remU(local.get(rest), i32.const(value.shape[i] as number))),
           local.set(rest, i32.divU(local.get(rest), i32.const(value.shape[i] as number))),
-          local.set(inside, i32.and(local.get(inside), i32.ltS(local.get(loop), i32.const(before[i] as number)))),
+          local.set(isInside, i32.and(local.get(isInside), i32.ltS(local.get(loop), i32.const(before[i] as number)))),
         );
       }
       const sumOver = (list: readonly number[], chosen: (i: number) => I32): I32 =>
@@ -99,7 +99,7 @@ export function scatterAdd(value: Value): StepPlan {
         1,
         memoryCopy(i32.add(address(value), start), i32.add(address(base), start), i32.const(block * byteSize[dtype])),
         decode,
-        when(local.get(inside), [nest]),
+        when(local.get(isInside), [nest]),
       );
     },
   };
