@@ -12,7 +12,7 @@ import type { Word } from './contractions/parameters.ts';
 import type { Phase } from './runtime/threads.ts';
 import { type ContractionWork, type KernelCode, type KernelWork, planTasks, type Task } from './tasks.ts';
 
-/** A program made ready to run: a module, and the phases that call it. A run copies the table, fills it in, and runs the phases. */
+/** A program made ready to run: a module and the phases that call it. A run fills in a copy of the table first. */
 export interface Plan {
   readonly module: Uint8Array<ArrayBuffer>;
   readonly phases: readonly Phase[];

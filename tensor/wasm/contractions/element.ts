@@ -1,17 +1,17 @@
 import { f32x4, f64x2, type I32, i32x4, type Statement, type V128, v128 } from '../assembler/instructions.ts';
 
-/** What the generators need to know of an element type. */
+/** An element type of contractions: its sizes, loads, stores and arithmetic. */
 export interface Element {
   readonly name: 'f32' | 'f64' | 'i32';
   readonly bytes: 4 | 8;
   /** Elements in a vector. */
   readonly lanes: 4 | 2;
   readonly zero: V128;
-  /** One element, in every lane. */
+  /** Loads one element into every lane. */
   readonly loadSplat: (address: I32, offset?: number) => V128;
-  /** One element, in the lowest lane. */
+  /** Loads one element into the lowest lane. */
   readonly loadOne: (address: I32, offset?: number) => V128;
-  /** The lowest lane. */
+  /** Stores the lowest lane. */
   readonly storeOne: (address: I32, value: V128, offset?: number) => Statement;
   readonly storeLane: (address: I32, value: V128, lane: number, offset?: number) => Statement;
   readonly add: (a: V128, b: V128) => V128;
@@ -30,7 +30,7 @@ const words = {
   storeLane: v128.store32Lane,
 } as const;
 
-/** `relaxed` fuses the multiplication and addition of floats where the processor can. */
+/** With `relaxed`, float multiplication and addition are fused where the processor can. */
 export const elements = (relaxed: boolean): Readonly<Record<ElementName, Element>> => ({
   f32: {
     ...words,
@@ -50,7 +50,7 @@ export const elements = (relaxed: boolean): Readonly<Record<ElementName, Element
     add: f64x2.add,
     multiplyAdd: relaxed ? f64x2.relaxedMadd : (a, b, sum) => f64x2.add(sum, f64x2.mul(a, b)),
   },
-  /** Wrapping, so for u32 as well. */
+  /** Arithmetic wraps, so u32 uses it too. */
   i32: {
     ...words,
     name: 'i32',

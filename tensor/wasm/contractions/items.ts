@@ -2,7 +2,7 @@ import { forRange, get, increase, int, minimum, product, repeat, set } from '../
 import { type I32, i32, type Local, type Statement, when } from '../assembler/instructions.ts';
 import type { Scope } from '../assembler/module.ts';
 
-/** Runs the body for every item of a unit: item = unit · itemsPerUnit + 0, 1, … while there are items. */
+/** Runs the body for every item of a unit: item = unit·itemsPerUnit + 0, 1, …, up to the last item. */
 export function eachItem(
   scope: Scope,
   unit: Local<'i32'>,
@@ -31,8 +31,8 @@ export const splitDigit = (rest: Local<'i32'>, digit: Local<'i32'>, size: I32): 
 ];
 
 /**
- * Moves pointers by the strides of a batch index (which it uses up), whose digits are described at the address `list`
- * by [size, step of each pointer].
+ * Moves pointers to a batch entry. `list` is the address of [size, step of each pointer] for each batch dimension, the
+ * last one first. Overwrites `batch`.
  */
 export function moveToBatch(
   scope: Scope,
@@ -55,15 +55,15 @@ export function moveToBatch(
   ];
 }
 
-/** Counts a digit up; at its size it starts again from 0, and `rest` runs. */
+/** Increments a digit; when it reaches its size, resets it to 0 and runs `rest`. */
 export const carry = (digit: Local<'i32'>, size: I32, ...rest: readonly Statement[]): Statement => [
   increase(digit, 1),
   when(i32.eq(get(digit), size), [set(digit, int(0)), rest]),
 ];
 
 /**
- * A number in the mixed radix (size0, size1, size2, inner), counted up in runs of its last digit: `start` splits it,
- * `next` goes to the start of the next run.
+ * A number in the mixed radix (size0, size1, size2, inner), counted up in runs of its last digit. `start` splits the
+ * number into digits; `next` goes to the start of the next run.
  */
 export function runs(scope: Scope, words: (name: 'size0' | 'size1' | 'size2' | 'inner') => I32) {
   const outer = [scope.local('i32'), scope.local('i32'), scope.local('i32')] as const;

@@ -14,28 +14,28 @@ export const blockVectors = 2;
 export const wideRows = 3;
 export const wideVectors = 3;
 
-/** Columns of a panel of packed B. */
+/** Columns of a packed panel of B. */
 export const blockColumns = ({ lanes }: Pick<Element, 'lanes'>): number => blockVectors * lanes;
 
 type I32Local = Local<'i32'>;
 
-/** Where a register block reads and writes. */
+/** What a register block reads and writes. */
 interface BlockPlaces {
-  /** Packed rows; afterwards past them. */
+  /** Address of packed rows; afterwards the address behind them. */
   readonly a: I32Local;
-  /** The block's first row of C, of rows cRow bytes apart; afterwards the row below the block. */
+  /** Address of the block's first row of C; afterwards of the row below the block. Rows are cRow bytes apart. */
   readonly c: I32Local;
   readonly cRow: I32Local;
   readonly depth: I32Local;
-  /** Whether to add to C, or to write over it. */
+  /** Adds to C if not 0; overwrites C otherwise. */
   readonly accumulate: I32Local;
-  /** Before the first step, the address of a vector of B in each step, and after it. */
+  /** Code before the first step, the vectors of B in a step, and code after each step. */
   readonly start: Statement;
   readonly vector: (index: number) => V128;
   readonly next: Statement;
 }
 
-/** One block of `rows` rows by so many vectors. */
+/** A block of `rows` rows by `vectors` vectors. */
 function registerBlock(
   element: Element,
   rows: number,
@@ -72,7 +72,7 @@ function registerBlock(
   ];
 }
 
-/** Runs the statement that belongs to a number from 1. */
+/** Runs statement number `number`, counted from 1. */
 const choose = (number: I32, statements: readonly Statement[]): Statement =>
   statements.map((statement, i) => when(i32.eq(number, int(i + 1)), [statement]));
 
@@ -80,7 +80,7 @@ const rowsParameters = ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as cons
 
 /**
  * (a, b, c, cRow, depth, rows, accumulate): c[rows, panel] = or += a·b, where a holds packed panels of 4 rows (the last
- * one of what is left), and b one packed panel. c has rows cRow bytes apart.
+ * one may have fewer) and b one packed panel. Rows of c are cRow bytes apart.
  */
 export type RowsKernel = TypedFunction<typeof rowsParameters, undefined>;
 
@@ -127,8 +127,8 @@ export function addRowsKernel(module: ModuleBuilder, element: Element, name: str
 const directParameters = ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as const;
 
 /**
- * (a, x0, x1, x2, offsets, c, cRow, depth, rows, accumulate): the same for at most 4 rows, where vector v of step k of B
- * is read unpacked, at `x${v} + offsets[k]`: two vectors, or with `wide`, where there are at most 3 rows, three.
+ * (a, x0, x1, x2, offsets, c, cRow, depth, rows, accumulate): the same for at most 4 rows and an unpacked B: vector v of
+ * step k is at `x${v} + offsets[k]`. There are two vectors or, with `wide` and at most 3 rows, three.
  */
 export type DirectKernel = TypedFunction<typeof directParameters, undefined>;
 

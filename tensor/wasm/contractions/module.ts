@@ -17,15 +17,15 @@ import { storage32, storage64 } from './storage.ts';
 
 type Bits = '32' | '64';
 
-/** Every export is called as (parameters, unit, scratch): addresses of a parameter block and of the thread's scratch. */
+/** Exports are called with (parameters, unit, scratch): addresses of a parameter block and of the thread's scratch memory. */
 export type ContractionExport =
   | `${'packRows' | 'packColumns' | 'pad'}${Bits}`
   | `${'gemm' | 'skinny' | 'conv'}_${ElementName}`
   | `${'attention' | 'attentionGradient' | 'attentionSum'}_${'f32' | 'f64'}`;
 
 /**
- * The contraction runtime: a WebAssembly module over `env.memory`. `relaxed` uses relaxed SIMD's multiply-add, where
- * the engine has it: faster, rounded once less, and not the same bits as without.
+ * The contraction module, over `env.memory`. `relaxed` uses the multiply-add of relaxed SIMD, which the engine must have:
+ * it is faster and rounds once instead of twice, so bits differ.
  */
 export function contractionModule(options: {
   readonly relaxed: boolean;

@@ -15,15 +15,14 @@ import { block, br, brIf, type I32, i32, loop, type Statement, type V128, when }
 import type { ModuleBuilder, TypedFunction } from '../assembler/module.ts';
 import type { Gather } from './conv/gather.ts';
 import type { Element } from './element.ts';
-
 import { blockColumns, type DirectKernel, type RowsKernel, wideRows, wideVectors } from './microKernel.ts';
 import { contiguous } from './tables.ts';
 
 const parameters = ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as const;
 
 /**
- * (a, b, c, cRow, table, depth, rows, columns, accumulate, tile): c[rows, columns] = or += a·b of packed panels, where
- * column j of c is at `table[j]` bytes. `tile` is room for `rows` rows of a panel.
+ * (a, b, c, cRow, table, depth, rows, columns, accumulate, tile): c[rows, columns] = or += a·b of packed panels. Column j
+ * of c is `table[j]` bytes from c. `tile` has room for `rows` rows of a panel.
  */
 export type PanelLoop = TypedFunction<typeof parameters, undefined>;
 
@@ -64,9 +63,9 @@ export function addPanelLoop(module: ModuleBuilder, element: Element, kernel: Ro
 const directParameters = [...parameters, 'i32', 'i32', 'i32'] as const;
 
 /**
- * (a, b, c, cRow, table, depth, rows, columns, accumulate, tile, x, xTable, offsets): the same for at most 4 rows and B
- * gathered from x, element k of column j being at `x + xTable[j] + offsets[k]`. With so few rows packing would cost more
- * than it gives: only panels of scattered columns are gathered, to b.
+ * (a, b, c, cRow, table, depth, rows, columns, accumulate, tile, x, xTable, offsets): the same for at most 4 rows. Element
+ * k of column j of B is at `x + xTable[j] + offsets[k]`. With so few rows, packing costs more than it saves: only panels
+ * of scattered columns are gathered, to b.
  */
 export type DirectLoop = TypedFunction<typeof directParameters, undefined>;
 
@@ -88,7 +87,7 @@ export function addDirectLoop(
         kernel.call(get(a), get(x0), get(x1), get(x2), get(offsets), target, row, get(depth), get(rows), add);
       const wide = wideVectors * lanes;
       const entry = (vector: number): I32 => sum(get(x), i32.load(get(xTable), vector * lanes * 4));
-      /** As long as columns are together where they are read and where they are written. */
+      /** Three vectors at a time, as long as their columns are contiguous in x and in c. */
       const wideBlocks: Statement = block(
         loop(
           brIf(1, i32.gtU(i32.add(get(column), int(wide)), get(columns))),
@@ -151,7 +150,7 @@ export function addDirectLoop(
 
 const spreadParameters = ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as const;
 
-/** (tile, c, cRow, table, rows, width, accumulate): moves the first columns of a tile to where they belong. */
+/** (tile, c, cRow, table, rows, width, accumulate): stores or adds the first `width` columns of a tile to columns of c. */
 export type Spread = TypedFunction<typeof spreadParameters, undefined>;
 
 export function addSpread(module: ModuleBuilder, element: Element): Spread {

@@ -1,10 +1,10 @@
 import { get } from '../assembler/control.ts';
 import { type I32, i32, type Local } from '../assembler/instructions.ts';
 
-/** What a contraction reads, writes and works in: its inputs, from a on, its output, and scratch. */
+/** The memory of a contraction: inputs a to e, the output, and scratch memory. */
 export type Operand = 'a' | 'b' | 'c' | 'd' | 'e' | 'out' | 'scratch';
 
-/** The address of an operand, plus an offset in bytes. Only known when a plan runs. */
+/** The address of an operand, known when a plan runs, plus an offset in bytes. */
 export interface Pointer {
   readonly operand: Operand;
   readonly offset: number;
@@ -14,31 +14,31 @@ export interface Pointer {
 export type Word = number | Pointer;
 
 /**
- * The parameter blocks of the exported functions, word by word. Steps and strides are in bytes, sizes in elements.
- * After the named words follow the lists that `tail` describes.
+ * The parameter blocks of the exported functions, word by word. Steps are strides in bytes; sizes are in elements. The
+ * lists of the tail follow the named words.
  */
 export const packWords = [
-  'from', // The matrix,
-  'to', // where its panels go,
-  'width', // its lines (rows of A, columns of B),
-  'across', // and the step from line to line.
-  'size0', // The contracted dimension, as four nested ones, the last changing fastest,
+  'from', // The matrix.
+  'to', // Its panels.
+  'width', // Number of its lines (rows of A, columns of B).
+  'across', // Step from line to line.
+  'size0', // Sizes of the contracted dimension as four nested ones, the last changing fastest.
   'size1',
   'size2',
   'inner',
-  'step0', // and their steps.
+  'step0', // Their steps.
   'step1',
   'step2',
   'along',
-  'depth', // Their product,
-  'blockDepth', // cut into blocks of this.
-  'widthBlock', // Lines of one item, a multiple of the panel's.
+  'depth', // The product of their sizes.
+  'blockDepth', // Blocks that it is cut into.
+  'widthBlock', // Lines of an item, a multiple of a panel's.
   'widthBlocks', // Items are counted by line block, then by block of the contracted dimension, then by batch.
   'depthBlocks',
-  'padded', // The width with the panels' padding.
+  'padded', // Lines including the padding of panels.
   'items',
   'itemsPerUnit',
-  'rank', // Batch dimensions. Tail: [size, step of from, step of to] for each, the last one first.
+  'rank', // Batch dimensions. Tail: [size, step of from, step of to] of each, the last one first.
 ] as const;
 
 export const gemmWords = [
@@ -51,9 +51,9 @@ export const gemmWords = [
   'aRow',
   'aAlong',
   'bAlong',
-  'bColumn', // 0 where b holds panels packed beforehand.
-  'packed', // Whether it does: then 1.
-  'padded', // Columns with the panels' padding.
+  'bColumn', // 0 if b holds panels packed beforehand.
+  'packed', // 1 if b holds panels, else 0.
+  'padded', // Columns including the padding of panels.
   'cRow',
   'cColumn',
   'blockDepth',
@@ -63,10 +63,10 @@ export const gemmWords = [
   'columnBlocks', // Items are counted by column block, then by row block, then by batch.
   'items',
   'itemsPerUnit',
-  'bScratch', // Offsets in the thread's scratch; the panels of A are at its start.
+  'bScratch', // Offsets in the thread's scratch memory, which starts with the panels of A.
   'tile',
   'table',
-  'rank', // Batch dimensions. Tail: [size, step of a, step of b, step of c] for each, the last one first.
+  'rank', // Batch dimensions. Tail: [size, step of a, step of b, step of c] of each, the last one first.
 ] as const;
 
 export const skinnyWords = [
@@ -79,47 +79,47 @@ export const skinnyWords = [
   'aRow',
   'aAlong',
   'bAlong',
-  'bColumn', // One of the last two is the size of an element.
+  'bColumn', // bAlong or bColumn is the size of an element.
   'cRow',
   'cColumn',
   'columnBlock',
   'columnBlocks',
   'items',
   'itemsPerUnit',
-  'sums', // Offset in the thread's scratch; contiguous rows of A are at its start.
+  'sums', // Offset in the thread's scratch memory, which starts with contiguous rows of A.
   'rank', // As for gemm.
 ] as const;
 
 export const padWords = [
   'from',
   'to',
-  'size0', // Rows of the padded copy: image, channel, z, y.
+  'size0', // Sizes of the padded copy: images, channels, z, y.
   'size1',
   'size2',
   'size3',
-  'fromStep0', // Steps of images and channels in the source and in the copy.
+  'fromStep0', // Steps of images and channels, of the source and of the copy.
   'fromStep1',
   'toStep0',
   'toStep1',
-  'fromZ', // Steps of planes and rows of the source,
+  'fromZ', // Steps of planes and rows, of the source and of the copy.
   'fromY',
-  'toZ', // of the copy,
+  'toZ',
   'toY',
-  'beforeZ', // and how many planes and rows of the copy come before the first of the source.
+  'beforeZ', // Planes and rows of the copy before the first of the source.
   'beforeY',
   'sizeZ',
   'sizeY',
-  'rowBytes', // Of the copy, all of them written.
+  'rowBytes', // Bytes of a row of the copy.
   'fromX', // Step of the source within a residue.
   'rows',
   'rowsPerUnit',
-  'residues', // Tail: [offset in the source row, zeros before, elements, zeros after] for each residue.
-  'residueBytes', // Of a row of the copy.
+  'residues', // Tail: [offset in the source row, zeros before, elements, zeros after] of each residue.
+  'residueBytes', // Bytes of a residue in a row of the copy.
 ] as const;
 
 export const convWords = [
   'x', // The padded copy.
-  'weights', // Packed panels, all of a group, then the next group.
+  'weights', // Packed panels, group by group.
   'out',
   'rows', // Output channels of a group.
   'columns', // Output positions of all images.
@@ -135,8 +135,8 @@ export const convWords = [
   'columnBlocks', // Items are counted by column block, then by row block, then by group.
   'items',
   'itemsPerUnit',
-  'byTaps', // Whether elements along the contracted dimension, not along the positions, are contiguous.
-  'channels', // The contracted dimension: channels of a group, and taps along z, y and x, which change fastest.
+  'byTaps', // 1 if x is contiguous along the contracted dimension, 0 if along the positions.
+  'channels', // The contracted dimension: channels of a group, then taps along z, y and x, the last changing fastest.
   'tapsZ',
   'tapsY',
   'tapsX',
@@ -149,50 +149,50 @@ export const convWords = [
   'outZ',
   'outY',
   'outX',
-  'tile', // Offsets in the thread's scratch; the panels of B are at its start.
+  'tile', // Offsets in the thread's scratch memory, which starts with the panels of B.
   'xTable',
   'outTable',
   'tapTable',
-  'listTapsZ', // Tail: lists of offsets in x, in bytes, by tap and by position; these are where each list begins, in
-  'listTapsY', // bytes from the start of the block.
+  'listTapsZ', // Tail: lists of offsets in x, by tap and by position, in bytes.
+  'listTapsY', // These words are the offsets of the lists in the parameter block.
   'listTapsX',
   'listZ',
   'listY',
   'listX',
 ] as const;
 
-/** What `attention` and `attentionGradient` share. */
+/** The words that `attention` and `attentionGradient` share. */
 const attentionShape = [
   'q',
   'qRow',
   'qAlong',
-  'bias', // Its steps from query to query and from key to key, and whether there is one.
-  'biasRow',
-  'biasAlong',
-  'biased',
+  'bias',
+  'biasRow', // Step from query to query.
+  'biasAlong', // Step from key to key.
+  'biased', // 1 if there is a bias, else 0.
   'causal',
   'queries',
   'keys',
   'dim',
   'width',
-  'dimBlock', // Packed panels are cut into such blocks along what they contract,
+  'dimBlock', // Blocks that packed panels are cut into along the contracted dimension.
   'keyBlock',
-  'kRows', // K as rows of keys, contracting dim.
+  'kRows', // k packed as rows of keys, contracting dim.
   'blocks', // Items are counted by block of queries, then by batch.
   'items',
   'itemsPerUnit',
-  'rank', // Batch dimensions, the last one first. Tail: [size, steps of the pointers] for each.
+  'rank', // Batch dimensions. Tail: [size, steps of the pointers] of each, the last one first.
 ] as const;
 
 export const attentionWords = [
   ...attentionShape,
-  'vColumns', // V as rows of its columns, contracting keys.
+  'vColumns', // v packed as rows of its columns, contracting keys.
   'out',
   'perItem', // Queries of an item.
-  'queryPanel', // Offsets in the thread's scratch,
+  'queryPanel', // Offsets in the thread's scratch memory.
   'biasPanel',
   'tile',
-  'scores', // of which this one comes last.
+  'scores',
 ] as const;
 
 export const attentionGradientWords = [
@@ -201,60 +201,60 @@ export const attentionGradientWords = [
   'g',
   'gRow',
   'gAlong',
-  'kColumns', // K as rows of its columns, contracting keys.
-  'vRows', // V as rows of keys, contracting width.
-  'byQ', // Where the gradient by q goes.
-  'byK', // Sums for the gradients by k and v, of each item its own, with rows of these steps.
+  'kColumns', // k packed as rows of its columns, contracting keys.
+  'vRows', // v packed as rows of keys, contracting width.
+  'byQ', // The gradient by q.
+  'byK', // The parts of the gradients by k and v, a matrix for each item.
   'byV',
-  'byKRow',
+  'byKRow', // Steps from row to row.
   'byVRow',
-  'byKBytes',
+  'byKBytes', // Bytes of a matrix.
   'byVBytes',
-  'queryBlock', // Queries that are worked on at once,
-  'perItem', // and in an item.
-  'queryPanel', // Offsets in the thread's scratch: q and g as columns of queries,
+  'queryBlock', // Queries of a block.
+  'perItem', // Queries of an item.
+  'queryPanel', // Offsets in the thread's scratch memory. A panel of q and of g, with queries as columns.
   'gPanel',
-  'queryColumns', // and both as columns of their own, contracting queries;
+  'queryColumns', // A block of q and of g, contracting queries.
   'gColumns',
-  'columnBytes', // the size of the last two together;
+  'columnBytes', // Bytes of these two together.
   'biasPanel',
   'tile',
-  'weightRows', // the weights and the gradients by the scores of the block, as rows of keys;
+  'weightRows', // The weights of a block and ∂L/∂scores, packed as rows of keys.
   'scoreRows',
-  'weights', // and both of the panel at hand.
+  'weights', // The weights of a panel and ∂L/∂scores.
   'byScores',
 ] as const;
 
 export const attentionSumWords = [
-  'from', // Sums of one part, `parts` of them `partBytes` apart,
-  'to', // and where their total goes: rows of `width`, with steps fromRow and toRow.
-  'fromRow',
+  'from', // The first part; there are `parts`, `partBytes` apart.
+  'to', // The sum.
+  'fromRow', // Steps from row to row.
   'toRow',
   'parts',
   'partBytes',
   'rows',
   'width',
   'rowBlock',
-  'blocks', // Items are counted by block of rows, then by matrix,
-  'fromStep', // whose steps these are.
+  'blocks', // Items are counted by block of rows, then by sum.
+  'fromStep', // Steps from sum to sum.
   'toStep',
   'items',
   'itemsPerUnit',
 ] as const;
 
-/** Reads words of the block that starts at `base`. */
+/** Loads words of the parameter block at `base`, by name. */
 export const wordsAt =
   <N extends string>(names: readonly N[], base: Local<'i32'>) =>
   (name: N): I32 =>
     i32.load(get(base), names.indexOf(name) * 4);
 
-/** The words of a block in order. */
+/** The words of a parameter block, in order. */
 export const wordsOf = <N extends string>(
   names: readonly N[],
   values: Readonly<Record<N, Word>>,
   tail: readonly Word[] = [],
 ): Word[] => [...names.map((name) => values[name]), ...tail];
 
-/** The words with every pointer replaced by an address. */
+/** Words with pointers replaced by addresses. */
 export const bindWords = (words: readonly Word[], addresses: Readonly<Partial<Record<Operand, number>>>): Int32Array =>
   Int32Array.from(words, (word) => (typeof word === 'number' ? word : (addresses[word.operand] ?? 0) + word.offset));

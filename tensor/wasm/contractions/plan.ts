@@ -1,39 +1,40 @@
 import type { ContractionExport } from './module.ts';
 import { type Operand, type Pointer, type Word, wordsOf } from './parameters.ts';
 
-/** What the runtime contracts; u32 wraps like i32. Halves are converted before. */
+/** Element types of contractions. u32 wraps like i32; f16 and bf16 are converted to f32 before. */
 export type ContractionDType = 'f32' | 'f64' | 'i32' | 'u32';
 
-/** An array in memory: strides and offset are in elements; strides may be 0 or negative. Row-major where left out. */
+/** An array in memory. Strides and offset are in elements; strides may be 0 or negative, and default to row-major. */
 export interface View {
   readonly shape: readonly number[];
   readonly strides?: readonly number[];
   readonly offset?: number;
 }
 
-/** Calls of one export: `name(parameters, unit, scratch)` for every unit from 0. Units may run in any order, anywhere. */
-export interface Step {
+/** Calls of an export: `name(parameters, unit, scratch)` for each unit from 0. Units may run in any order, on any thread. */
+export interface ContractionCall {
   readonly name: ContractionExport;
   readonly units: number;
-  /** The parameter block. `bindWords` fills the addresses in. */
+  /** The parameter block, with pointers instead of addresses. */
   readonly words: readonly Word[];
 }
 
 /**
- * How to compute a contraction. All units of a phase, of whichever step, may run at once; a phase begins when the one
- * before has ended. Results do not depend on who runs which unit. Scratch need not be cleared.
+ * The phases of a contraction. All units of a phase, of any of its calls, may run at once; a phase begins when the one
+ * before has ended. Results do not depend on which thread runs a unit. Scratch memory need not be cleared.
  */
 export interface ContractionPlan {
-  readonly phases: readonly (readonly Step[])[];
-  /** Size of the operand `scratch`, which all threads share. */
+  readonly phases: readonly (readonly ContractionCall[])[];
+  /** Bytes of the operand `scratch`, which all threads share. */
   readonly scratchBytes: number;
-  /** Size of each thread's own scratch: the last argument of each call. Both should be aligned to 64 bytes. */
+  /** Bytes of each thread's own scratch memory, the last argument of a call. Both must be aligned to 64 bytes. */
   readonly threadScratchBytes: number;
 }
 
+/** The plan of an empty result. */
 export const nothing: ContractionPlan = { phases: [], scratchBytes: 0, threadScratchBytes: 0 };
 
-/** Bytes of an element, and the names that exports carry for it. */
+/** Bytes and lanes of an element, and the suffixes of its exports. */
 export const storageOf = (dtype: ContractionDType) =>
   dtype === 'f64'
     ? ({ bytes: 8, lanes: 2, bits: '64', element: 'f64' } as const)

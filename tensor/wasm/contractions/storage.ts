@@ -1,7 +1,7 @@
 import { f64, type I32, i32, type Statement, type V128 } from '../assembler/instructions.ts';
 import { transpose2, transpose4 } from '../simd/transpose.ts';
 
-/** What packing needs to know of elements: it moves them, whatever they mean. */
+/** Moves of elements by their size, whatever their type: all that packing needs. */
 export interface Storage {
   readonly bits: '32' | '64';
   readonly bytes: 4 | 8;
@@ -9,7 +9,7 @@ export interface Storage {
   /** Moves one element. */
   readonly move: (to: I32, from: I32, toOffset?: number, fromOffset?: number) => Statement;
   readonly zeroAt: (to: I32, offset?: number) => Statement;
-  /** `lanes` vectors, rows of a square, to its columns. */
+  /** The transpose of a square of `lanes` vectors. */
   readonly transpose: (rows: readonly V128[]) => V128[];
 }
 

@@ -112,7 +112,7 @@ function oneBlock(code: GradientCode): Statement {
       set(until, wholeBlocks(get(seen), words('keyBlock'), words('keys'))),
       set(filled, roundedUp(get(seen), blockRows)),
     ]),
-    // Queries that are not there count for nothing.
+    // Queries past the end must be 0: the block is contracted over a multiple of the panel's width.
     when(i32.ne(get(rows), get(depth)), [memoryFill(place('queryColumns'), int(0), words('columnBytes'))]),
     pack(
       code,

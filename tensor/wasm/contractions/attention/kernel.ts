@@ -5,13 +5,13 @@ import { eachItem, moveToBatch, splitDigit } from '../items.ts';
 import { attentionWords, wordsAt } from '../parameters.ts';
 import { type AttentionParts, clearRows, scorePanel } from './parts.ts';
 
-/** The keys up to which packed panels must be filled, those that are seen being whole blocks of them. */
+/** Keys up to the end of the block that holds the last key seen: products run over whole blocks. */
 export const wholeBlocks = (seen: I32, block: I32, keys: I32): I32 =>
   minimum(product(i32.divU(i32.add(seen, i32.sub(block, int(1))), block), block), keys);
 
 /**
- * Exports (parameters, unit, scratch): softmax(q·kᵀ + bias)·v. An item is a block of queries of one of the batch. The
- * scores of one panel of queries with all keys are all that is ever kept of them.
+ * Exports (parameters, unit, scratch): softmax(q·kᵀ + bias)·v. An item is a block of queries of one batch entry. Only the
+ * scores of one panel of queries with all keys are stored at a time.
  */
 export function addAttention(module: ModuleBuilder, parts: AttentionParts, name: string): void {
   const { element, panel, products, divide, storeLines } = parts;
@@ -19,8 +19,8 @@ export function addAttention(module: ModuleBuilder, parts: AttentionParts, name:
   module.function({ parameters: ['i32', 'i32', 'i32'], name }, ([parameters, unit, scratch], scope) => {
     const words = wordsAt(attentionWords, parameters);
     const place = (word: 'queryPanel' | 'biasPanel' | 'tile' | 'scores'): I32 => sum(get(scratch), words(word));
-    const own = integers(scope, 'item k v q bias out query last lines seen until');
-    const { item, k, v, q, bias, out, query, last, lines, seen, until } = own;
+    const locals = integers(scope, 'item k v q bias out query last lines seen until');
+    const { item, k, v, q, bias, out, query, last, lines, seen, until } = locals;
     const room = { queryPanel: place('queryPanel'), biasPanel: place('biasPanel'), scores: place('scores') };
     return eachItem(
       scope,
@@ -53,7 +53,7 @@ export function addAttention(module: ModuleBuilder, parts: AttentionParts, name:
           set(seen, minimum(i32.add(get(query), int(panel)), words('keys'))),
           set(until, wholeBlocks(get(seen), words('keyBlock'), words('keys'))),
         ]),
-        scorePanel(parts, words, own, room),
+        scorePanel(parts, words, locals, room),
         clearRows(parts, room.scores, get(seen), get(until)),
         products.call(
           get(v),

@@ -30,7 +30,7 @@ export const addToRows = (module: ModuleBuilder, { element, vectors, rowBytes }:
   });
 };
 
-/** (values, rows, lines, to, toRow): stores the first `lines` queries of a panel [rows, queries] as rows, `toRow` bytes apart. */
+/** (values, rows, lines, to, toRow): stores the first `lines` queries of a panel [rows, queries] as rows toRow bytes apart. */
 export const addStoreLines = (module: ModuleBuilder, panel: QueryPanel, transpose: Transpose) => {
   const { element, columns, vectors, rowBytes } = panel;
   const { bytes, lanes } = element;

@@ -57,7 +57,7 @@ const addProducts = (module: ModuleBuilder, { element, rowBytes }: QueryPanel, r
     },
   );
 
-/** Code that makes a panel of scores, masked, for the queries from `query` on, and turns them into exponentials. */
+/** Code for one panel of queries, from `query` on: scores, bias and causal mask, then exponentials and their sums. */
 export function scorePanel(
   parts: AttentionParts,
   words: (

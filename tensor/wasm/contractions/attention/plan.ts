@@ -4,10 +4,10 @@ import { blockColumns, blockRows } from '../microKernel.ts';
 import { panelPlaces, planPack } from '../packing/planPack.ts';
 import { attentionGradientWords, attentionSumWords, attentionWords, type Operand } from '../parameters.ts';
 import {
+  type ContractionCall,
   type ContractionPlan,
   pointer,
   roundUp,
-  type Step,
   storageOf,
   type View,
   type Word,
@@ -15,17 +15,18 @@ import {
 } from '../plan.ts';
 import { cut, depthBlock } from '../tiling.ts';
 
-/** With as many items, any number of threads that a machine is likely to have shares the work evenly. */
+/** Items enough to keep the threads of any usual machine evenly busy. */
 const enoughItems = 32;
-/** Each part of a gradient has sums of its own for keys and values, so there are no more of them than needed. */
+/** Parts of a gradient, for all batch entries together: few, since each has matrices of its own for keys and values. */
 const enoughParts = 8;
-/** Queries that an item has at most. */
+/** Most queries of an item. */
 const mostQueries = 64;
-/** Bytes that the weights of a block of queries, and their gradients, should take: a share of the L2 cache. */
+/** Bytes for the weights of a block of queries and their gradients: a part of the L2 cache. */
 const blockBytes = 2 ** 18;
-/** Scores below which items share a unit. */
+/** Scores of an item below which items share a unit. */
 const smallUnit = 4096;
 
+/** An operand as matrices over its last two axes; offset and steps in bytes. */
 interface Matrix {
   readonly operand: Operand;
   readonly offset: number;
@@ -35,7 +36,6 @@ interface Matrix {
   readonly batch: readonly number[];
 }
 
-/** Steps in bytes. */
 function matrixOf(operand: Operand, view: View, bytes: number): Matrix {
   const steps = (view.strides ?? stridesOf(view.shape)).map((stride) => stride * bytes);
   const [row, along] = steps.slice(-2) as [number, number];
@@ -58,8 +58,8 @@ function sizesOf(q: View, v: View): Sizes {
   return { batch, count: sizeOf(batch), queries, keys, dim, width };
 }
 
-/** Gives out places in a block of memory. */
-function placing() {
+/** Lays out a block of memory: `take` returns the offset of the next piece. */
+function layout() {
   let bytes = 0;
   const take = (size: number): number => {
     const place = bytes;
@@ -69,26 +69,26 @@ function placing() {
   return { take, total: () => bytes };
 }
 
-/** Plans the packing of matrices that many items read, and says where their panels will be. */
+/** Plans the packing of matrices that all items read. */
 function packing(dtype: 'f32' | 'f64', sizes: Sizes, take: (bytes: number) => number) {
   const { bytes } = storageOf(dtype);
-  const steps: Step[] = [];
-  /** Rows of A: `lines` of them, `across` bytes apart. */
+  const calls: ContractionCall[] = [];
+  /** Packs `lines` rows, `across` bytes apart, as rows of A; returns the address of their panels and the batch's steps. */
   const rows = (matrix: Matrix, lines: number, across: number, depth: number, along: number) => {
     const dimensions = sizes.batch.map((size, i) => ({ size, from: matrix.batch[i] as number }));
     const panels = panelPlaces(dimensions, lines * depth * bytes);
     const to = pointer('scratch', take(panels.count * lines * depth * bytes));
     const batch = dimensions.map((dimension, i) => ({ ...dimension, to: panels.steps[i] as number }));
     const from = pointer(matrix.operand, matrix.offset);
-    steps.push(planPack(dtype, 'rows', { from, to, lines, across, depth, along, batch }));
+    calls.push(planPack(dtype, 'rows', { from, to, lines, across, depth, along, batch }));
     return { to, steps: panels.steps };
   };
-  return { steps, rows };
+  return { calls, rows };
 }
 
 const noBias = { bias: 0, biasRow: 0, biasAlong: 0, biased: 0 };
 
-/** The words that both kernels have, without those of items. */
+/** The words that both kernels share, except those of items. */
 function shapeWords({ queries, keys, dim, width, batch }: Sizes, q: Matrix, bias: Matrix | undefined, causal: boolean) {
   return {
     q: pointer(q.operand, q.offset),
@@ -108,18 +108,18 @@ function shapeWords({ queries, keys, dim, width, batch }: Sizes, q: Matrix, bias
   };
 }
 
-/** [size, step of each pointer] for each batch dimension. */
+/** The tail of a parameter block: [size, step of each pointer] of each batch dimension. */
 const batchTail = ({ batch }: Sizes, ...steps: readonly (readonly number[])[]): number[] =>
   batch.flatMap((size, i) => [size, ...steps.map((list) => list[i] as number)]);
 
 const zeros = ({ batch }: Sizes): number[] => batch.map(() => 0);
 
-/** Steps of the batch dimensions of an array whose batches are so many bytes apart. */
+/** Steps of the batch dimensions of an array whose matrices are `bytes` apart. */
 const evenSteps = ({ batch }: Sizes, bytes: number): number[] => batch.map((_, i) => bytes * sizeOf(batch.slice(0, i)));
 
 /**
- * Plans softmax(q·kᵀ + bias)·v over the last two axes; batch dimensions must be equal, broadcast ones have stride 0.
- * Operands: a, b, c and e are q, k, v and the bias.
+ * Plans softmax(q·kᵀ + bias)·v over the last two axes. Batch dimensions are equal; broadcast ones have stride 0. Operands
+ * a, b, c and e are q, k, v and the bias.
  */
 export function planAttention(
   dtype: 'f32' | 'f64',
@@ -132,20 +132,20 @@ export function planAttention(
   const { count, queries, keys, dim, width } = sizes;
   const [q, k, v] = [matrixOf('a', views.q, bytes), matrixOf('b', views.k, bytes), matrixOf('c', views.v, bytes)];
   const bias = views.bias === undefined ? undefined : matrixOf('e', views.bias, bytes);
-  const shared = placing();
+  const shared = layout();
   const packed = packing(dtype, sizes, shared.take);
   const kRows = packed.rows(k, keys, k.row, dim, k.along);
   const vColumns = packed.rows(v, width, v.along, keys, v.row);
   const panel = blockColumns(storage);
-  const most = Math.min(mostQueries, Math.ceil((queries * count) / enoughItems));
-  const blocks = cut(queries, Math.max(most, panel), panel);
+  const limit = Math.min(mostQueries, Math.ceil((queries * count) / enoughItems));
+  const blocks = cut(queries, Math.max(limit, panel), panel);
   const items = count * blocks.count;
   const itemsPerUnit = Math.max(
     1,
     Math.min(Math.ceil(items / enoughItems), Math.ceil(smallUnit / (blocks.size * keys))),
   );
   const row = panel * bytes;
-  const own = placing();
+  const thread = layout();
   const words = wordsOf(
     attentionWords,
     {
@@ -157,10 +157,10 @@ export function planAttention(
       perItem: blocks.size,
       items,
       itemsPerUnit,
-      queryPanel: own.take(dim * row),
-      biasPanel: own.take(bias === undefined ? 0 : keys * row),
-      tile: own.take(width * row),
-      scores: own.take(keys * row),
+      queryPanel: thread.take(dim * row),
+      biasPanel: thread.take(bias === undefined ? 0 : keys * row),
+      tile: thread.take(width * row),
+      scores: thread.take(keys * row),
     },
     batchTail(
       sizes,
@@ -171,13 +171,13 @@ export function planAttention(
       evenSteps(sizes, queries * width * bytes),
     ),
   );
-  const step: Step = { name: `attention_${dtype}`, units: Math.ceil(items / itemsPerUnit), words };
-  return { phases: [packed.steps, [step]], scratchBytes: shared.total(), threadScratchBytes: own.total() };
+  const attention: ContractionCall = { name: `attention_${dtype}`, units: Math.ceil(items / itemsPerUnit), words };
+  return { phases: [packed.calls, [attention]], scratchBytes: shared.total(), threadScratchBytes: thread.total() };
 }
 
 /**
- * Plans the gradients by q, k and v, one after the other in a row for each of the batch. Operands as above, and d is the
- * cotangent g.
+ * Plans the gradients by q, k and v; the output holds, for each batch entry, the three one after the other. Operands are
+ * those of `planAttention`, and d is the cotangent g.
  */
 export function planAttentionGradient(
   dtype: 'f32' | 'f64',
@@ -200,7 +200,7 @@ export function planAttentionGradient(
   const parts = cut(queries, Math.ceil(queries / wantedParts), queryBlock);
   const items = count * parts.count;
 
-  const shared = placing();
+  const shared = layout();
   const packed = packing(dtype, sizes, shared.take);
   const kRows = packed.rows(k, keys, k.row, dim, k.along);
   const kColumns = packed.rows(k, dim, k.along, keys, k.row);
@@ -212,8 +212,8 @@ export function planAttentionGradient(
     Word,
   ];
   const length = (queries * dim + keys * dim + keys * width) * bytes;
-  const own = placing();
-  const [queryColumns, gColumns] = [own.take(queryBlock * byKRow), own.take(queryBlock * byVRow)];
+  const thread = layout();
+  const [queryColumns, gColumns] = [thread.take(queryBlock * byKRow), thread.take(queryBlock * byVRow)];
   const words = wordsOf(
     attentionGradientWords,
     {
@@ -239,15 +239,15 @@ export function planAttentionGradient(
       itemsPerUnit: 1,
       queryColumns,
       gColumns,
-      columnBytes: own.total(),
-      queryPanel: own.take(dim * row),
-      gPanel: own.take(width * row),
-      biasPanel: own.take(bias === undefined ? 0 : keys * row),
-      tile: own.take(dim * row),
-      weightRows: own.take(filledKeys * queryBlock * bytes),
-      scoreRows: own.take(filledKeys * queryBlock * bytes),
-      weights: own.take(filledKeys * row),
-      byScores: own.take(filledKeys * row),
+      columnBytes: thread.total(),
+      queryPanel: thread.take(dim * row),
+      gPanel: thread.take(width * row),
+      biasPanel: thread.take(bias === undefined ? 0 : keys * row),
+      tile: thread.take(dim * row),
+      weightRows: thread.take(filledKeys * queryBlock * bytes),
+      scoreRows: thread.take(filledKeys * queryBlock * bytes),
+      weights: thread.take(filledKeys * row),
+      byScores: thread.take(filledKeys * row),
     },
     batchTail(
       sizes,
@@ -260,7 +260,7 @@ export function planAttentionGradient(
       evenSteps(sizes, length),
     ),
   );
-  const totals = (from: Word, fromRow: number, width: number, offset: number): Step => {
+  const totals = (from: Word, fromRow: number, width: number, offset: number): ContractionCall => {
     const blocks = cut(keys, Math.max(16, Math.ceil((keys * count) / enoughItems)), 1);
     return {
       name: `attentionSum_${dtype}`,
@@ -285,11 +285,11 @@ export function planAttentionGradient(
   };
   return {
     phases: [
-      packed.steps,
+      packed.calls,
       [{ name: `attentionGradient_${dtype}`, units: items, words }],
       [totals(byK, byKRow, dim, queries * dim), totals(byV, byVRow, width, queries * dim + keys * dim)],
     ],
     scratchBytes: shared.total(),
-    threadScratchBytes: own.total(),
+    threadScratchBytes: thread.total(),
   };
 }

@@ -9,8 +9,8 @@ import { contiguous } from '../tables.ts';
 const parameters = ['i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as const;
 
 /**
- * (x, offsets, table, panels, depth, to): packs what positions see: element k of position j is at
- * `x + table[j] + offsets[k]`. Neighbouring positions are contiguous, mostly. Tables end with a whole panel.
+ * (x, offsets, table, panels, depth, to): packs panels of output positions. Element k of position j is at
+ * `x + table[j] + offsets[k]`; neighbouring positions are mostly contiguous. The table fills whole panels.
  */
 export type Gather = TypedFunction<typeof parameters, undefined>;
 
@@ -66,8 +66,8 @@ export function addGather(module: ModuleBuilder, storage: Storage): Gather {
 const runParameters = ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as const;
 
 /**
- * (x, table, panels, run, to, at, panelDepth): packs a run of the contracted dimension along which what one position
- * sees is contiguous: element k of position j is at `x + table[j]` and k elements further.
+ * (x, table, panels, run, to, at, panelDepth): packs `run` steps of panels of output positions, from step `at` on. The
+ * steps are contiguous in x: element k of position j is k elements behind `x + table[j]`.
  */
 export type GatherRun = TypedFunction<typeof runParameters, undefined>;
 

@@ -9,7 +9,7 @@ import { convWords, wordsAt } from '../parameters.ts';
 import type { Gather, GatherRun } from './gather.ts';
 import { addColumnTables, listed } from './tables.ts';
 
-/** The contracted dimension cut into runs along the kernel's rows. */
+/** The contracted dimension (channels and taps) in runs along the kernel's rows. */
 const tapRuns = (scope: Scope, words: ReturnType<typeof wordsAt<(typeof convWords)[number]>>) => {
   const names = { size0: 'channels', size1: 'tapsZ', size2: 'tapsY', inner: 'tapsX' } as const;
   return runs(scope, (name) => words(names[name]));
@@ -23,9 +23,9 @@ interface Parts {
 }
 
 /**
- * Exports (parameters, unit, scratch): tiles of a convolution as a matrix product that is never written out: rows are
- * output channels of a group, columns output positions of all images. An item is one tile; it gathers its columns from
- * the padded copy of x, block by block along the contracted dimension.
+ * Exports (parameters, unit, scratch): tiles of a convolution as an implicit matrix product. Rows are output channels of a
+ * group, columns are output positions of all images. An item is one tile; it gathers its columns from the padded copy of
+ * x, block by block along the contracted dimension.
  */
 export function addConv(module: ModuleBuilder, element: Element, parts: Parts, name: string): void {
   const { bytes } = element;
@@ -40,7 +40,7 @@ export function addConv(module: ModuleBuilder, element: Element, parts: Parts, n
       'item row column rows columns panels k depth x weights out',
     );
     const { xTable, outTable, offsets, packed } = integers(scope, 'xTable outTable offsets packed');
-    const multiplied = [
+    const operands = [
       sum(get(weights), product(int(bytes), sum(product(get(k), words('rows')), product(get(row), get(depth))))),
       get(scratch),
       get(out),
@@ -56,7 +56,7 @@ export function addConv(module: ModuleBuilder, element: Element, parts: Parts, n
       tapTable.call(get(parameters), get(k), get(depth), get(offsets)),
       when(
         i32.leU(get(rows), int(blockRows)),
-        [parts.directLoop.call(...multiplied, get(x), get(xTable), get(offsets)), set(packed, int(0))],
+        [parts.directLoop.call(...operands, get(x), get(xTable), get(offsets)), set(packed, int(0))],
         [parts.gather.call(get(x), get(offsets), get(xTable), get(panels), get(depth), get(scratch))],
       ),
     ];
@@ -83,13 +83,13 @@ export function addConv(module: ModuleBuilder, element: Element, parts: Parts, n
           get(parameters),
           get(column),
           get(columns),
-          // A panel may begin at any column.
+          // A panel may start at any column.
           i32.add(get(columns), int(panel - 1)),
           get(xTable),
           get(outTable),
         ),
         set(k, int(0)),
-        // Once at least: nothing to add up is 0.
+        // Runs at least once: a sum of no terms is 0.
         loop(
           set(depth, minimum(words('blockDepth'), i32.sub(words('depth'), get(k)))),
           set(packed, int(1)),
@@ -100,7 +100,7 @@ export function addConv(module: ModuleBuilder, element: Element, parts: Parts, n
               [byPositions],
             ),
           ]),
-          when(get(packed), [parts.panelLoop.call(...multiplied)]),
+          when(get(packed), [parts.panelLoop.call(...operands)]),
           increase(k, words('blockDepth')),
           brIf(0, i32.ltU(get(k), words('depth'))),
         ),
@@ -109,7 +109,7 @@ export function addConv(module: ModuleBuilder, element: Element, parts: Parts, n
   });
 }
 
-/** (parameters, k, depth, offsets): the offset in x of each step of a block that starts at step k. depth > 0. */
+/** (parameters, k, depth, offsets): stores the offset in x of each step of a block that starts at step k. depth > 0. */
 function addTapTable(module: ModuleBuilder) {
   return module.function({ parameters: ['i32', 'i32', 'i32', 'i32'] }, ([parameters, k, depth, offsets], scope) => {
     const words = wordsAt(convWords, parameters);
@@ -134,17 +134,17 @@ function addTapTable(module: ModuleBuilder) {
   });
 }
 
-/** The offset in x of the row of taps that the digits name. */
+/** The offset in x of a row of taps. */
 const placeOf = (
   [channel, z, y]: readonly [Local<'i32'>, Local<'i32'>, Local<'i32'>],
   words: ReturnType<typeof wordsAt<(typeof convWords)[number]>>,
   entry: ReturnType<typeof listed>,
 ) => sum(product(get(channel), words('xChannel')), entry('listTapsZ', z), entry('listTapsY', y));
 
-/** (parameters, k, depth, x, xTable, panels, to): packs a block that starts at step k, run by run of taps. depth > 0. */
+/** (parameters, k, depth, x, xTable, panels, to): packs a block that starts at step k by runs of taps. depth > 0. */
 function addBlockByTaps(module: ModuleBuilder, gatherRun: GatherRun, bytes: number) {
-  const own = ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as const;
-  return module.function({ parameters: own }, ([parameters, k, depth, x, xTable, panels, to], scope) => {
+  const signature = { parameters: ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'] } as const;
+  return module.function(signature, ([parameters, k, depth, x, xTable, panels, to], scope) => {
     const words = wordsAt(convWords, parameters);
     const digits = tapRuns(scope, words);
     const { at, run, first } = integers(scope, 'at run first');

@@ -6,9 +6,8 @@ import { padWords, wordsAt } from '../parameters.ts';
 import type { Storage } from '../storage.ts';
 
 /**
- * Exports (parameters, unit, scratch): rows of a zero-padded copy of the images of a convolution: padding and cropping
- * are done with here, and what the inner loops read is always inside. Along x the copy may be taken apart by residues,
- * so that positions a stride apart are neighbours.
+ * Exports (parameters, unit, scratch): rows of a zero-padded and cropped copy of a convolution's images, so that inner
+ * loops never read outside. Along x the copy may be ordered by residues, so that positions a stride apart are neighbours.
  */
 export function addPad(module: ModuleBuilder, storage: Storage, name: string): void {
   const copy = addStridedCopy(module, storage);
@@ -18,7 +17,7 @@ export function addPad(module: ModuleBuilder, storage: Storage, name: string): v
       scope,
       'image channel z y plane from to list left end',
     );
-    /** Whether the source has a plane or row there; before its first is a very large unsigned number. */
+    /** True inside the source; in the padding before it, the unsigned difference is very large. */
     const inside = (coordinate: typeof z, before: 'beforeZ' | 'beforeY', size: 'sizeZ' | 'sizeY') =>
       i32.ltU(i32.sub(get(coordinate), words(before)), words(size));
     const copyRow: Statement = [
@@ -80,7 +79,7 @@ export function addPad(module: ModuleBuilder, storage: Storage, name: string): v
   });
 }
 
-/** (from, fromStep, to, before, count, after): moves elements to contiguous ones, with zeros before and after. */
+/** (from, fromStep, to, before, count, after): `before` zeros, `count` elements from `from`, `after` zeros. */
 function addStridedCopy(module: ModuleBuilder, { bytes, lanes, move, zeroAt }: Storage) {
   const parameters = ['i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as const;
   return module.function({ parameters }, ([from, fromStep, to, before, count, after], scope) => {

@@ -4,27 +4,27 @@ import { sizeOf, stridesOf } from '../../../shape.ts';
 import { blockColumns, blockRows } from '../microKernel.ts';
 import { convWords } from '../parameters.ts';
 import {
+  type ContractionCall,
   type ContractionDType,
   type ContractionPlan,
   nothing,
   pointer,
   roundUp,
-  type Step,
   storageOf,
   type View,
   wordsOf,
 } from '../plan.ts';
 import { depthBlock, tile } from '../tiling.ts';
-import { type AxisPhase, type AxisPhases, axisPhases } from './axis.ts';
+import { type AxisComponent, type AxisComponents, axisComponents } from './axis.ts';
 import { type ConvArrays, exchanged, exchangedPlan, planPointwise } from './planForms.ts';
 import { type Images, type PaddedImages, planPad, type Spatial } from './planPad.ts';
 import { planWeights } from './planWeights.ts';
 
-/** Tiles of a convolution: what is gathered for one is used for all of its rows. */
-const mostRows = 192;
-const mostColumns = 128;
+/** Largest tiles: long in rows, since all rows of a tile use the columns gathered for it. */
+const maxRows = 192;
+const maxColumns = 128;
 
-/** A view as [2 dimensions, depth, height, width], steps in bytes. */
+/** A view as [N, C, depth, height, width], with steps in bytes. */
 function spatial(view: View, bytes: number): Images {
   const strides = view.strides ?? stridesOf(view.shape);
   const missing = 5 - view.shape.length;
@@ -41,8 +41,9 @@ function spatial(view: View, bytes: number): Images {
 }
 
 /**
- * Plans out[n, o, q] = Σ_{i,k} x[n, i, (q·stride + k·kernelDilation − before) / inputDilation]·w[o, i, k] for x
- * [N, groups·I, …], w [groups·O, I, …] and 0 to 3 spatial axes. In parameter blocks x is operand `a` and w is `b`.
+ * Plans out[n, o, q] = Σ_{i,k} x[n, i, (q·stride + k·kernelDilation − before) / inputDilation]·w[o, i, k], for x
+ * [N, groups·I, …], w [groups·O, I, …] and 0 to 3 spatial axes. Operand a is x and b is w. Throws a `ShapeError` for more
+ * axes.
  */
 export function planConv(dtype: ContractionDType, arrays: ConvArrays, attributes: ConvAttributes): ContractionPlan {
   const rank = arrays.x.shape.length - 2;
@@ -56,25 +57,27 @@ export function planConv(dtype: ContractionDType, arrays: ConvArrays, attributes
     : exchangedPlan(planGathered(dtype, other.arrays, other.attributes));
 }
 
-interface Setting {
+/** A convolution decomposed along its spatial axes. */
+interface Decomposition {
   readonly dtype: ContractionDType;
-  readonly axes: Spatial<AxisPhases>;
+  readonly axes: Spatial<AxisComponents>;
   readonly padded: PaddedImages;
   readonly x: Images;
   readonly w: Images;
   readonly out: Images;
   readonly groups: number;
-  /** Whether elements are contiguous along the kernel's rows rather than along the positions'. */
+  /** True packs columns along the kernel's rows, false along the rows of positions, whichever are longer. */
   readonly byTaps: boolean;
 }
 
+/** Plans a convolution as products of packed weights with columns gathered from a padded copy of x. */
 function planGathered(dtype: ContractionDType, arrays: ConvArrays, attributes: ConvAttributes): ContractionPlan {
   const { bytes } = storageOf(dtype);
   const [x, w, out] = [arrays.x, arrays.w, arrays.out].map((view) => spatial(view, bytes)) as [Images, Images, Images];
   const missing = 5 - arrays.x.shape.length;
   const attribute = (list: readonly number[], axis: number, plain: number): number => list[axis - missing] ?? plain;
   const axes = [0, 1, 2].map((axis) =>
-    axisPhases({
+    axisComponents({
       kernel: w.shape[axis + 2] as number,
       out: out.shape[axis + 2] as number,
       stride: attribute(attributes.strides, axis, 1),
@@ -82,20 +85,21 @@ function planGathered(dtype: ContractionDType, arrays: ConvArrays, attributes: C
       inputDilation: attribute(attributes.inputDilation, axis, 1),
       kernelDilation: attribute(attributes.kernelDilation, axis, 1),
     }),
-  ) as unknown as Spatial<AxisPhases>;
+  ) as unknown as Spatial<AxisComponents>;
   const [, , widths] = axes;
   const byTaps =
-    Math.max(...widths.phases.map(({ taps }) => taps)) > Math.max(...widths.phases.map(({ positions }) => positions));
+    Math.max(...widths.components.map(({ taps }) => taps)) >
+    Math.max(...widths.components.map(({ positions }) => positions));
   const padded = planPad(dtype, x, axes, byTaps ? widths.dilation : widths.stride, 0);
-  const setting: Setting = { dtype, axes, padded, x, w, out, groups: attributes.groups, byTaps };
-  const prepare: Step[] = [padded.step];
-  const compute: Step[] = [];
+  const decomposition: Decomposition = { dtype, axes, padded, x, w, out, groups: attributes.groups, byTaps };
+  const prepare: ContractionCall[] = [padded.call];
+  const compute: ContractionCall[] = [];
   let scratchBytes = padded.bytes;
   let threadScratchBytes = 0;
-  for (const z of axes[0].phases) {
-    for (const y of axes[1].phases) {
-      for (const width of widths.phases) {
-        const part = planPart(setting, [z, y, width], scratchBytes);
+  for (const z of axes[0].components) {
+    for (const y of axes[1].components) {
+      for (const x of widths.components) {
+        const part = planPart(decomposition, [z, y, x], scratchBytes);
         prepare.push(part.weights);
         compute.push(part.compute);
         scratchBytes += part.weightsBytes;
@@ -107,35 +111,35 @@ function planGathered(dtype: ContractionDType, arrays: ConvArrays, attributes: C
   return { phases: prepared.length > 0 ? [prepared, compute] : [compute], scratchBytes, threadScratchBytes };
 }
 
-/** The part of a convolution that one phase of each axis makes. */
-function planPart(setting: Setting, phase: Spatial<AxisPhase>, weightsPlace: number) {
-  const { dtype, axes, padded, x, w, out, groups, byTaps } = setting;
+/** Plans the output positions of one component of each axis. `weightsPlace` is the offset of its packed weights. */
+function planPart(decomposition: Decomposition, component: Spatial<AxisComponent>, weightsPlace: number) {
+  const { dtype, axes, padded, x, w, out, groups, byTaps } = decomposition;
   const storage = storageOf(dtype);
   const { bytes, element } = storage;
   const panel = blockColumns(storage);
   const [rows, inputs] = [out.shape[1] / groups, w.shape[1]];
-  const taps = phase.map((axis) => axis.taps) as unknown as Spatial<number>;
-  const positions = phase.map((axis) => axis.positions) as unknown as Spatial<number>;
+  const taps = component.map((axis) => axis.taps) as unknown as Spatial<number>;
+  const positions = component.map((axis) => axis.positions) as unknown as Spatial<number>;
   const depth = inputs * sizeOf(taps);
   const columns = x.shape[0] * sizeOf(positions);
   const blockDepth = depthBlock(depth);
   const tiling = tile(
     { batch: groups, rows, columns, depth },
-    { rows: mostRows, columns: mostColumns, rowPanel: blockRows, columnPanel: panel, packs: 'columns' },
+    { rows: maxRows, columns: maxColumns, rowPanel: blockRows, columnPanel: panel, packs: 'columns' },
   );
   const weightsGroup = rows * depth * bytes;
   const numbers = (count: number, value: (i: number) => number): number[] =>
     Array.from({ length: count }, (_, i) => value(i));
   const [inZ, inY] = [0, 1].map((axis) => {
     const step = axis === 0 ? padded.z : padded.y;
-    const place = (phase[axis] as AxisPhase).place - (padded.start[axis] as number);
+    const place = (component[axis] as AxisComponent).place - (padded.start[axis] as number);
     return {
-      taps: numbers(taps[axis] as number, (k) => (place + k * (axes[axis] as AxisPhases).dilation) * step),
-      positions: numbers(positions[axis] as number, (q) => q * (axes[axis] as AxisPhases).stride * step),
+      taps: numbers(taps[axis] as number, (k) => (place + k * (axes[axis] as AxisComponents).dilation) * step),
+      positions: numbers(positions[axis] as number, (q) => q * (axes[axis] as AxisComponents).stride * step),
     };
   }) as [{ taps: number[]; positions: number[] }, { taps: number[]; positions: number[] }];
-  // Along x whatever moves by the residues' modulus moves to the neighbour; the other one brings the residue in.
-  const place = phase[2].place - padded.start[2];
+  // Along x, a move by the number of residues goes to the neighbour in the copy; other moves change the residue.
+  const place = component[2].place - padded.start[2];
   const inX = byTaps
     ? { positions: numbers(positions[2], (q) => padded.x(place + q * axes[2].stride)), taps: [0] }
     : {
@@ -158,7 +162,7 @@ function planPart(setting: Setting, phase: Spatial<AxisPhase>, weightsPlace: num
   const tapTable = outTable + (tiling.columns.size + panel) * 4;
   const outSteps = out.steps;
   const outStep = (axis: 0 | 1 | 2): number => outSteps[axis + 2] as number;
-  const compute: Step = {
+  const compute: ContractionCall = {
     name: `conv_${element}`,
     units: tiling.units,
     words: wordsOf(
@@ -166,7 +170,10 @@ function planPart(setting: Setting, phase: Spatial<AxisPhase>, weightsPlace: num
       {
         x: pointer('scratch', 0),
         weights: pointer('scratch', weightsPlace),
-        out: pointer('out', out.offset + phase.reduce((sum, { r }, axis) => sum + r * outStep(axis as 0 | 1 | 2), 0)),
+        out: pointer(
+          'out',
+          out.offset + component.reduce((sum, { r }, axis) => sum + r * outStep(axis as 0 | 1 | 2), 0),
+        ),
         rows,
         columns,
         depth,
@@ -214,7 +221,7 @@ function planPart(setting: Setting, phase: Spatial<AxisPhase>, weightsPlace: num
     {
       from: pointer(
         'b',
-        w.offset + phase.reduce((sum, { first }, axis) => sum + first * (w.steps[axis + 2] as number), 0),
+        w.offset + component.reduce((sum, { first }, axis) => sum + first * (w.steps[axis + 2] as number), 0),
       ),
       to: pointer('scratch', weightsPlace),
     },

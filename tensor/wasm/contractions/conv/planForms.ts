@@ -2,25 +2,26 @@ import type { ConvAttributes } from '../../../primitives.ts';
 import { sizeOf, stridesOf } from '../../../shape.ts';
 import { planMatmul } from '../matmul/plan.ts';
 import type { Operand } from '../parameters.ts';
-import { type ContractionDType, type ContractionPlan, pointer, type Step, type View } from '../plan.ts';
+import { type ContractionCall, type ContractionDType, type ContractionPlan, pointer, type View } from '../plan.ts';
 
-/** Positions an image must have for a 1×1 convolution to be a matrix product for each image. */
+/** Fewest positions of an image for which a 1×1 convolution becomes a matrix product for each image. */
 const manyPositions = 64;
-/** What gathering a column costs, in rows that could be multiplied by it meanwhile. */
+/** The cost of gathering a column, in rows multiplied by it. */
 const gatheringRows = 5;
 
+/** Images [N, groups·I, …], kernels [groups·O, I, …] and output [N, groups·O, …]. */
 export interface ConvArrays {
   readonly x: View;
   readonly w: View;
   readonly out: View;
 }
 
-/** The same plan with the operands a and b exchanged. */
+/** A plan with the operands a and b exchanged. */
 export function exchangedPlan(plan: ContractionPlan): ContractionPlan {
   const exchanged: Partial<Record<Operand, Operand>> = { a: 'b', b: 'a' };
-  const exchange = (step: Step): Step => ({
-    ...step,
-    words: step.words.map((word) =>
+  const exchange = (call: ContractionCall): ContractionCall => ({
+    ...call,
+    words: call.words.map((word) =>
       typeof word === 'number' ? word : pointer(exchanged[word.operand] ?? word.operand, word.offset),
     ),
   });
@@ -28,9 +29,9 @@ export function exchangedPlan(plan: ContractionPlan): ContractionPlan {
 }
 
 /**
- * The same convolution with the images as kernels and the kernels as images, if that is cheaper, as it is for the
+ * The same convolution with images and kernels exchanged, or undefined if that is not cheaper. It is cheaper for the
  * gradient by a kernel with few output channels. With p = (q·stride + k·kernelDilation − before) / inputDilation,
- * k = (p·inputDilation − q·stride + before) / kernelDilation: a convolution whose output is stored backwards.
+ * k = (p·inputDilation − q·stride + before) / kernelDilation, which is a convolution with its output stored backwards.
  */
 export function exchanged(
   { x, w, out }: ConvArrays,
@@ -41,8 +42,8 @@ export function exchanged(
   const cost = (rows: number, images: number, taps: readonly number[], dilation: readonly number[]): number =>
     images * positions * (sizeOf(taps) / sizeOf(dilation)) * (rows + gatheringRows);
   const [n, o] = out.shape as readonly [number, number];
-  const here = cost(o, n, w.shape.slice(2), inputDilation);
-  if (cost(n, o, x.shape.slice(2), kernelDilation) > 0.8 * here) return undefined;
+  const costAsGiven = cost(o, n, w.shape.slice(2), inputDilation);
+  if (cost(n, o, x.shape.slice(2), kernelDilation) > 0.8 * costAsGiven) return undefined;
   const outStrides = out.strides ?? stridesOf(out.shape);
   const swapped = ([first, second, ...rest]: readonly number[]): number[] => [
     second as number,
@@ -74,20 +75,20 @@ export function exchanged(
   };
 }
 
-/** A 1×1 convolution of large images as the matrix product that it is, or undefined where it is none. */
+/** Plans a 1×1 convolution of large images as a matrix product; undefined for other convolutions. */
 export function planPointwise(
   dtype: ContractionDType,
   { x, w, out }: ConvArrays,
   { strides, before, inputDilation, groups }: ConvAttributes,
 ): ContractionPlan | undefined {
   const positions = sizeOf(out.shape.slice(2));
-  const plain =
+  const isPointwise =
     sizeOf(w.shape.slice(2)) === 1 &&
     strides.every((stride) => stride === 1) &&
     before.every((pad) => pad === 0) &&
     inputDilation.every((dilation, axis) => dilation === 1 || x.shape[axis + 2] === 1) &&
     x.shape.every((size, i) => i < 2 || size === out.shape[i]);
-  if (!plain || (positions < manyPositions && x.shape[0] !== 1)) return undefined;
+  if (!isPointwise || (positions < manyPositions && x.shape[0] !== 1)) return undefined;
   const [xMerged, outMerged] = [mergedPositions(x), mergedPositions(out)];
   if (xMerged === undefined || outMerged === undefined) return undefined;
   const [n, channels, outputs, inputs] = [x.shape[0], x.shape[1], out.shape[1], w.shape[1]] as number[] as [
@@ -111,11 +112,11 @@ export function planPointwise(
     b: view([n, groups, inputs, positions], [xn, xGroup * at(xc), xc, xMerged], x.offset),
     out: view([n, groups, perGroup, positions], [on, perGroup * at(oc), oc, outMerged], out.offset),
   });
-  // The weights are the product's left operand.
+  // The left operand of the product is the weights, operand b of a convolution.
   return exchangedPlan(plan);
 }
 
-/** The stride of all positions as one dimension, or undefined where they are none. */
+/** The stride of the spatial axes merged into one, or undefined if they cannot be merged. */
 function mergedPositions({ shape, strides = stridesOf(shape) }: View): number | undefined {
   let stride = 1;
   let extent: number | undefined;

@@ -1,54 +1,53 @@
 import { padWords } from '../parameters.ts';
-import { type ContractionDType, pointer, roundUp, type Step, storageOf, wordsOf } from '../plan.ts';
-import type { AxisPhases } from './axis.ts';
-import { seen } from './axis.ts';
+import { type ContractionCall, type ContractionDType, pointer, roundUp, storageOf, wordsOf } from '../plan.ts';
+import { type AxisComponents, inputRange } from './axis.ts';
 
-/** Elements that one unit of padding writes. */
+/** Elements that a unit writes. */
 const unitElements = 16_384;
 
 /** Depth, height and width of a convolution. */
 export type Spatial<T> = readonly [T, T, T];
 
-/** The images of a convolution: [N, C, D, H, W] with steps and offset in bytes. */
+/** Images or kernels of a convolution as [N, C, D, H, W]; steps and offset in bytes. */
 export interface Images {
   readonly shape: readonly [number, number, number, number, number];
   readonly steps: readonly [number, number, number, number, number];
   readonly offset: number;
 }
 
-/** The padded copy. Steps are in bytes. */
+/** The padded copy; steps in bytes. */
 export interface PaddedImages {
-  readonly step: Step;
+  readonly call: ContractionCall;
   readonly bytes: number;
   readonly image: number;
   readonly channel: number;
   readonly z: number;
   readonly y: number;
-  /** Offset in a row of a position, counted from the first that is seen. */
+  /** Offset of a position in a row; positions count from `start`. */
   readonly x: (position: number) => number;
-  /** The first position that is seen, along each axis. */
+  /** The first position that is copied, along each axis. */
   readonly start: Spatial<number>;
 }
 
 /**
- * Plans the copy of exactly those input positions that are seen, zeros where there is none. Along x, positions of one
+ * Plans the copy of exactly those input positions that are read, with zeros in the padding. Along x, positions of one
  * residue modulo `residues` are neighbours.
  */
 export function planPad(
   dtype: ContractionDType,
   images: Images,
-  axes: Spatial<AxisPhases>,
+  axes: Spatial<AxisComponents>,
   residues: number,
   place: number,
 ): PaddedImages {
   const { bytes, bits } = storageOf(dtype);
   const [n, c, sizeZ, sizeY, sizeX] = images.shape;
   const [fromStep0, fromStep1, fromZ, fromY, fromX] = images.steps;
-  const [depths, heights, widths] = axes.map(seen) as unknown as Spatial<ReturnType<typeof seen>>;
+  const [depths, heights, widths] = axes.map(inputRange) as unknown as Spatial<ReturnType<typeof inputRange>>;
   const perResidue = Math.ceil(widths.extent / residues);
   const rowBytes = residues * perResidue * bytes;
   const z = heights.extent * rowBytes;
-  // An odd number of cache lines, so that the channels of one position do not share a set of the cache.
+  // An odd number of cache lines, so that the channels of a position fall into different sets of the cache.
   const lines = Math.ceil((depths.extent * z) / 64);
   const channel = (lines + 1 - (lines % 2)) * 64;
   const image = c * channel;
@@ -57,7 +56,7 @@ export function planPad(
   const rows = n * c * depths.extent * heights.extent;
   const rowsPerUnit = Math.max(1, Math.round(unitElements / Math.max(1, perResidue * residues)));
   const list = Array.from({ length: residues }, (_, r) => {
-    // Source positions of residue r of the copy: the first inside both, then every `residues`.
+    // The positions of residue r that lie inside the source: every `residues` from `first`.
     const first = r + residues * Math.max(0, Math.ceil((-widths.start - r) / residues));
     const end = Math.min(widths.extent, sizeX - widths.start);
     const count = Math.max(0, Math.ceil((end - first) / residues));
@@ -97,7 +96,7 @@ export function planPad(
     list.flat(),
   );
   return {
-    step: { name: `pad${bits}`, units: rowBytes === 0 ? 0 : Math.ceil(rows / rowsPerUnit), words },
+    call: { name: `pad${bits}`, units: rowBytes === 0 ? 0 : Math.ceil(rows / rowsPerUnit), words },
     bytes: roundUp(n * image, 64),
     image,
     channel,

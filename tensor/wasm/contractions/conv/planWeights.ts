@@ -1,16 +1,16 @@
 import { iterations } from '../../../compiler/iterations.ts';
 import { blockRows } from '../microKernel.ts';
 import { packWords, type Word } from '../parameters.ts';
-import { type ContractionDType, type Step, storageOf, wordsOf } from '../plan.ts';
+import { type ContractionCall, type ContractionDType, storageOf, wordsOf } from '../plan.ts';
 import { depthBlock, tile } from '../tiling.ts';
 
-/** Dimensions, outermost first, with steps in bytes. */
+/** A dimension; step in bytes. */
 export interface Dimension {
   readonly size: number;
   readonly step: number;
 }
 
-/** Joins neighbours that continue each other, so that the last dimension is as long as can be. */
+/** Merges neighbouring dimensions where memory allows, so that the last one is as long as possible. Outermost first. */
 function merged(dimensions: readonly Dimension[]): Dimension[] {
   const list: Dimension[] = [];
   for (const dimension of dimensions.filter(({ size }) => size !== 1)) {
@@ -23,15 +23,15 @@ function merged(dimensions: readonly Dimension[]): Dimension[] {
 }
 
 /**
- * Plans the packing of the weights of all groups: `rows` output channels a group, `across` bytes apart, by the
- * contracted dimension, which the (four) dimensions describe.
+ * Plans the packing of the weights of all groups: `rows` output channels per group, `across` bytes apart, along the four
+ * contracted dimensions.
  */
 export function planWeights(
   dtype: ContractionDType,
   place: { readonly from: Word; readonly to: Word },
   { groups, rows, across }: { readonly groups: number; readonly rows: number; readonly across: number },
   contracted: readonly Dimension[],
-): Step {
+): ContractionCall {
   const { bits, bytes } = storageOf(dtype);
   const depth = iterations(contracted);
   const blockDepth = depthBlock(depth);

@@ -4,19 +4,19 @@ import type { ModuleBuilder } from '../../assembler/module.ts';
 import { carry, splitDigit } from '../items.ts';
 import { convWords, wordsAt } from '../parameters.ts';
 
-/** Entry number `digit` of a list of the parameter block. */
+/** Loads entry `digit` of a list of the parameter block. */
 export const listed =
   (parameters: Local<'i32'>) =>
   (list: 'listTapsZ' | 'listTapsY' | 'listTapsX' | 'listZ' | 'listY' | 'listX', digit: Local<'i32'>): I32 =>
     i32.load(sum(get(parameters), wordsAt(convWords, parameters)(list), product(get(digit), int(4))));
 
 /**
- * (parameters, column, columns, padded, xTable, outTable): where each column of a tile reads x and writes out. Of the
- * `padded` columns the last ones read where the last one of `columns` does. There is one column at least.
+ * (parameters, column, columns, padded, xTable, outTable): stores the offsets in x and out of each column of a tile, from
+ * number `column` on. Columns from `columns` up to `padded` repeat the last offset in x. columns > 0.
  */
 export function addColumnTables(module: ModuleBuilder) {
-  const own = ['i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as const;
-  return module.function({ parameters: own }, ([parameters, column, columns, padded, xTable, outTable], scope) => {
+  const signature = { parameters: ['i32', 'i32', 'i32', 'i32', 'i32', 'i32'] } as const;
+  return module.function(signature, ([parameters, column, columns, padded, xTable, outTable], scope) => {
     const words = wordsAt(convWords, parameters);
     const entry = listed(parameters);
     const { image, z, y, x, xPlace, xRow, outRow, j } = integers(scope, 'image z y x xPlace xRow outRow j');

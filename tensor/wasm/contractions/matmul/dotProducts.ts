@@ -14,17 +14,16 @@ import {
 import { i32, type Local, type Statement, select, v128, when } from '../../assembler/instructions.ts';
 import type { ModuleBuilder } from '../../assembler/module.ts';
 import type { Element } from '../element.ts';
-
 import type { Storage } from '../storage.ts';
 
-/** Columns of B that are multiplied at once: their sums fill the vector registers. */
+/** Columns of B multiplied at once: their sums fill the vector registers. */
 const columnsAtOnce = 4;
-/** Vectors of products that are added before their sum is added to that of the vectors before. */
+/** Vectors of products added up before their sum is added to the total. */
 const blockVectors = 256;
 
 /**
- * (a, aRow, b, bColumn, depth, columns, c, cRow, cColumn): `rows` rows of C, by rows of A and columns of B that are both
- * contiguous.
+ * (a, aRow, b, bColumn, depth, columns, c, cRow, cColumn): `rows` rows of C, as dot products of contiguous rows of A with
+ * contiguous columns of B.
  */
 export function addDotProducts(module: ModuleBuilder, element: Element, { transpose }: Storage, rows: number) {
   const { bytes, lanes, zero } = element;
@@ -54,7 +53,7 @@ export function addDotProducts(module: ModuleBuilder, element: Element, { transp
       j,
       get(columns),
       columnsAtOnce,
-      // Columns that are not there repeat the last one.
+      // Columns past the end repeat the last one.
       columnPointers.map((pointer, n) =>
         set(pointer, sum(get(b), product(select(column(n), last, i32.ltU(column(n), get(columns))), get(bColumn)))),
       ),

@@ -10,8 +10,8 @@ import { evenTable } from '../tables.ts';
 
 /**
  * Exports (parameters, unit, scratch): tiles of C = A·B, for a batch of matrices with any strides. An item is one tile,
- * summed block by block along the contracted dimension; it packs its rows of A, and its columns of B unless a `pack`
- * did so before.
+ * added up block by block along the contracted dimension. It packs its rows of A, and its columns of B unless an earlier
+ * phase packed them.
  */
 export function addGemm(
   module: ModuleBuilder,
@@ -49,7 +49,7 @@ export function addGemm(
         increase(c, sum(product(get(row), words('cRow')), product(get(column), words('cColumn')))),
         evenTable(table, k, get(columns), words('cColumn')),
         set(k, int(0)),
-        // Once at least: nothing to add up is 0.
+        // Runs at least once: a sum of no terms is 0.
         loop(
           set(depth, minimum(words('blockDepth'), i32.sub(words('depth'), get(k)))),
           packRows.call(

@@ -3,24 +3,24 @@ import { blockColumns, blockRows } from '../microKernel.ts';
 import { panelPlaces, planPack } from '../packing/planPack.ts';
 import { gemmWords, type Operand, skinnyWords } from '../parameters.ts';
 import {
+  type ContractionCall,
   type ContractionDType,
   type ContractionPlan,
   nothing,
   pointer,
   roundUp,
-  type Step,
   storageOf,
   type View,
   wordsOf,
 } from '../plan.ts';
 import { depthBlock, tile } from '../tiling.ts';
 
-/** Rows of A up to which B is not packed at all, but read where it is. */
+/** Most rows of A for which B is not packed at all. */
 const skinnyRows = 5;
-/** Rows of A up to which every tile packs its own columns of B: there are few rows of tiles to pack them again. */
+/** Most rows of A for which each tile packs its own columns of B: few rows of tiles repeat the packing. */
 const fewRows = 192;
 
-/** A batch dimension: steps in bytes. */
+/** A batch dimension; steps in bytes. */
 interface BatchDimension {
   readonly size: number;
   readonly a: number;
@@ -28,7 +28,7 @@ interface BatchDimension {
   readonly c: number;
 }
 
-/** C[rows, columns] = A[rows, depth]·B[depth, columns], steps in bytes, with offsets of the first elements. */
+/** C[rows, columns] = A[rows, depth]·B[depth, columns]; offsets and steps in bytes. */
 interface Product {
   readonly rows: number;
   readonly columns: number;
@@ -36,13 +36,13 @@ interface Product {
   readonly a: { readonly operand: Operand; readonly offset: number; readonly row: number; readonly along: number };
   readonly b: { readonly operand: Operand; readonly offset: number; readonly along: number; readonly column: number };
   readonly c: { readonly offset: number; readonly row: number; readonly column: number };
-  /** The last one first. */
+  /** The last dimension first. */
   readonly batch: readonly BatchDimension[];
 }
 
 /**
- * Plans out[…, M, N] = a[…, M, K]·b[…, K, N]. The batch dimensions must be equal: broadcast ones have stride 0. `out`
- * must not overlap with itself or the inputs.
+ * Plans out[…, M, N] = a[…, M, K]·b[…, K, N]. Batch dimensions are equal; broadcast ones have stride 0. `out` must not
+ * overlap itself or the inputs.
  */
 export function planMatmul(
   dtype: ContractionDType,
@@ -94,7 +94,7 @@ function withoutBroadcasts(product: Product): Product {
   });
 }
 
-/** Cᵀ = Bᵀ·Aᵀ. */
+/** The same product as Cᵀ = Bᵀ·Aᵀ. */
 const transposed = ({ rows, columns, depth, a, b, c, batch }: Product): Product => ({
   rows: columns,
   columns: rows,
@@ -107,14 +107,14 @@ const transposed = ({ rows, columns, depth, a, b, c, batch }: Product): Product 
 
 function planProduct(dtype: ContractionDType, product: Product): ContractionPlan {
   const { bytes } = storageOf(dtype);
-  const turned = transposed(product);
-  // B is read as it is if it is contiguous one way; one row or column is contiguous in itself.
-  const skinny = ({ rows, columns, depth, b }: Product): boolean =>
+  const other = transposed(product);
+  // B can be read in place if its rows or its columns are contiguous.
+  const isSkinny = ({ rows, columns, depth, b }: Product): boolean =>
     rows <= skinnyRows && depth > 0 && (b.column === bytes || b.along === bytes || columns === 1 || depth === 1);
-  if (product.rows <= product.columns && skinny(product)) return planSkinny(dtype, product);
-  if (skinny(turned)) return planSkinny(dtype, turned);
-  if (skinny(product)) return planSkinny(dtype, product);
-  return planGemm(dtype, product.c.column !== bytes && product.c.row === bytes ? turned : product);
+  if (product.rows <= product.columns && isSkinny(product)) return planSkinny(dtype, product);
+  if (isSkinny(other)) return planSkinny(dtype, other);
+  if (isSkinny(product)) return planSkinny(dtype, product);
+  return planGemm(dtype, product.c.column !== bytes && product.c.row === bytes ? other : product);
 }
 
 const batchSize = ({ batch }: Product): number => sizeOf(batch.map(({ size }) => size));
@@ -167,6 +167,7 @@ function planGemm(dtype: ContractionDType, product: Product): ContractionPlan {
   const { bytes, element } = storage;
   const { rows, columns, depth, a, b, c, batch } = product;
   const panel = blockColumns(storage);
+  /** B is packed by a phase of its own. */
   const packed = rows > fewRows;
   const tiling = tile(
     { batch: batchSize(product), rows, columns, depth },
@@ -218,7 +219,7 @@ function planGemm(dtype: ContractionDType, product: Product): ContractionPlan {
     },
     batchTail(batch, (i) => (packed ? (panelSteps[i] as number) : (batch[i] as BatchDimension).b)),
   );
-  const step: Step = { name: `gemm_${element}`, units: tiling.units, words };
+  const gemm: ContractionCall = { name: `gemm_${element}`, units: tiling.units, words };
   const pack =
     packed && depth > 0
       ? [
@@ -240,7 +241,7 @@ function planGemm(dtype: ContractionDType, product: Product): ContractionPlan {
         ]
       : [];
   return {
-    phases: [...pack, [step]],
+    phases: [...pack, [gemm]],
     scratchBytes: packed ? panels * depth * padded * bytes : 0,
     threadScratchBytes: table + (tiling.columns.size + panel) * 4,
   };

@@ -30,18 +30,18 @@ import { skinnyWords, wordsAt } from '../parameters.ts';
 import type { Storage } from '../storage.ts';
 import { addDotProducts } from './dotProducts.ts';
 
-/** Products of this many steps are added before their sum is added to that of the steps before. */
+/** Steps whose products are added up before their sum is added to the total. */
 const blockDepth = 256;
 
-/** Rows are taken two by two, sharing what is read of B; then comes the one that may be left. */
+/** Rows go two by two, sharing loads of B, then the one that may remain. */
 const inPairs = [
   { rows: 2, times: (rows: I32): I32 => i32.shrU(rows, int(1)) },
   { rows: 1, times: (rows: I32): I32 => i32.and(rows, int(1)) },
 ] as const;
 
 /**
- * Exports (parameters, unit, scratch): C = A·B where A has few rows, without packing B: as sums of multiples of its
- * rows where those are contiguous, else as dot products with its contiguous columns. An item is a block of columns.
+ * Exports (parameters, unit, scratch): C = A·B for few rows of A, without packing B. If rows of B are contiguous, C is a
+ * sum of multiples of them; otherwise dot products with contiguous columns. An item is a block of columns.
  */
 export function addSkinny(module: ModuleBuilder, element: Element, storage: Storage, name: string): void {
   const rowSums = addRowSums(module, element);
@@ -127,15 +127,15 @@ export function addSkinny(module: ModuleBuilder, element: Element, storage: Stor
   });
 }
 
-/** (a, aRow, rows, b, bAlong, depth, columns, c, cRow, cColumn, sums) */
+/** (a, aRow, rows, b, bAlong, depth, columns, c, cRow, cColumn, sums): C as sums of multiples of rows of B. */
 function addRowSums(module: ModuleBuilder, element: Element) {
   const { bytes } = element;
   const [four, one] = [4, 1].map((count) =>
     inPairs.map((part) => ({ ...part, multiples: addMultiples(module, element, count, part.rows) })),
   ) as unknown as readonly [Multiples, Multiples];
-  const own = ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as const;
+  const parameters = ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as const;
   return module.function(
-    { parameters: own },
+    { parameters },
     ([a, aRow, rows, b, bAlong, depth, columns, c, cRow, cColumn, sums], scope) => {
       const { k, i, row, left, sumsRow, to, from } = integers(scope, 'k i row left sumsRow to from');
       const steps = (multiples: Multiples, count: number): Statement => [
@@ -192,8 +192,8 @@ type Multiples = readonly ((typeof inPairs)[number] & {
 })[];
 
 /**
- * (to, b, bAlong, a, aRow, columns): to[r, j] += Σ a[r, k]·b[k, j] over `count` steps k, for `rows` rows; those of `to`
- * follow each other.
+ * (to, b, bAlong, a, aRow, columns): to[r, j] += Σ a[r, k]·b[k, j] over `count` steps k, for `rows` rows. `to` is
+ * row-major.
  */
 function addMultiples(module: ModuleBuilder, element: Element, count: number, rows: number) {
   const { bytes, lanes } = element;

@@ -7,8 +7,8 @@ import type { Storage } from '../storage.ts';
 import type { PackPanels } from './packPanels.ts';
 
 /**
- * Exports (parameters, unit, scratch): packs panels of a matrix, or of a batch, for `gemm` or `conv`. The panels of one
- * block of the contracted dimension follow each other, then come those of the next block.
+ * Exports (parameters, unit, scratch): packs a batch of matrices into panels. The panels of one block of the contracted
+ * dimension are stored side by side, then those of the next block. An item is a block of lines.
  */
 export function addPack(module: ModuleBuilder, { bytes }: Storage, packPanels: PackPanels, name: string): void {
   module.function({ parameters: ['i32', 'i32', 'i32'], name }, ([parameters, unit], scope) => {
@@ -51,7 +51,7 @@ export function addPack(module: ModuleBuilder, { bytes }: Storage, packPanels: P
       set(block, product(get(block), words('blockDepth'))),
       set(depth, minimum(words('blockDepth'), i32.sub(words('depth'), get(block)))),
       increase(from, product(get(line), words('across'))),
-      // Whole panels come before this one, so each line before it takes as much as it holds.
+      // Only whole panels come before this one, so none of the lines before it has padding.
       increase(to, product(int(bytes), sum(product(get(block), words('padded')), product(get(line), get(depth))))),
       digits.start(get(block)),
       set(at, int(0)),

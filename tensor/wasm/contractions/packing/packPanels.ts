@@ -4,19 +4,19 @@ import type { ModuleBuilder, TypedFunction } from '../../assembler/module.ts';
 import type { Storage } from '../storage.ts';
 
 /**
- * (…sources, count, to): writes element k of every source, one after the other, to `to + k·step`; there are as many
- * sources as lanes, each `count` contiguous elements.
+ * (…sources, count, to): writes element k of all sources side by side to `to + k·step`. There are as many sources as
+ * lanes, with `count` contiguous elements each.
  */
 export type Interleave = TypedFunction<readonly [...'i32'[], 'i32', 'i32'], undefined>;
 
-/** Interleaves by transposed squares; what is left over one by one. */
+/** Interleaves by transposed squares, and the remaining elements one by one. */
 export function addInterleave(
   module: ModuleBuilder,
   { bytes, lanes, transpose, move }: Storage,
   step: number,
 ): Interleave {
-  const own = [...range(lanes).map(() => 'i32' as const), 'i32', 'i32'] as const;
-  return module.function({ parameters: own }, (p, scope) => {
+  const parameters = [...range(lanes).map(() => 'i32' as const), 'i32', 'i32'] as const;
+  return module.function({ parameters }, (p, scope) => {
     const sources = p.slice(0, lanes);
     const [count, to] = p.slice(lanes) as [Local<'i32'>, Local<'i32'>];
     const rows = sources.map(() => scope.local('v128'));
@@ -43,18 +43,18 @@ export function addInterleave(
 const parameters = ['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32'] as const;
 
 /**
- * (from, along, across, depth, width, to, at, panelDepth): packs a matrix of `depth` steps, `along` bytes apart, by
- * `width` lines, `across` bytes apart, into panels of lines, at the steps from `at` on of panels panelDepth steps deep.
+ * (from, along, across, depth, width, to, at, panelDepth): packs a matrix of `width` lines, `across` bytes apart, by
+ * `depth` steps, `along` bytes apart, into panels that are panelDepth steps deep, from their step `at` on.
  */
 export type PackPanels = TypedFunction<typeof parameters, undefined>;
 
 export interface PanelShape {
   readonly lines: number;
-  /** Whether the last panel is filled up with zeros. If not, its steps hold only the lines that there are. */
+  /** True fills the last panel up with zeros; false makes it narrower. */
   readonly padded: boolean;
 }
 
-/** `interleave` is the one for steps of `lines` elements. */
+/** `interleave` must be the one for panels of `lines` lines. */
 export function addPackPanels(
   module: ModuleBuilder,
   { bytes, lanes, move }: Storage,

@@ -1,10 +1,10 @@
 import { iterations } from '../../../compiler/iterations.ts';
 import { blockColumns, blockRows } from '../microKernel.ts';
 import { packWords, type Word } from '../parameters.ts';
-import { type ContractionDType, roundUp, type Step, storageOf, wordsOf } from '../plan.ts';
+import { type ContractionCall, type ContractionDType, roundUp, storageOf, wordsOf } from '../plan.ts';
 import { depthBlock, tile } from '../tiling.ts';
 
-/** A batch dimension of a matrix that is packed: steps in bytes. */
+/** A batch dimension of a matrix to pack; steps in bytes. */
 interface PackedDimension {
   readonly size: number;
   readonly from: number;
@@ -12,8 +12,8 @@ interface PackedDimension {
 }
 
 /**
- * Where the panels of each matrix of a batch go, one after the other: a step for each batch dimension, 0 along those
- * along which the matrix is the same, and how many there are.
+ * Places the panels of a batch of matrices one after the other. Returns the step of each batch dimension (0 along
+ * broadcast ones) and the number of distinct matrices.
  */
 export function panelPlaces(
   batch: readonly Pick<PackedDimension, 'size' | 'from'>[],
@@ -29,7 +29,7 @@ export function panelPlaces(
   return { steps, count };
 }
 
-/** Plans the packing of a batch of matrices of `lines` rows of A or columns of B, each of the contracted dimension's depth. */
+/** Plans the packing of a batch of matrices: `lines` rows of A or columns of B, `depth` steps deep. */
 export function planPack(
   dtype: ContractionDType,
   kind: 'rows' | 'columns',
@@ -42,7 +42,7 @@ export function planPack(
     readonly along: number;
     readonly batch: readonly PackedDimension[];
   },
-): Step {
+): ContractionCall {
   const storage = storageOf(dtype);
   const { from, to, lines, across, depth, along } = matrix;
   const panel = kind === 'rows' ? blockRows : blockColumns(storage);
