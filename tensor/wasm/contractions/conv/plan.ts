@@ -96,10 +96,10 @@ function planGathered(dtype: ContractionDType, arrays: ConvArrays, attributes: C
   const compute: ContractionCall[] = [];
   let scratchBytes = padded.bytes;
   let threadScratchBytes = 0;
-  for (const z of axes[0].components) {
-    for (const y of axes[1].components) {
-      for (const x of widths.components) {
-        const part = planPart(decomposition, [z, y, x], scratchBytes);
+  for (const depth of axes[0].components) {
+    for (const height of axes[1].components) {
+      for (const width of widths.components) {
+        const part = planPart(decomposition, [depth, height, width], scratchBytes);
         prepare.push(part.weights);
         compute.push(part.compute);
         scratchBytes += part.weightsBytes;
