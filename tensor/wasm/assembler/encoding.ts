@@ -43,7 +43,7 @@ export function sized(code: Code): number[] {
   return [...unsigned(bytes.length), ...bytes];
 }
 
-/** Items preceded by their number. */
+/** Items preceded by their count. */
 export const vector = (items: readonly Code[]): Code => [unsigned(items.length), items];
 
 export const utf8 = (text: string): Code => vector([...new TextEncoder().encode(text)]);

@@ -2,7 +2,8 @@ import { type Code, float32Bytes, float64Bytes, signed, unsigned } from './encod
 
 /**
  * WebAssembly instructions as expressions: `i32.add(a, b)` is the code of a, the code of b, and the opcode. Names are
- * those of the specification in camel case. Types are brands, so that TypeScript refuses to add an address to a vector.
+ * those of the specification in camel case. Expressions are branded by type, so TypeScript refuses to add an address to a
+ * vector.
  */
 export type ValueType = 'i32' | 'i64' | 'f32' | 'f64' | 'v128';
 
@@ -13,7 +14,7 @@ export type F32 = Expression<'f32'>;
 export type F64 = Expression<'f64'>;
 export type V128 = Expression<'v128'>;
 
-/** Code that leaves nothing on the stack. */
+/** Code that leaves the stack as it was. */
 export type Statement = Code;
 
 const plain = (opcode: number): Code => opcode;
@@ -86,7 +87,7 @@ export const i32 = {
   reinterpretF32: one<'f32', 'i32'>(plain(0xbc)),
   atomicLoad: (address: I32, offset = 0): I32 => [address, 0xfe, 0x10, 2, unsigned(offset)],
   atomicStore: (address: I32, value: I32, offset = 0): Statement => [address, value, 0xfe, 0x17, 2, unsigned(offset)],
-  /** Adds to the word and gives back what it was. */
+  /** Adds to the word; returns its old value. */
   atomicAdd: (address: I32, value: I32, offset = 0): I32 => [address, value, 0xfe, 0x1e, 2, unsigned(offset)],
 };
 
@@ -168,7 +169,7 @@ export const v128 = {
 };
 
 export const i8x16 = {
-  /** Picks 16 bytes out of the 32 of a and b. */
+  /** Picks 16 of the 32 bytes of a and b. */
   shuffle: (a: V128, b: V128, lanes: readonly number[]): V128 => [a, b, vectorOp(0x0d), lanes],
 };
 
@@ -230,14 +231,14 @@ export const f32x4 = {
   div: two<'v128', 'v128'>(vectorOp(0xe7)),
   min: two<'v128', 'v128'>(vectorOp(0xe8)),
   max: two<'v128', 'v128'>(vectorOp(0xe9)),
-  /** b < a ? b : a, which is one instruction of the processor; min needs several, for its NaNs and zeros. */
+  /** b < a ? b : a. One processor instruction; min needs several, for NaN and −0. */
   pmin: two<'v128', 'v128'>(vectorOp(0xea)),
   /** a < b ? b : a */
   pmax: two<'v128', 'v128'>(vectorOp(0xeb)),
   convertI32x4S: one<'v128', 'v128'>(vectorOp(0xfa)),
   convertI32x4U: one<'v128', 'v128'>(vectorOp(0xfb)),
   demoteF64x2Zero: one<'v128', 'v128'>(vectorOp(0x5e)),
-  /** a·b + c, rounded once or twice as the engine likes (relaxed SIMD). */
+  /** a·b + c, rounded once or twice, as the engine chooses (relaxed SIMD). */
   relaxedMadd: three(vectorOp(0x105)),
 };
 
@@ -268,7 +269,7 @@ export const f64x2 = {
   convertLowI32x4S: one<'v128', 'v128'>(vectorOp(0xfe)),
   convertLowI32x4U: one<'v128', 'v128'>(vectorOp(0xff)),
   promoteLowF32x4: one<'v128', 'v128'>(vectorOp(0x5f)),
-  /** a·b + c, rounded once or twice as the engine likes (relaxed SIMD). */
+  /** a·b + c, rounded once or twice, as the engine chooses (relaxed SIMD). */
   relaxedMadd: three(vectorOp(0x107)),
 };
 
@@ -294,14 +295,14 @@ export interface Local<T extends ValueType> {
 
 const empty = 0x40;
 
-/** a where the condition is not 0, else b; both are evaluated. */
+/** a if the condition is not 0, else b; both are evaluated. */
 export const select = <T extends ValueType>(a: Expression<T>, b: Expression<T>, condition: I32): Expression<T> => [
   a,
   b,
   condition,
   0x1b,
 ];
-/** Branching to depth d leaves d enclosing blocks, or starts again with the loop there. */
+/** Branches out of the enclosing block number `depth` (0 is the innermost), or to the start of that loop. */
 export const br = (depth: number): Statement => [0x0c, unsigned(depth)];
 export const brIf = (depth: number, condition: I32): Statement => [condition, 0x0d, unsigned(depth)];
 export const block = (...body: readonly Statement[]): Statement => [0x02, empty, body, 0x0b];

@@ -8,7 +8,7 @@ export interface Scope {
   local<T extends ValueType>(type: T): Local<T>;
 }
 
-/** A function that other functions of its module can call. */
+/** A function of the module under construction. */
 export interface FunctionHandle<R extends ValueType | undefined> {
   readonly index: number;
   readonly result: R;
@@ -25,7 +25,7 @@ interface FunctionRecord {
 type Parameters<P extends readonly ValueType[]> = { readonly [I in keyof P]: Local<P[I]> };
 type Arguments<P extends readonly ValueType[]> = { readonly [I in keyof P]: Expression<P[I]> };
 
-/** A typed handle: its call takes expressions of the parameters' types. */
+/** A typed handle; `call` takes expressions of the parameters' types. */
 export interface TypedFunction<P extends readonly ValueType[], R extends ValueType | undefined>
   extends FunctionHandle<R> {
   call(...values: Arguments<P>): R extends ValueType ? Expression<R> : Statement;
@@ -33,7 +33,7 @@ export interface TypedFunction<P extends readonly ValueType[], R extends ValueTy
 
 export interface MemoryImport {
   readonly initial: number;
-  /** In pages of 64 KiB. Needed where the memory is shared. */
+  /** In pages of 64 KiB. Required for shared memory. */
   readonly maximum?: number;
   readonly shared?: boolean;
 }
@@ -47,7 +47,7 @@ export class ModuleBuilder {
     this.#memory = memory;
   }
 
-  /** Adds a function; `name` exports it. The body is built at once, and may call functions added before. */
+  /** Adds a function, exported if it has a name. The body is built at once; it can call functions added before. */
   function<const P extends readonly ValueType[], R extends ValueType | undefined = undefined>(
     signature: { readonly parameters: P; readonly result?: R; readonly name?: string },
     build: (parameters: Parameters<P>, scope: Scope) => Code,
@@ -60,8 +60,8 @@ export class ModuleBuilder {
         return { type, index: parameters.length + locals.length - 1 };
       },
     };
-    const own = parameters.map((type, index) => ({ type, index })) as unknown as Parameters<P>;
-    const body = build(own, scope);
+    const variables = parameters.map((type, index) => ({ type, index })) as unknown as Parameters<P>;
+    const body = build(variables, scope);
     const index = this.#functions.length;
     this.#functions.push({ parameters, result, locals, body, name });
     return {
@@ -85,7 +85,7 @@ export class ModuleBuilder {
     const exported = functions.flatMap(({ name }, index) =>
       name === undefined ? [] : [[utf8(name), 0x00, unsigned(index)]],
     );
-    const bodies = functions.map(({ locals, body }) => sized([vector(runs(locals)), body, 0x0b]));
+    const bodies = functions.map(({ locals, body }) => sized([vector(declarations(locals)), body, 0x0b]));
     const section = (id: number, content: Code): Code => [id, sized(content)];
     const module: Code = [
       [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
@@ -99,8 +99,8 @@ export class ModuleBuilder {
   }
 }
 
-/** Locals of one type in a row are declared together. */
-function runs(locals: readonly ValueType[]): Code[] {
+/** Declarations of locals: neighbours of one type are declared together. */
+function declarations(locals: readonly ValueType[]): Code[] {
   const groups: { type: ValueType; count: number }[] = [];
   for (const type of locals) {
     const last = groups.at(-1);

@@ -9,7 +9,7 @@ import { threefryLanes } from './threefry.ts';
 
 type Apply = Extract<Scalar, { kind: 'apply' }>;
 
-/** Keeps a vector in a local, so that an expression can use it several times. */
+/** Stores a vector in a local, so that an expression can use it several times. */
 function keep(scope: Scope, x: V128): { set: V128; get: V128 } {
   const variable = scope.local('v128');
   return { set: local.set(variable, x), get: local.get(variable) };
@@ -32,7 +32,7 @@ const unaryMath = new Set([
 type UnaryMath = typeof unaryMath extends Set<infer Name> ? Name : never;
 const isUnaryMath = (operator: string): operator is UnaryMath => (unaryMath as ReadonlySet<string>).has(operator);
 
-/** The code of an elementwise operator on lanes; every input is a local, so it may be repeated. */
+/** The code of an elementwise operator. Operands must be locals: their code may be written several times. */
 export function applyLanes(
   scope: Scope,
   { operator, inputs, word, dtype }: Apply,
@@ -131,13 +131,13 @@ function applyInteger(
   }
 }
 
-/** Integer division has no vector instruction. By 0 it gives 0, and −2^31 / −1 wraps; the bare instruction traps. */
+/** Integer division, lane by lane. Division by 0 gives 0 and −2^31 / −1 wraps; the plain instruction traps on both. */
 function divideLanes(scope: Scope, signed: boolean, a: V128, b: V128, lanes: 2 | 4): V128 {
   const dividend = scope.local('i32');
   const divisor = scope.local('i32');
   const [x, y] = [local.get(dividend), local.get(divisor)];
   const byZero = i32.eqz(y);
-  // Where the divisor is 0 or −1, something harmless is divided by and the quotient dropped.
+  // Where the divisor is 0 or −1, divides by 1 instead and drops the quotient.
   const byZeroOrMinusOne = i32.leU(i32.add(y, i32.const(1)), i32.const(1));
   const quotient = signed
     ? select(
@@ -154,7 +154,7 @@ function divideLanes(scope: Scope, signed: boolean, a: V128, b: V128, lanes: 2 |
   return result;
 }
 
-/** Conversions as `roundTo` has them: floats to integers truncate and saturate, NaN becomes 0. */
+/** Converts as `roundTo` does: floats to integers truncate and saturate, NaN becomes 0. */
 export function castLanes(scope: Scope, from: DType, to: DType, x: V128): V128 {
   const [source, target] = [laneDType(from), laneDType(to)];
   const converted = convert(source, target, x);

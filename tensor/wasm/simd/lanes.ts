@@ -12,25 +12,25 @@ import {
 } from '../assembler/instructions.ts';
 
 /**
- * Elements in vectors. A kernel works on 4 lanes of 32 bits, or where it has f64 in it on 2 lanes, with everything of
- * 32 bits in the lower half. Halves are f32 here; truth values are all bits set, or none.
+ * The types of lanes. A kernel works on 4 lanes; one with f64 works on 2, with 32-bit elements in the lower half of a
+ * vector. f16 and bf16 are f32 lanes; bool lanes have all bits set, or none.
  */
 export type LaneDType = 'f64' | 'f32' | 'i32' | 'u32' | 'bool';
 
 export const laneDType = (dtype: DType): LaneDType => (dtype === 'f16' || dtype === 'bf16' ? 'f32' : dtype);
 
-/** How many elements a load or store moves: all lanes, or the first alone. */
+/** The number of elements that a load or store moves: all lanes, or only the first. */
 export type Count = 1 | 2 | 4;
 
 /** bf16 bits in the lower halves of four words, as f32. */
 const widenBfloat16 = (words: V128): V128 => i32x4.shl(words, i32.const(16));
 
-/** f16 bits as f32: the exponent is rebiased by multiplying with 2^112, which also makes subnormals right. */
+/** f16 bits as f32. A multiplication by 2^112 rebiases the exponent, of subnormal numbers too. */
 function widenFloat16(words: V128): V128 {
   const magnitude = i32x4.shl(v128.and(words, i32x4.const(0x7fff)), i32.const(13));
   const sign = i32x4.shl(v128.and(words, i32x4.const(0x8000)), i32.const(16));
   const scaled = f32x4.mul(magnitude, f32x4.const(2 ** 112));
-  // Infinities and NaN have all exponent bits set, which the product does not.
+  // Infinities and NaN have all exponent bits set, but their product has not.
   const special = v128.and(
     i32x4.gtS(v128.and(words, i32x4.const(0x7fff)), i32x4.const(0x7bff)),
     i32x4.const(0x7f800000),
@@ -68,25 +68,25 @@ export function loadLanes(dtype: DType, count: Count, address: I32, offset = 0):
 const widen16 = (count: Count, address: I32, offset: number): V128 =>
   count === 4 ? v128.load16x4U(address, offset) : spreadWords(v128.load32Zero(address, offset));
 
-/** The lower four bytes, each in a word of its own. */
+/** Widens the lower four bytes to words. */
 const spreadBytes = (x: V128): V128 =>
   i8x16.shuffle(x, i32x4.const(0), [0, 16, 16, 16, 1, 16, 16, 16, 2, 16, 16, 16, 3, 16, 16, 16]);
 
-/** The lower four 16-bit halves, each in a word of its own. */
+/** Widens the lower four 16-bit halves to words. */
 const spreadWords = (x: V128): V128 =>
   i8x16.shuffle(x, i32x4.const(0), [0, 1, 16, 16, 2, 3, 16, 16, 4, 5, 16, 16, 6, 7, 16, 16]);
 
 const packWords = (x: V128): V128 => i8x16.shuffle(x, x, [0, 1, 4, 5, 8, 9, 12, 13, 0, 1, 4, 5, 8, 9, 12, 13]);
 const packBytes = (x: V128): V128 => i8x16.shuffle(x, x, [0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12]);
 
-/** bf16 bits nearest to f32 lanes, ties to even, in the lower halves of the words. `x` is used several times. */
+/** Rounds f32 lanes to bf16 bits in the lower halves of words, ties to even. The code of `x` is written several times. */
 export function narrowBfloat16(x: V128): V128 {
   const odd = v128.and(i32x4.shrU(x, i32.const(16)), i32x4.const(1));
   const rounded = i32x4.shrU(i32x4.add(i32x4.add(x, i32x4.const(0x7fff)), odd), i32.const(16));
   return v128.bitselect(i32x4.const(0x7fc0), rounded, f32x4.ne(x, x));
 }
 
-/** f16 bits nearest to f32 lanes, ties to even, in the lower halves of the words. `x` is used several times. */
+/** Rounds f32 lanes to f16 bits in the lower halves of words, ties to even. The code of `x` is written several times. */
 export function narrowFloat16(x: V128): V128 {
   const magnitude = v128.and(x, i32x4.const(0x7fffffff));
   const sign = v128.and(i32x4.shrU(x, i32.const(16)), i32x4.const(0x8000));
@@ -99,11 +99,11 @@ export function narrowFloat16(x: V128): V128 {
   return v128.or(v128.bitselect(i32x4.const(0x7e00), limited, f32x4.ne(x, x)), sign);
 }
 
-/** f32 lanes rounded to what a half can hold. `x` is used several times. */
+/** Rounds f32 lanes to values of f16 or bf16. The code of `x` is written several times. */
 export const roundToHalf = (dtype: 'f16' | 'bf16', x: V128): V128 =>
   dtype === 'f16' ? widenFloat16(narrowFloat16(x)) : widenBfloat16(narrowBfloat16(x));
 
-/** Stores lanes as elements of a dtype. For halves and bool, `value` is used several times. */
+/** Stores lanes as elements of a dtype. For f16 and bf16, the code of `value` is written several times. */
 export function storeLanes(dtype: DType, count: Count, address: I32, value: V128, offset = 0): Statement {
   switch (dtype) {
     case 'f64':
@@ -128,11 +128,11 @@ export function storeLanes(dtype: DType, count: Count, address: I32, value: V128
   }
 }
 
-/** Two 32-bit masks in the lower half, each over 64 bits. */
+/** Widens two 32-bit masks in the lower half to 64 bits. */
 export const widenMask = (mask: V128): V128 =>
   i8x16.shuffle(mask, mask, [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7, 4, 5, 6, 7]);
 
-/** Two 64-bit masks, each over 32 bits, in the lower half. */
+/** Narrows two 64-bit masks to 32 bits, in the lower half. */
 export const narrowMask = (mask: V128): V128 =>
   i8x16.shuffle(mask, mask, [0, 1, 2, 3, 8, 9, 10, 11, 0, 1, 2, 3, 8, 9, 10, 11]);
 
@@ -151,10 +151,10 @@ export function literalLanes(dtype: LaneDType, value: number): V128 {
   }
 }
 
-/** The lower lanes of a vector with its upper ones. */
+/** Moves the upper half of a vector to the lower half. */
 export const upperHalf = (x: V128): V128 =>
   i8x16.shuffle(x, x, [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15]);
 
-/** All bits set in the first lane alone. */
+/** A mask of the first lane. */
 export const firstLane = (dtype: LaneDType): V128 =>
   v128.const(Array.from({ length: 16 }, (_, byte) => (byte < (dtype === 'f64' ? 8 : 4) ? 255 : 0)));

@@ -3,7 +3,7 @@ import type { Scope } from '../assembler/module.ts';
 
 const rotations = [13, 15, 26, 6, 17, 29, 16, 24] as const;
 
-/** One word of Threefry-2x32-20 (Salmon et al. 2011) of (key0, key1, counter0, counter1), four lanes at once. */
+/** One word of Threefry-2x32-20 (Salmon et al. 2011) of (key0, key1, counter0, counter1), for four lanes at once. */
 export function threefryLanes(scope: Scope, inputs: readonly [V128, V128, V128, V128], word: 0 | 1): V128 {
   const [key0, key1, counter0, counter1] = inputs;
   const [a, b, key2] = [scope.local('v128'), scope.local('v128'), scope.local('v128')];

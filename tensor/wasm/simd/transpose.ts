@@ -11,7 +11,7 @@ const lowHalves = shuffleWords([0, 1, 4, 5]);
 const highHalves = shuffleWords([2, 3, 6, 7]);
 const secondRow = shuffleWords([2, 3, 2, 3]);
 
-/** Rows of a square of 32-bit elements to its columns. Rows are used several times. */
+/** Transposes a 4×4 square of 32-bit elements. The code of the rows is written several times. */
 export function transpose4(rows: readonly V128[]): V128[] {
   const [a, b, c, d] = rows as readonly [V128, V128, V128, V128];
   return [
@@ -22,13 +22,13 @@ export function transpose4(rows: readonly V128[]): V128[] {
   ];
 }
 
-/** The same of 64-bit elements. */
+/** Transposes a 2×2 square of 64-bit elements. */
 export function transpose2(rows: readonly V128[]): V128[] {
   const [a, b] = rows as readonly [V128, V128];
   return [lowHalves(a, b), highHalves(a, b)];
 }
 
-/** The same of two 32-bit elements in the lower halves. */
+/** Transposes a 2×2 square of 32-bit elements in the lower halves of vectors. */
 function transposeLowerHalves(rows: readonly V128[]): V128[] {
   const [a, b] = rows as readonly [V128, V128];
   return [lowWords(a, b), secondRow(lowWords(a, b), lowWords(a, b))];
@@ -38,13 +38,13 @@ const reversed4 = shuffleWords([3, 2, 1, 0]);
 const reversed2 = shuffleWords([2, 3, 0, 1]);
 const reversedLower = shuffleWords([1, 0, 1, 0]);
 
-/** Lanes from the last to the first. */
+/** Reverses the lanes. `wide`: of 64 bits. */
 export function reverseLanes(wide: boolean, lanes: 2 | 4, x: V128): V128 {
   if (lanes === 4) return reversed4(x, x);
   return wide ? reversed2(x, x) : reversedLower(x, x);
 }
 
-/** Vectors that are rows of a square to its columns. Rows are used several times. */
+/** Transposes a square of as many vectors as each has lanes. The code of the rows is written several times. */
 export function transposeLanes(wide: boolean, lanes: 2 | 4, rows: readonly V128[]): V128[] {
   if (lanes === 4) return transpose4(rows);
   return wide ? transpose2(rows) : transposeLowerHalves(rows);

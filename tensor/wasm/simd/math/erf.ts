@@ -4,19 +4,19 @@ import { double, type Format, polynomial, signOf, single } from './format.ts';
 import { evaluate, type Steps, type VectorFunction } from './steps.ts';
 
 interface Table {
-  /** Up to here erf x = x + x·near(x²), above it 1 − erfc x. */
+  /** Below it, erf x = x + x·near(x²); above it, 1 − erfc x. */
   readonly border: number;
-  /** From here on erf x rounds to 1. */
+  /** From here on, erf x rounds to 1. */
   readonly one: number;
   readonly near: readonly number[];
-  /** erfc of a bound x between the border and `one`. */
+  /** erfc x for a bound x between `border` and `one`. */
   readonly complement: (steps: Steps, x: V128) => V128;
 }
 
 /** −log(erfc x) for x in [0.85, 4]; minimax, weighted by erfc x; leaves an error of 2^-28.5 of erf x. */
 const exponent = [0.000104523417, 1.12806106, 0.636518776, 0.104526103, -0.0225191023, 0.00311783142, -0.000203665375];
 
-/** erfc x · e^(x²) in (x − 2.5)/(x + 2.5) for x in [0.75, 5.95]; minimax, weighted by e^(−x²); leaves 2^-57.1 of erf x. */
+/** erfc x·e^(x²) in (x − 2.5)/(x + 2.5), x in [0.75, 5.95]; minimax, weighted by e^(−x²); leaves 2^-57.1 of erf x. */
 const scaledComplement = [
   0.21080636406114348, -0.37173673394896933, 0.2517131932176771, -0.12503305237666779, 0.039922539058025903,
   -0.0039937015968664917, -0.0026423686304887285, 0.00087591430141702284, 0.00022845644075724072,
@@ -47,7 +47,7 @@ const tables: ReadonlyMap<Format, Table> = new Map([
         -0.00085483261690927055, 0.00012055288777267046, -1.4924176638305783e-5, 1.6430388235149144e-6,
         -1.5937600210821719e-7, 1.1463758616515637e-8,
       ],
-      // The error of the rounded square matters little: where the square is large, erfc is small.
+      // The rounding error of x² matters little: where x² is large, erfc x is small.
       complement: (steps, x) => {
         const { float } = double;
         const middle = float.const(2.5);

@@ -3,17 +3,17 @@ import { double, type Format, polynomial, roundingConstant, signOf, single } fro
 import { evaluate, type Steps, type VectorFunction } from './steps.ts';
 
 interface Table {
-  /** Where e^x has become 0 and ∞. */
+  /** Below `low`, e^x rounds to 0; above `high`, to ∞. */
   readonly range: readonly [low: number, high: number];
-  /** Where e^x − 1 rounds to −1. */
+  /** Below it, e^x − 1 rounds to −1. */
   readonly minusOne: number;
   /** (e^r − 1 − r) / r² */
   readonly tail: readonly number[];
 }
 
 /**
- * The tails are minimax polynomials for |r| ≤ ln 2 / 2. With their coefficients rounded, the error that they leave,
- * relative to e^r − 1, is 2^-25.9 (f32) and 2^-60.6 (f64).
+ * The tails are minimax polynomials for |r| ≤ ln 2 / 2. With rounded coefficients, their errors relative to e^r − 1 are
+ * 2^-25.9 (f32) and 2^-60.6 (f64).
  */
 const tables: ReadonlyMap<Format, Table> = new Map([
   [
@@ -51,16 +51,16 @@ function reduce(format: Format, steps: Steps, x: V128, offset: number) {
   const second = steps.bind(float.mul(n, float.const(low)));
   const r = steps.bind(float.sub(first, second));
   const curve = float.mul(float.mul(r, r), polynomial(format, steps, r, tableOf(format).tail));
-  // r = first − second has a rounding error, which matters beside the curve but not in it.
+  // The rounding error of r = first − second matters in the sum, but not inside the curve.
   const grown = float.add(first, float.sub(curve, second));
   return { shifted, grown };
 }
 
-/** Bits as the exponent of a float; what is above them is shifted out. */
+/** Moves the lowest bits to the exponent of a float; higher bits are shifted out. */
 const asExponent = ({ integer, fractionBits }: Format, biased: V128): V128 =>
   integer.shl(biased, i32.const(fractionBits));
 
-/** e^x for a bound x that gives a normal number (or is NaN). */
+/** e^x for a bound x whose result is normal, or NaN. */
 export function expNormal(format: Format, steps: Steps, x: V128): V128 {
   const { float, bias } = format;
   const { shifted, grown } = reduce(format, steps, x, bias);
@@ -68,8 +68,8 @@ export function expNormal(format: Format, steps: Steps, x: V128): V128 {
 }
 
 /**
- * e^x for every x. The power of two is multiplied on in two halves, each a normal number, so that denormal results are
- * rounded once and the largest finite ones do not overflow too early.
+ * e^x for every x. The power of two is applied as two factors, each a normal number, so that denormal results are rounded
+ * once and the largest finite ones do not overflow early.
  */
 export const exp =
   (format: Format): VectorFunction =>
@@ -86,8 +86,8 @@ export const exp =
     });
 
 /**
- * e^x − 1 = 2·(s·(e^r − 1) + (s − ½)) with s = 2^(n − 1): exact where n = 0, and without overflow at the upper end. Its
- * sign is that of x, −0 included.
+ * e^x − 1 = 2·(s·(e^r − 1) + (s − ½)) with s = 2^(n − 1): exact for n = 0, and without overflow at the upper end. The
+ * result has the sign of x, −0 included.
  */
 export const expm1 =
   (format: Format): VectorFunction =>

@@ -8,22 +8,22 @@ export type FloatLanes = Pick<
 > &
   Pick<typeof f32x4, 'pmin' | 'pmax'>;
 
-/** A floating-point format: its lanes as numbers and as the integers that have the same bits. */
+/** A floating-point format: instructions on its lanes, as floats and as integers with the same bits. */
 export interface Format {
   readonly float: FloatLanes;
   readonly integer: Pick<typeof i32x4, 'add' | 'sub' | 'shl' | 'shrU'>;
   /** An integer in every lane. */
   readonly bits: (value: bigint) => V128;
-  /** Of a lane, in bits. */
+  /** Bits of a lane. */
   readonly width: number;
   /** Bits of the significand that are stored: 23 or 52. */
   readonly fractionBits: number;
-  /** Of the exponent. */
+  /** Bias of the exponent. */
   readonly bias: number;
   /** The smallest and the largest normal number. */
   readonly minNormal: number;
   readonly maxFinite: number;
-  /** ln 2 in two parts; the first has so few bits that its product with an exponent is exact. */
+  /** ln 2 in two parts. The first has few enough bits for its product with an exponent to be exact. */
   readonly ln2: readonly [high: number, low: number];
 }
 
@@ -52,8 +52,8 @@ export const double: Format = {
 };
 
 /**
- * A number to add so that the sum's lowest bits are the nearest integer, plus `offset`; subtracting it again leaves that
- * integer as a float. Right for |x| below 2^21 (f32) or 2^50 (f64).
+ * The constant of rounding by addition: the lowest bits of x + constant are the integer nearest to x, plus `offset`, and
+ * subtracting the constant again gives that integer as a float. Valid for |x| below 2^21 (f32) or 2^50 (f64).
  */
 export const roundingConstant = (format: Format, offset = 0): number => 1.5 * 2 ** format.fractionBits + offset;
 
@@ -61,8 +61,8 @@ export const roundingConstant = (format: Format, offset = 0): number => 1.5 * 2 
 export const signOf = ({ float }: Format, x: V128): V128 => v128.and(x, float.const(-0));
 
 /**
- * c[0] + c[1]·x + c[2]·x² + … of a bound x, in pairs, pairs of pairs and so on (Estrin's scheme), because a processor
- * can do those at once.
+ * c[0] + c[1]·x + c[2]·x² + … for a bound x, by Estrin's scheme: pairs, then pairs of pairs, which a processor computes in
+ * parallel.
  */
 export function polynomial({ float }: Format, steps: Steps, x: V128, coefficients: readonly number[]): V128 {
   const combine = (terms: readonly V128[], power: V128): V128 => {

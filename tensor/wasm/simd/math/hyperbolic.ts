@@ -15,7 +15,7 @@ export const tanhSingle: VectorFunction = (scope, x) =>
     const square = steps.bind(float.mul(magnitude, magnitude));
     const cube = float.mul(magnitude, square);
     const small = float.add(magnitude, float.mul(cube, polynomial(single, steps, square, cubic)));
-    // From 9.1 on the result is 1.
+    // From 9.1 on, the result is 1.
     const bounded = steps.bind(float.pmin(magnitude, float.const(10)));
     const e = expNormal(single, steps, steps.bind(float.add(bounded, bounded)));
     const large = float.sub(float.const(1), float.div(float.const(2), float.add(e, float.const(1))));
@@ -29,14 +29,14 @@ export const tanhDouble: VectorFunction = (scope, x) =>
     const { float } = double;
     const input = steps.bind(x);
     const magnitude = steps.bind(float.abs(input));
-    // From 19.1 on the result is 1.
+    // From 19.1 on, the result is 1.
     const bounded = steps.bind(float.pmin(magnitude, float.const(22)));
     const t = steps.bind(expm1(double)(steps.scope, float.add(bounded, bounded)));
     const isSmall = steps.bind(float.lt(magnitude, float.const(0.55)));
     const choose = (small: V128, large: number): V128 => v128.bitselect(small, float.const(large), isSmall);
     const sum = steps.bind(float.add(t, float.const(2)));
     const quotient = steps.bind(float.div(choose(t, -2), sum));
-    // What the sum lost, divided by the sum; where that matters, its reciprocal is between ½ and ⅓.
+    // The rounding error of the sum, divided by the sum. Where it matters, 1/sum is between ⅓ and ½, about 0.4.
     const lost = float.mul(float.sub(t, float.sub(sum, float.const(2))), float.const(0.4));
     const exact = float.sub(quotient, float.mul(quotient, lost));
     return v128.or(float.add(exact, choose(float.const(0), 1)), signOf(double, input));

@@ -38,9 +38,9 @@ const both = (format: Format) => ({
 });
 
 /**
- * Elementary functions of f32x4 and f64x2 lanes, without relaxed SIMD: results are the same on every machine. Special
- * values are those of Math, −0 included. Errors are below 2 units in the last place: of f32 everywhere, of f64 wherever
- * tests have looked; of sin and cos up to |x| = 10⁹, beyond which they are only known to be in [−1, 1].
+ * Elementary functions of f32x4 and f64x2 lanes, without relaxed SIMD, so results are the same on every machine. Special
+ * values are those of Math, −0 included. Errors are below 2 units in the last place: of f32 for every input, of f64 for
+ * every tested one; of sin and cos for |x| ≤ 10⁹. Beyond, sin and cos only stay in [−1, 1].
  */
 export const vectorMath: {
   readonly f32: Readonly<Record<VectorFunctionName, VectorFunction>>;
@@ -51,7 +51,7 @@ export const vectorMath: {
 };
 
 /**
- * a^b, with errors as above. As IEEE 754 has it, and Math has not, 1^b is 1 for every b; other special values are Math's.
+ * a^b; errors as above. 1^b is 1 for every b, as in IEEE 754 but not in Math; other special values are those of Math.
  */
 export const vectorPow: { readonly f32: VectorFunction2; readonly f64: VectorFunction2 } = {
   f32: pow(single, positivePowerSingle),

@@ -18,17 +18,17 @@ export function splitExponent(format: Format, steps: Steps, x: V128) {
   const { float, integer, bits, fractionBits, bias } = format;
   const shift = i32.const(fractionBits);
   const [one, lowest] = format === single ? [0x3f800000n, 0x3f3504f3n] : [0x3ff0000000000000n, 0x3fe6a09e667f3bcdn];
-  // Counted from √½ instead of 1, the exponent's bits are k + bias, and what follows them is m − √½.
+  // Relative to √½ instead of 1, the bits of the exponent are k + bias, and those of the fraction are m − √½.
   const counted = steps.bind(integer.add(x, bits(one - lowest)));
   const biased = steps.bind(integer.shrU(counted, shift));
   const mask = (1n << BigInt(fractionBits)) - 1n;
   const mantissa = integer.add(v128.and(counted, bits(mask)), bits(lowest));
-  // An integer in the fraction of 2^fractionBits is that number plus the integer.
+  // Integer bits in the fraction of 2^fractionBits make the float 2^fractionBits plus that integer.
   const k = float.sub(v128.or(biased, float.const(2 ** fractionBits)), float.const(2 ** fractionBits + bias));
   return { biased, mantissa, k };
 }
 
-/** k·ln 2 + log(1 + f), added up from the smallest part to the largest. f and k are bound. */
+/** k·ln 2 + log(1 + f) for bound f and k, added up from the smallest part to the largest. */
 function logSum(format: Format, steps: Steps, k: V128, f: V128): V128 {
   const { float } = format;
   const [high, low] = format.ln2;
@@ -48,14 +48,14 @@ function logSum(format: Format, steps: Steps, k: V128, f: V128): V128 {
   return float.sub(bigPart, float.sub(float.sub(half, curve), f));
 }
 
-/** The result where x is outside the domain or infinite: −∞ at the pole, NaN below it, x at ∞ and NaN. */
+/** Replaces results outside the domain: −∞ at the pole, NaN below it, and x for ∞ and NaN. */
 function atEnds({ float, maxFinite }: Format, x: V128, pole: number, result: V128): V128 {
   const pastPole = v128.bitselect(float.const(Number.NaN), result, float.lt(x, float.const(pole)));
   const inside = v128.bitselect(float.const(Number.NEGATIVE_INFINITY), pastPole, float.eq(x, float.const(pole)));
   return v128.bitselect(inside, x, float.le(x, float.const(maxFinite)));
 }
 
-/** log x. Lanes that are not normal positive numbers take a second look, before and after. */
+/** log x. Lanes that are not positive normal numbers are scaled before and corrected after. */
 export const log =
   (format: Format): VectorFunction =>
   (scope, x) =>
@@ -83,21 +83,21 @@ export const log =
     });
 
 /**
- * log(1 + x) for a bound x > −1. With 2^k taken from the rounded sum, 1 + f = 2^-k·(1 + x) gives f = 2^-k·x − (1 − 2^-k)
- * with hardly an error.
+ * log(1 + x) for a bound x > −1. With 2^k taken from the rounded sum 1 + x, f = 2^-k·x − (1 − 2^-k) is almost free of
+ * error, where 1 + f = 2^-k·(1 + x).
  */
 export function log1pInside(format: Format, steps: Steps, x: V128): V128 {
   const { float, integer, bits, bias, fractionBits } = format;
   const sum = steps.bind(float.add(x, float.const(1)));
   const { biased, k } = splitExponent(format, steps, sum);
   const exponent = steps.bind(integer.shl(integer.sub(biased, bits(BigInt(bias))), i32.const(fractionBits)));
-  // Of the largest k, 2^-k has no bits; then it is 0, or −∞ that has to become 0.
+  // For the largest k, the subtraction of exponents gives 0 or −∞ instead of 2^-k, which becomes 0.
   const power = float.pmax(integer.sub(float.const(1), exponent), float.const(0));
   const f = steps.bind(float.sub(integer.sub(x, exponent), float.sub(float.const(1), power)));
   return logSum(format, steps, steps.bind(k), f);
 }
 
-/** log(1 + x); its sign is that of x, −0 included. */
+/** log(1 + x), with the sign of x, −0 included. */
 export const log1p =
   (format: Format): VectorFunction =>
   (scope, x) =>

@@ -5,8 +5,8 @@ import { log1pInside } from './log.ts';
 import { evaluate, type VectorFunction } from './steps.ts';
 
 /**
- * 1 / (1 + e^−x), from e = e^−|x|, which cannot overflow, and t = e/(1 + e). Above 0 it is 1 − t; below, it is t, which
- * where e is small is computed as e − e·t, so that the rounding of the sum does not count.
+ * 1 / (1 + e^−x), from e = e^−|x|, which cannot overflow, and t = e/(1 + e): 1 − t above 0, and t below. Where e is small,
+ * t is computed as e − e·t, which the rounding of 1 + e hardly affects.
  */
 export const sigmoid =
   (format: Format): VectorFunction =>

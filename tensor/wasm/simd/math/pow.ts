@@ -2,10 +2,10 @@ import { i32, i32x4, type V128, v128 } from '../../assembler/instructions.ts';
 import { type Format, signOf } from './format.ts';
 import { evaluate, type Steps, type VectorFunction2 } from './steps.ts';
 
-/** a^b of bound vectors, for a normal or denormal, above 0, and b finite. */
+/** a^b of bound vectors, for finite a > 0 (denormal ones too) and finite b. */
 export type PositivePower = (steps: Steps, a: V128, b: V128) => V128;
 
-/** a^b; lanes whose base is not positive, or where something is infinite or NaN, are looked at again. */
+/** a^b. Lanes with a base that is not positive, or with infinity or NaN, are corrected afterwards. */
 export const pow =
   (format: Format, positivePower: PositivePower): VectorFunction2 =>
   (scope, a, b) =>
@@ -24,6 +24,7 @@ export const pow =
       return steps.get(result);
     });
 
+/** Corrects a power for special values, as IEEE 754 defines them. */
 function special(format: Format, steps: Steps, base: V128, magnitude: V128, exponent: V128, power: V128): V128 {
   const { float } = format;
   const constant = float.const;
@@ -38,18 +39,18 @@ function special(format: Format, steps: Steps, base: V128, magnitude: V128, expo
   const exponentIsInfinite = steps.bind(float.eq(float.abs(exponent), infinity));
   const isPositive = float.gt(exponent, constant(0));
 
-  // At the ends the power is 0 or ∞: ∞ where a large base is raised or a small one lowered.
+  // For infinite and zero operands, the power is 0 or ∞: ∞ if |base| > 1 and exponent > 0, or neither.
   const baseIsLarge = float.gt(magnitude, constant(1));
   const atEnds = and(v128.not(xor(baseIsLarge, isPositive)), infinity);
   const isAtEnds = or(or(baseIsInfinite, baseIsZero), exponentIsInfinite);
-  const positive = choose(isAtEnds, atEnds, power);
-  const signed = steps.bind(or(positive, and(isOdd, signOf(format, base))));
+  const magnitudeOfPower = choose(isAtEnds, atEnds, power);
+  const signed = steps.bind(or(magnitudeOfPower, and(isOdd, signOf(format, base))));
 
-  // Negative finite bases have no power that is not an integer.
+  // Negative finite bases have only integer powers.
   const isNegative = and(float.lt(base, constant(0)), v128.not(baseIsInfinite));
   const isUndefined = or(or(float.ne(base, base), float.ne(exponent, exponent)), and(isNegative, v128.not(isInteger)));
   const defined = choose(isUndefined, constant(Number.NaN), signed);
-  // 1^b, a^0 and (−1)^±∞ are 1, even where the other one is NaN.
+  // 1^b, a^0 and (−1)^±∞ are 1, even if the other operand is NaN.
   const isUnit = and(exponentIsInfinite, float.eq(magnitude, constant(1)));
   const isOne = or(or(float.eq(base, constant(1)), float.eq(exponent, constant(0))), isUnit);
   return choose(isOne, constant(1), defined);

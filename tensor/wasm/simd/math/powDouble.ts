@@ -4,7 +4,10 @@ import { splitExponent } from './log.ts';
 import type { PositivePower } from './pow.ts';
 import type { Steps } from './steps.ts';
 
-/** (log((1 + s)/(1 − s)) − 2s − ⅔s³) / s⁵ in s², for |s| ≤ 0.1716, times 3/2; minimax, leaves 2^-66.3 of the logarithm. */
+/**
+ * (log((1 + s)/(1 − s)) − 2s − ⅔s³) / s⁵ in s², for |s| ≤ 0.1716, times 3/2; minimax, leaves an error of 2^-66.3 of the
+ * logarithm.
+ */
 const logarithm = [
   0.4000000000000225, 0.28571428570102142, 0.22222222519491966, 0.18181784402365145, 0.15386755818168249,
   0.13256850535863798, 0.13196045746217733,
@@ -26,17 +29,17 @@ const exponential = [
   5.7171975032393231e-11,
 ];
 
-/** 2 / (3·ln 2), and in two parts. */
+/** 2 / (3·ln 2), as one number and as the sum of two. */
 const scale = 0.9617966939259756;
 const scaleHigh = 0.96179668605327606;
 const scaleLow = 7.8726995428948972e-9;
 
-/** The first 26 bits, whose products are exact. */
+/** The first 26 bits of x; products of such numbers are exact. */
 const head = (x: V128): V128 => v128.and(x, i64x2.const(0xf8000000, 0xffffffff));
 
 const { add, sub, mul, div, const: constant } = f64x2;
 
-/** log₂ a in two parts, to about 2^-66 of it; the first has 26 bits. */
+/** log₂ a as the sum of two numbers, with a relative error of about 2^-66; the first has 26 bits. */
 function log2(steps: Steps, a: V128): { high: V128; low: V128 } {
   const isDenormal = steps.bind(f64x2.lt(a, constant(double.minNormal)));
   const lifted = steps.bind(v128.bitselect(mul(a, constant(2 ** 54)), a, isDenormal));
@@ -53,7 +56,7 @@ function log2(steps: Steps, a: V128): { high: V128; low: V128 } {
   const sHigh = steps.bind(head(s));
   const sLow = steps.bind(div(sub(sub(difference, mul(sHigh, sumHigh)), mul(sHigh, sumLow)), sum));
 
-  // log m = ⅔·s·(3 + s² + R) with R = 3/2·s⁴·(…); the bracket as tHigh + tLow.
+  // log m = ⅔·s·(3 + s² + R) with R = 3/2·s⁴·(…); the parenthesis is tHigh + tLow.
   const squareHigh = steps.bind(mul(sHigh, sHigh));
   const squareLow = mul(sLow, add(add(sHigh, sHigh), sLow));
   const z = steps.bind(mul(s, s));
@@ -75,14 +78,14 @@ function log2(steps: Steps, a: V128): { high: V128; low: V128 } {
 /** a^b = 2^(b·log₂ a) of f64 lanes. */
 export const positivePowerDouble: PositivePower = (steps, a, b) => {
   const { high, low } = log2(steps, a);
-  // A larger exponent changes nothing: of a ≠ 1, log₂ a is at least 2^-53.
+  // Larger exponents give the same power: |log₂ a| is at least 2^-53 for a ≠ 1.
   const bound = 2 ** 70;
   const y = steps.bind(f64x2.pmax(f64x2.pmin(b, constant(bound)), constant(-bound)));
   const yHigh = steps.bind(head(y));
   const product = steps.bind(mul(yHigh, high));
   const productLow = steps.bind(add(mul(sub(y, yHigh), high), mul(y, low)));
   const total = steps.bind(add(product, productLow));
-  // Beyond these the power is ∞ or 0.
+  // Beyond these bounds, the power is ∞ or 0.
   const inside = steps.bind(f64x2.pmax(f64x2.pmin(total, constant(1100)), constant(-1100)));
   const isInside = steps.bind(f64x2.eq(total, inside));
 

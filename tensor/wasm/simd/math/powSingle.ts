@@ -17,7 +17,7 @@ const exponential = [
   0.00015461367806889932, 1.3359841382347392e-5,
 ];
 
-/** a^b = 2^(b·log₂ a) of f64 lanes, good enough for f32. */
+/** a^b = 2^(b·log₂ a) of f64 lanes, with the precision of f32. */
 function wide(steps: Steps, a: V128, b: V128): V128 {
   const constant = f64x2.const;
   const { mantissa, k } = splitExponent(double, steps, a);
@@ -25,7 +25,7 @@ function wide(steps: Steps, a: V128, b: V128): V128 {
   const s = steps.bind(f64x2.div(f64x2.sub(m, constant(1)), f64x2.add(m, constant(1))));
   const z = steps.bind(f64x2.mul(s, s));
   const exponent = f64x2.mul(b, f64x2.add(f64x2.mul(s, polynomial(double, steps, z, logarithm)), k));
-  // Beyond these the f32 is ∞ or 0.
+  // Beyond these bounds, the f32 is ∞ or 0.
   const y = steps.bind(f64x2.pmax(f64x2.pmin(exponent, constant(130)), constant(-152)));
   const rounding = constant(roundingConstant(double, double.bias));
   const shifted = steps.bind(f64x2.add(y, rounding));
@@ -34,7 +34,7 @@ function wide(steps: Steps, a: V128, b: V128): V128 {
   return f64x2.mul(near, i64x2.shl(shifted, i32.const(double.fractionBits)));
 }
 
-/** f32 lanes, in two halves of f64. */
+/** a^b of f32 lanes, computed as two vectors of f64. */
 export const positivePowerSingle: PositivePower = (steps, a, b) => {
   const [bases, exponents] = [widen(steps, a), widen(steps, b)];
   return narrow(wide(steps, bases[0], exponents[0]), wide(steps, bases[1], exponents[1]));

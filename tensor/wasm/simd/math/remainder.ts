@@ -3,8 +3,8 @@ import { type Format, signOf } from './format.ts';
 import { evaluate, type VectorFunction2 } from './steps.ts';
 
 /**
- * a − ⌊a/b⌋·b by long division of |a| by |b|: the divisor is doubled up to the dividend, then subtracted and halved back.
- * Doubling, halving and a difference of two numbers within a factor of two have no error, however large the quotient.
+ * a − ⌊a/b⌋·b by long division of |a| by |b|: doubles the divisor up to the dividend, then subtracts and halves it again.
+ * Doubling, halving and differences of numbers within a factor of two are exact, however large the quotient.
  */
 export const remainder =
   (format: Format): VectorFunction2 =>
@@ -14,13 +14,13 @@ export const remainder =
       const constant = float.const;
       const [dividend, divisor] = [steps.bind(a), steps.bind(b)];
       const [x, y] = [steps.bind(float.abs(dividend)), steps.bind(float.abs(divisor))];
-      // False for NaN as well.
+      // False for NaN too.
       const isDefined = steps.bind(v128.and(float.lt(x, constant(Number.POSITIVE_INFINITY)), float.gt(y, constant(0))));
       const rest = steps.variable(v128.and(x, isDefined));
       const subtrahend = steps.variable(y);
       const get = steps.get;
 
-      // The half of a subnormal number may be rounded up, so the divisor may end above the dividend, by less than twice.
+      // Halving a subnormal number may round up, so the divisor may end above the dividend, but below its double.
       const isLow = float.le(get(subtrahend), float.mul(get(rest), constant(0.5)));
       const isToDouble = v128.and(isLow, isDefined);
       steps.while(v128.anyTrue(isToDouble), (inner) => {

@@ -2,16 +2,16 @@ import type { Code } from '../../assembler/encoding.ts';
 import { brIf, type I32, type Local, local, loop, type V128, when } from '../../assembler/instructions.ts';
 import type { Scope } from '../../assembler/module.ts';
 
-/** A function of all lanes of a vector, written out where it is used: its temporaries are locals of that function. */
+/** A function of all lanes of a vector, inlined: its temporaries are locals of the scope. */
 export type VectorFunction = (scope: Scope, x: V128) => V128;
 export type VectorFunction2 = (scope: Scope, a: V128, b: V128) => V128;
 
-/** Statements in the order in which they run. */
+/** Collects statements in the order in which they run. */
 export interface Steps {
   readonly scope: Scope;
-  /** Computes a value here, once; what it gives back can be used any number of times. */
+  /** Computes a value into a local, at this point; the result can be used any number of times. */
   bind(value: V128): V128;
-  /** Like bind, for what a later step may change. */
+  /** Like bind, for a local that later steps change. */
   variable(value: V128): Local<'v128'>;
   assign(variable: Local<'v128'>, value: V128): void;
   get(variable: Local<'v128'>): V128;
@@ -19,11 +19,11 @@ export interface Steps {
   test(condition: I32): I32;
   /** Steps that run only under a condition: the rare lanes that need more work. */
   when(condition: I32, body: (steps: Steps) => void): void;
-  /** Steps that run again and again as long as a condition holds; it is evaluated before each. */
+  /** Steps that repeat while a condition holds, which is evaluated before each round. */
   while(condition: I32, body: (steps: Steps) => void): void;
 }
 
-/** An expression made of steps and the value that they lead to. */
+/** The expression of steps and their result. */
 export function evaluate(scope: Scope, build: (steps: Steps) => V128): V128 {
   const statements: Code[] = [];
   const value = build(collect(scope, statements));

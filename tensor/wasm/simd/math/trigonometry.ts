@@ -3,17 +3,17 @@ import { double, type Format, polynomial, roundingConstant, signOf, single } fro
 import { lowHalves, narrow, widen } from './halves.ts';
 import { evaluate, type Steps, type VectorFunction } from './steps.ts';
 
-/** π/2 in parts of 37 bits, so that products with an integer below 2^16 are exact, and a last part. */
+/** π/2 in parts of 37 bits, whose products with integers below 2^16 are exact, and a last part. */
 const fine = [1.5707963267923333, 2.5633441515839558e-12, 1.0562999066987428e-23] as const;
-/** In parts of 33 bits for integers below 2^20: enough where x has 24 bits. */
+/** π/2 in parts of 33 bits, for integers below 2^20: precise enough for x of 24 bits. */
 const coarse = [1.5707963267341256, 6.0771005065061922e-11] as const;
-/** In parts of 22 bits for integers below 2^31. */
+/** π/2 in parts of 22 bits, for integers below 2^31. */
 const long = [
   1.570796012878418, 3.139164164167596e-7, 6.2233719696699885e-14, 2.0222659584103533e-21, 2.9038555403888538e-28,
   4.3359050650618903e-35,
 ] as const;
 
-/** Up to here the fast reductions hold. The slow one holds up to 3·10⁹; farther out it gives some value in [−1, 1]. */
+/** The fast reductions are valid up to here, the slow one up to 3·10⁹; beyond, the result is some value in [−1, 1]. */
 const fastRange = { single: 1e6, double: 1e5 };
 
 /** (sin r − r) / r³ and (cos r − 1 + r²/2) / r⁴, in r², for |r| ≤ π/4; minimax. */
@@ -59,14 +59,14 @@ function nearestQuarter(steps: Steps, x: V128, turn: number) {
 
 const times = (n: V128, part: number): V128 => f64x2.mul(n, f64x2.const(part));
 
-/** For f32 values widened to f64: what is lost is far below an f32. */
+/** Reduces f32 values widened to f64; the error is far below the precision of f32. */
 function reduceCoarsely(steps: Steps, x: V128, turn: number): Omit<Reduced, 'rest'> {
   const { shifted, n } = nearestQuarter(steps, x, turn);
   const r = steps.bind(f64x2.sub(f64x2.sub(x, times(n, coarse[0])), times(n, coarse[1])));
   return { r, shifted };
 }
 
-/** To about 106 bits. */
+/** Reduces to about 106 bits. */
 function reduceFinely(steps: Steps, x: V128, turn: number): Reduced {
   const { shifted, n } = nearestQuarter(steps, x, turn);
   const first = steps.bind(f64x2.sub(x, times(n, fine[0])));
@@ -77,7 +77,7 @@ function reduceFinely(steps: Steps, x: V128, turn: number): Reduced {
   return { r, rest: steps.bind(f64x2.add(f64x2.sub(second, r), rest)), shifted };
 }
 
-/** For large x: exact products with each part, and sums that keep their rounding errors. */
+/** Reduces large x: products with each part are exact, and sums keep their rounding errors. */
 function reduceSlowly(steps: Steps, x: V128, turn: number): Reduced {
   const { shifted, n } = nearestQuarter(steps, x, turn);
   let sum = x;
@@ -96,14 +96,14 @@ function reduceSlowly(steps: Steps, x: V128, turn: number): Reduced {
   return { r, rest: steps.bind(within(f64x2.add(f64x2.sub(sum, r), lost), 2 ** -50)), shifted };
 }
 
-/** sin of r + rest in even quarter turns and cos in odd ones, negated in the third and the fourth. */
+/** ±sin(r + rest) for an even number of quarter turns, ±cos for an odd one; negative in the third and fourth quarter. */
 function quarter(format: Format, steps: Steps, r: V128, rest: V128 | undefined, turns: V128): V128 {
   const { float, integer, bits, width } = format;
   const { sin, cos } = curves.get(format) as { sin: readonly number[]; cos: readonly number[] };
   const z = steps.bind(float.mul(r, r));
   const half = steps.bind(float.mul(z, float.const(0.5)));
   const parabola = steps.bind(float.sub(float.const(1), half));
-  // Where rest is given: sin(r + rest) ≈ sin r + rest·cos r, cos(r + rest) ≈ cos r − rest·sin r.
+  // With rest: sin(r + rest) ≈ sin r + rest·cos r, cos(r + rest) ≈ cos r − rest·sin r.
   const cubic = float.mul(float.mul(r, z), polynomial(format, steps, z, sin));
   const sinCurve = rest === undefined ? cubic : float.add(cubic, float.mul(rest, parabola));
   const quartic = float.mul(float.mul(z, z), polynomial(format, steps, z, cos));
@@ -115,14 +115,14 @@ function quarter(format: Format, steps: Steps, r: V128, rest: V128 | undefined, 
   return v128.xor(value, sign);
 }
 
-/** Four f32 lanes, reduced as f64. */
+/** Reduces four f32 lanes as f64. */
 function reduceHalves(steps: Steps, x: V128, turn: number, reduce: Reduction): { r: V128; turns: V128 } {
   const [a, b] = widen(steps, x);
   const [first, second] = [reduce(steps, a, turn), reduce(steps, b, turn)];
   return { r: narrow(first.r, second.r), turns: lowHalves(first.shifted, second.shifted) };
 }
 
-/** sin of a bound x plus `turn` quarter turns. */
+/** sin(x + turn·π/2) for a bound x. */
 function sinAfter(format: Format, steps: Steps, x: V128, turn: number): V128 {
   const { float } = format;
   const isFar = float.gt(float.abs(x), float.const(format === single ? fastRange.single : fastRange.double));
@@ -150,7 +150,7 @@ function sinAfter(format: Format, steps: Steps, x: V128, turn: number): V128 {
   return quarter(format, steps, steps.get(r), steps.get(rest), steps.get(shifted));
 }
 
-/** sin x, from that of |x| so that −0 stays −0. */
+/** sin x, computed from |x| so that −0 stays −0. */
 export const sin =
   (format: Format): VectorFunction =>
   (scope, x) =>
