@@ -16,13 +16,13 @@ import {
 import { type Device, FormatError, flattenTree, Tensor, TensorError } from '../../tensor/index.ts';
 
 const stateName = 'state.safetensors';
-/** Its presence makes a folder a checkpoint. */
+/** The file that makes a folder a training checkpoint. */
 export const recordName = 'checkpoint.json';
 const folderName = (step: number): string => `step-${String(step).padStart(8, '0')}`;
 const folderPattern = /^step-(\d{8,})$/;
 const stagingPattern = /^step-\d{8,}\.tmp$/;
 
-/** A checkpoint: a folder with the tensors of a state, and a record of everything else that is needed to go on. */
+/** A training checkpoint: a folder with the tensors of a run's state, and a record of all else that resuming needs. */
 export interface Checkpoint {
   readonly folder: string;
   readonly step: number;
@@ -30,8 +30,9 @@ export interface Checkpoint {
 }
 
 /**
- * Writes a checkpoint into `folder/step-00000000`, under another name first: what has the name is complete. Of the earlier
- * ones the last `keep − 1` stay.
+ * Writes a training checkpoint to `folder/step-00000000`. It is written under another name and renamed, so that a folder of
+ * this name is complete. Of the earlier ones the last `keep − 1` stay.
+ * @returns the path of the training checkpoint
  */
 export async function saveCheckpoint(
   folder: string,
@@ -75,22 +76,23 @@ async function namesIn(folder: string): Promise<string[]> {
   return attempt('read', folder, found);
 }
 
-/** Steps of the checkpoints in a folder, rising. */
+/** The steps of the training checkpoints in a folder, in ascending order. */
 const checkpointSteps = async (folder: string): Promise<number[]> =>
   (await namesIn(folder))
     .flatMap((name) => folderPattern.exec(name)?.[1] ?? [])
     .map(Number)
     .sort((a, b) => a - b);
 
-/** Removes checkpoints from a folder that a run began to write before it was killed; no run may be writing there. */
+/** Removes training checkpoints that a killed run left half written; no run may be writing into the folder. */
 export async function removeUnfinishedCheckpoints(folder: string): Promise<void> {
   for (const name of (await namesIn(folder)).filter((one) => stagingPattern.test(one)))
     await attempt('write', folder, rm(join(folder, name), { recursive: true, force: true }));
 }
 
 /**
- * The latest checkpoint of a folder that can be read, if there is one. `onDamaged` is told of those that are passed over.
- * @throws FormatError where there are checkpoints and none can be read: to begin anew is for people to decide
+ * The latest training checkpoint of a folder that is not damaged; undefined where there is none at all.
+ * @param onDamaged called for each later one, which is damaged
+ * @throws FormatError where all are damaged: people decide whether to begin anew
  */
 export async function latestCheckpoint(
   folder: string,
@@ -121,7 +123,9 @@ async function hashOf(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** Reads the record of a checkpoint. The file of its state must be whole, and hold the bytes that were written. */
+/**
+ * Reads the record of a training checkpoint, and checks that the file of its tensors holds the bytes that were written.
+ */
 async function readCheckpoint(folder: string, step: number): Promise<Checkpoint> {
   const record = await readRecord(folder);
   if (record.step !== step)
@@ -129,24 +133,27 @@ async function readCheckpoint(folder: string, step: number): Promise<Checkpoint>
   settingsOfRecord({ folder, record });
   const state = join(folder, stateName);
   await (await openSafetensorsFile(state)).close();
-  // Checkpoints of earlier versions have no hash.
+  // Earlier versions wrote no hash.
   if (record.stateHash !== undefined && record.stateHash !== (await hashOf(state)))
     throw new FormatError(`${state}: its bytes are not those that were written`);
   return { folder, step, record };
 }
 
-/** Whether an error is of a file that is not what it should be, or not there; not of one that cannot be read for now. */
+/**
+ * True for the error of a file that is missing or has a wrong content; false where the file cannot be read at the
+ * moment.
+ */
 const isDamage = (error: unknown): error is TensorError =>
   error instanceof FormatError ||
   (error instanceof TensorError && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT');
 
-/** What the folder of a checkpoint says beside its tensors. */
+/** Reads the record in the folder of a training checkpoint. */
 export async function readRecord(folder: string): Promise<Checkpoint['record']> {
   const file = join(folder, recordName);
   return readObject(file);
 }
 
-/** The settings of the run that a checkpoint is of. */
+/** The settings that a training checkpoint was written with. */
 export function settingsOfRecord({ folder, record }: Pick<Checkpoint, 'folder' | 'record'>): Record<string, unknown> {
   const { settings } = record;
   if (typeof settings !== 'object' || settings === null || Array.isArray(settings))
@@ -157,15 +164,15 @@ export function settingsOfRecord({ folder, record }: Pick<Checkpoint, 'folder' |
 }
 
 /**
- * The state of a checkpoint, in the form of a fresh one, with its numbers, such as that of steps, set to the checkpoint's.
- * @throws FormatError that lists every tensor that is missing, unexpected or of another shape.
+ * Loads the state of a training checkpoint into the structure of a fresh state, and sets its numbers of steps.
+ * @throws FormatError that lists every tensor that is missing, unexpected or of another shape
  */
 export async function loadState<S extends object>({ folder, step }: Checkpoint, fresh: S, device?: Device): Promise<S> {
   await using reader = await openSafetensorsFile(join(folder, stateName));
   return withSteps(await loadParameters(fresh, reader, { device }), step);
 }
 
-/** A tree whose numbers named `steps` are set: those of optimisers. */
+/** A copy of a tree with all its numbers named `steps`, those of optimisers, replaced. */
 function withSteps<T>(tree: T, steps: number): T {
   const update = (node: unknown, name: string): unknown => {
     if (name === 'steps' && typeof node === 'number') return steps;

@@ -5,8 +5,8 @@ import { dispose, realize, TensorError } from '../../tensor/index.ts';
 import { notFinite } from './notFinite.ts';
 
 /**
- * A pipeline in f32, with adapters merged into its UNet, if a file of them is given.
- * @throws TensorError where weights are NaN or infinite: all that is drawn with them would be
+ * Loads a model folder in f32, and merges the LoRA adapters of the file `lora` into its UNet, if one is given.
+ * @throws TensorError where weights are NaN or infinite, as every image would be
  */
 export async function loadTuned(
   folder: string,

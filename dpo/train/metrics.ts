@@ -1,6 +1,6 @@
 import { reportRows } from './preferenceStep.ts';
 
-/** What is known of one pair of a step; the last four are missing where nothing is compared with a reference. */
+/** The numbers of one pair of a micro-batch; the last four need a reference. */
 export interface PairRow {
   readonly timestep: number;
   /** MSE_θ of the preferred image, and of the other. */
@@ -15,7 +15,7 @@ export interface PairRow {
   readonly correct?: number | undefined;
 }
 
-/** The pairs of a report: [rows, pairs], of which there may be the first three rows only. */
+/** The pairs of `BatchReport.pairs`, [rows, pairs] row-major; only the first three rows without a reference. */
 export function pairRows(values: ArrayLike<number>, pairs: number): PairRow[] {
   return Array.from({ length: pairs }, (_, pair) => {
     const row = Object.fromEntries(reportRows.map((name, i) => [name, values[i * pairs + pair]]));
@@ -23,7 +23,7 @@ export function pairRows(values: ArrayLike<number>, pairs: number): PairRow[] {
   });
 }
 
-/** Means over the pairs of some steps and time steps. */
+/** Means over pairs. */
 export interface PairMeans {
   readonly pairs: number;
   readonly winnerError: number;
@@ -33,33 +33,34 @@ export interface PairMeans {
   readonly margin?: number;
   /** The standard deviation of u over pairs. */
   readonly marginDeviation?: number;
-  /** Share of pairs that are ranked as labelled; ties count half. */
+  /** Implicit accuracy: share of pairs with u > 0; u = 0 counts half. */
   readonly accuracy?: number;
 }
 
 /** One row of `metrics.jsonl`. */
 export interface MetricsRow extends PairMeans {
-  /** Steps made so far; the means are over those since the last row. */
+  /** Steps made so far; the means are over the steps since the last row. */
   readonly step: number;
   readonly loss: number;
-  /** Of the mean gradient of a step, before it is clipped. */
+  /** The norm of a step's mean gradient before it is clipped; the mean over steps. */
   readonly gradientNorm: number;
-  /** Of the last step. */
+  /** The rate of the last step. */
   readonly learningRate: number;
   readonly stepsPerSecond: number;
-  /** On the device, at the most since the last row. */
+  /** The most memory held on the device since the last row. */
   readonly peakBytes: number;
-  /** The means for parts of the time steps; parts without pairs are left out. */
+  /** The means for equal parts of the time steps, `from` and `to` included; parts without pairs are left out. */
   readonly buckets: readonly (PairMeans & { readonly from: number; readonly to: number })[];
-  /** Of held-out pairs, where they were looked at after this step. */
+  /** Accuracy and mean margin of held-out pairs, where they were ranked after this step. */
   readonly validation?: { readonly accuracy: number; readonly margin: number; readonly pairs: number } | undefined;
 }
 
-/** Sums over pairs, as plain JSON, so that a checkpoint can carry them. */
+/** Sums over pairs, as plain JSON for training checkpoints. */
 interface Sums {
   readonly pairs: number;
   readonly winnerError: number;
   readonly loserError: number;
+  /** Pairs that were compared with a reference. */
   readonly compared: number;
   readonly winnerChange: number;
   readonly loserChange: number;
@@ -68,7 +69,7 @@ interface Sums {
   readonly correct: number;
 }
 
-/** What is collected between two rows. */
+/** Sums since the last row. */
 export interface MetricsWindow {
   readonly steps: number;
   readonly batches: number;
@@ -106,6 +107,7 @@ const sumsOf = (row: PairRow): Sums => ({
   correct: row.correct ?? 0,
 });
 
+/** A window without steps; `buckets` is the number of parts of the time steps. */
 export const emptyWindow = (buckets: number): MetricsWindow => ({
   steps: 0,
   batches: 0,
@@ -114,11 +116,13 @@ export const emptyWindow = (buckets: number): MetricsWindow => ({
   buckets: new Array<Sums>(buckets).fill(zero),
 });
 
-/** Which of `buckets` equal parts of the time steps 0 … T − 1 one belongs to. */
+/** The part that a time step belongs to, of `buckets` equal parts of 0 … T − 1; `timesteps` is T. */
 export const bucketOf = (timestep: number, timesteps: number, buckets: number): number =>
   Math.min(buckets - 1, Math.floor((timestep * buckets) / timesteps));
 
-/** A window with one more batch, which was the last of a step where there is a norm of the gradient. */
+/**
+ * The window with one more micro-batch; `gradientNorm` is defined for the last micro-batch of a step. `timesteps` is T.
+ */
 export function withBatch(
   window: MetricsWindow,
   batch: { readonly loss: number; readonly gradientNorm: number | undefined; readonly pairs: readonly PairRow[] },
@@ -153,7 +157,7 @@ function meansOf(sums: Sums): PairMeans {
   };
 }
 
-/** The row of a window that holds at least one step. */
+/** The row of a window, which must hold at least one step. `timesteps` is T. */
 export function summarize(
   window: MetricsWindow,
   timesteps: number,
@@ -176,7 +180,7 @@ export function summarize(
   };
 }
 
-/** What each figure of a row means: for reports and documentation. */
+/** The meaning of each number of a row, for reports and documentation. */
 export const metricDefinitions: Readonly<Record<string, string>> = {
   loss: 'the mean of what is minimised; log 2 = 0.693 at the beginning of dpo',
   winnerError: "MSE_w: mean squared error of the model's prediction for preferred images",

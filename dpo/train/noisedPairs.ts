@@ -11,25 +11,31 @@ import type { PairOutput } from '../objectives/index.ts';
 
 /** Pairs of images, or of their latents: [pairs, channels, height, width] each. */
 export interface Pairs {
-  /** The preferred ones. */
+  /** The preferred images. */
   readonly winner: Tensor;
   readonly loser: Tensor;
 }
 
-/** Noisy pairs for a network, all winners before all losers: the two sides of a pair have one noise and one time step. */
+/**
+ * Noisy pairs as a network takes them, all winners before all losers. Both sides of a pair have the same noise and time
+ * step.
+ */
 export interface NoisedPairs {
   /** [2·pairs, …] */
   readonly noisy: Tensor;
-  /** What the network is to predict. */
+  /** What the network is to predict: [2·pairs, …] */
   readonly target: Tensor;
   /** The time steps as the network takes them: [2·pairs] */
   readonly modelTimesteps: BatchTimesteps;
 }
 
-/** Something of each pair, for both sides: [pairs, …] → [2·pairs, …]. */
+/** Repeats a value of each pair for both its sides: [pairs, …] → [2·pairs, …]. */
 export const forBothSides = (x: Tensor): Tensor => concat([x, x], 0);
 
-/** Adds noise [pairs, …] at time steps [pairs] to both sides of pairs. */
+/**
+ * Adds noise [pairs, …] at time steps [pairs] to both sides of pairs (Ho et al. 2020, equation 4; a straight line for
+ * flows).
+ */
 export function noisePairs(
   schedule: NoiseSchedule,
   prediction: PredictionType,
@@ -49,15 +55,17 @@ export function noisePairs(
 
 const sides = (x: Tensor): readonly [Tensor, Tensor] => split(x, 2, 0) as [Tensor, Tensor];
 
-/** MSE_ref of both sides, computed before: [pairs] each. */
+/** MSE_ref of both sides: [pairs] each. */
 export interface ReferenceErrors {
   readonly winner: Tensor;
   readonly loser: Tensor;
 }
 
 /**
- * What policy and reference predicted for noisy pairs, [2·pairs, …] each, as objectives take it. Instead of the reference's
- * predictions there may be its errors.
+ * Splits predictions for noisy pairs into the two sides, as objectives take them.
+ * @param target [2·pairs, …]
+ * @param prediction the policy's: [2·pairs, …]
+ * @param reference the reference's predictions, [2·pairs, …], or its errors
  */
 export function pairOutput(target: Tensor, prediction: Tensor, reference?: Tensor | ReferenceErrors): PairOutput {
   const [targets, predictions] = [sides(target), sides(prediction)];

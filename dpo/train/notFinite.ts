@@ -1,6 +1,6 @@
 import { all, cast, flattenTree, isFinite as isFiniteTensor, read, stack, TensorError } from '../../tensor/index.ts';
 
-/** The paths of the first tensors of a tree that hold NaN or infinity, at most five. */
+/** The paths of the tensors of a tree that hold NaN or infinity; at most the first five. */
 export async function notFinite(tree: unknown): Promise<string[]> {
   const leaves = flattenTree(tree);
   if (leaves.length === 0) return [];
@@ -16,7 +16,10 @@ export async function notFinite(tree: unknown): Promise<string[]> {
     .map(({ path }) => path);
 }
 
-/** The error of a run that came to numbers that are not finite: in which step, where they begin, what to go on from. */
+/**
+ * The error of a run whose numbers are not finite: names the step, the first such tensors and the last training
+ * checkpoint.
+ */
 export function notFiniteError({
   step,
   what,
@@ -26,19 +29,20 @@ export function notFiniteError({
   advice,
 }: {
   readonly step: number;
-  /** What was seen of it. */
+  /** The number that is not finite, in words. */
   readonly what: string;
-  /** Paths of tensors, by what these are. */
+  /** Paths of the tensors that are not finite, by their kind, such as `parameters`. */
   readonly found: Readonly<Record<string, readonly string[]>>;
-  /** The step of the last checkpoint, 0 if there is none. */
+  /** The step of the last training checkpoint, 0 if there is none. */
   readonly saved: number;
+  /** The folder of the training checkpoints. */
   readonly checkpoints: string;
   readonly advice: string;
 }): TensorError {
-  const told = Object.entries(found).map(([kind, paths]) =>
+  const where = Object.entries(found).map(([kind, paths]) =>
     paths.length === 0 ? '' : `; ${kind} that are not finite begin with: ${paths.join(', ')}`,
   );
   const last =
     saved === 0 ? 'there is no checkpoint yet' : `the last good checkpoint is that of step ${saved} in ${checkpoints}`;
-  return new TensorError(`step ${step}: ${what}${told.join('')}. ${last}. ${advice}`);
+  return new TensorError(`step ${step}: ${what}${where.join('')}. ${last}. ${advice}`);
 }

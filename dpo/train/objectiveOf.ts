@@ -16,7 +16,7 @@ import {
   sft,
 } from '../objectives/index.ts';
 
-/** The objective that settings ask for. */
+/** The objective that the settings name; `numTrainTimesteps` is T of the noise schedule. */
 export function objectiveOf(settings: TrainSettings, numTrainTimesteps: number): Objective {
   const { beta } = settings;
   const makers: Readonly<Record<TrainSettings['objective'], () => Objective>> = {

@@ -5,17 +5,20 @@ import { type PairBatch, type PairBatchOptions, pairBatches } from '../data/pair
 import type { PairSource } from '../data/sources.ts';
 import { conditioningOfPairs, type PreferenceBatch } from './preferenceStep.ts';
 
-/** What pairs are conditioned with. */
+/** Makes a network's conditioning from captions and image sizes. */
 export interface PairConditioning {
   readonly model: TextToImage;
-  /** Whose text encoder is asked; it is frozen. */
+  /** The frozen parameters, of which the text encoder is used. */
   readonly params: TextToImageParams;
   readonly tokenizer: ClipTokenizer;
-  /** The sizes that a model is told, if it takes any: the same for all, or those of each image. */
+  /**
+   * SDXL's time ids (original size, crop, target size): `constant` gives all images those of an image that was neither
+   * resized nor cropped, `true` those of each image.
+   */
   readonly timeIds: 'constant' | 'true';
 }
 
-/** A batch of pairs as tensors, lazy; `leaves` are those that hold the images, to be given up after use. */
+/** A batch of pairs as lazy tensors. `leaves` hold the images; the caller donates or disposes of them after use. */
 export function pairTensors(
   { model, params, tokenizer, timeIds }: PairConditioning,
   batch: PairBatch,
@@ -40,14 +43,14 @@ export function pairTensors(
 /** A micro-batch of a run, on the device. */
 export interface TrainingBatch extends Pick<PairBatch, 'next' | 'skipped'> {
   readonly batch: PreferenceBatch;
-  /** What holds the images, to be given up after use. */
+  /** The tensors that hold the images; donated or disposed of after use. */
   readonly leaves: unknown;
 }
 
-/** The micro-batches that a run takes from a position on, without end. */
+/** The endless micro-batches of a run, from a position in the data on; by default from the beginning. */
 export type TrainingBatches = (from?: DataPosition) => AsyncGenerator<TrainingBatch>;
 
-/** Micro-batches of a source of pairs. */
+/** The micro-batches of a source of pairs. */
 export const trainingBatches = (
   pairs: PairSource,
   options: PairBatchOptions,

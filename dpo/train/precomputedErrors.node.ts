@@ -8,10 +8,10 @@ import { type ErrorsOf, readErrors, storedErrors } from './storedErrors.ts';
 
 const name = 'reference_errors';
 
-/** What tells where errors were computed from elsewhere: the bits of another executor or device are others, whatever the threads. */
+/** Names the executor and the device, whose bits differ from others'. The number of threads changes no bits. */
 const placeOf = ({ description }: Device): string => description.replace(/, \d+ threads?$/, '');
 
-/** What a file holds, if it is there and was computed with such settings at such a place; else why it is replaced. */
+/** Reads the errors of a file; undefined without a file, or the reason why they cannot be used. */
 async function storedValues(
   file: string,
   identity: string,
@@ -33,8 +33,8 @@ async function storedValues(
 }
 
 /**
- * MSE_ref of every micro-batch that a run will see, in order, with the noise and the time steps that it will draw: f32[batches, 2,
- * pairs], kept in a file, so that a run that goes on need not compute them again. Only one copy of the weights is needed then.
+ * MSE_ref of every micro-batch of a run, with the noise and the time steps that the run will draw: f32[batches, 2, pairs] in a
+ * file, which a resumed run reads again. The run then needs one copy of the weights only.
  */
 export async function precomputedErrors<P>({
   file,
@@ -51,22 +51,22 @@ export async function precomputedErrors<P>({
   signal,
 }: {
   readonly file: string;
-  /** Of the settings that the errors depend on: those of others are computed anew. */
+  /** Names all that the errors depend on; errors of a file with another identity are computed anew. */
   readonly identity: string;
-  /** How many micro-batches the run has. */
+  /** Micro-batches of the run. */
   readonly count: number;
   readonly task: PreferenceTask<P>;
   readonly reference: P;
   readonly batches: TrainingBatches;
-  /** Pairs in each. */
+  /** Pairs in a micro-batch. */
   readonly batchSize: number;
   readonly keyOf: (batch: number) => Tensor;
-  /** Where the run computes: on another device the policy's errors would not be the reference's, and u not 0 at first. */
+  /** The device of the run. Errors of another device would differ from the policy's, and u would not begin at 0. */
   readonly device: Device;
   readonly onBatch?: ((done: number, batches: number) => void) | undefined;
-  /** Told why stored errors are not used, where there are some. */
+  /** Called with the reason why the file's errors are not used. */
   readonly onAnew?: ((message: string) => void) | undefined;
-  /** Ends it with an error before the next batch; nothing is kept then. */
+  /** Ends the computation with an error before the next batch; no file is written. */
   readonly signal?: AbortSignal | undefined;
 }): Promise<ErrorsOf> {
   const shape = [count, 2, batchSize];
@@ -96,5 +96,5 @@ export async function precomputedErrors<P>({
   return storedErrors(values, batchSize);
 }
 
-/** Where a run keeps them. */
+/** The file of the errors in a run's folder. */
 export const errorsFile = (output: string): string => join(output, 'reference_errors.safetensors');

@@ -18,38 +18,40 @@ import { type Objective, pairMetrics, policyErrors } from '../objectives/index.t
 import { forBothSides, noisePairs, type Pairs, pairOutput, type ReferenceErrors } from './noisedPairs.ts';
 import type { Policy } from './policy.ts';
 
-/** What a network is asked, and how its answers are judged. */
+/**
+ * The network, its noise schedule and the objective of a run: all that a loss needs besides parameters, batch and key.
+ */
 export interface PreferenceTask<P> {
-  /** What the network predicts for noisy images [N, …] at time steps [N]. */
+  /** The network's prediction for noisy images [N, …] at time steps [N]. */
   predict(params: P, noisy: Tensor, timesteps: BatchTimesteps, conditioning: Conditioning): Tensor;
   readonly schedule: NoiseSchedule;
   readonly prediction: PredictionType;
   readonly objective: Objective;
-  /** Of the margin that is watched; the objective has its own. */
+  /** β of the margin that is logged; the objective has its own. */
   readonly beta: number;
   /** W_t for each time step of the schedule. */
   readonly weights: Float64Array;
-  /** The time steps that are drawn, each entry as likely as the others: `drawnTimesteps`. */
+  /** The time steps to draw from, each entry equally likely: `drawnTimesteps`. */
   readonly timesteps: readonly number[];
-  /** Gives the noise and the time steps of a batch; by default they are drawn with the key. */
+  /** Gives the noise and the time steps of a batch; by default both are drawn with the key. */
   draw?(pairs: Pairs, key: Tensor): Draw;
 }
 
-/** The noise [pairs, …] and the time steps [pairs] of a batch: one of each for both sides of a pair. */
+/** The noise [pairs, …] and the time steps [pairs] of a batch; both sides of a pair share them. */
 export interface Draw {
   readonly noise: Tensor;
   /** i32 */
   readonly timesteps: Tensor;
 }
 
-/** A batch of pairs on the device, with what the network is told of their captions: of both sides, [2·pairs, …]. */
+/** A batch of pairs on the device, with the conditioning of both sides: [2·pairs, …]. */
 export interface PreferenceBatch extends Pairs {
   readonly conditioning: Conditioning;
-  /** MSE_ref, where it was computed before. */
+  /** MSE_ref, where it was computed before the first step. */
   readonly referenceErrors?: ReferenceErrors | undefined;
 }
 
-/** The rows of `StepReport.pairs`. */
+/** The rows of `BatchReport.pairs`. */
 export const reportRows = [
   'timestep',
   'winnerError',
@@ -60,15 +62,17 @@ export const reportRows = [
   'correct',
 ] as const;
 
-/** What is watched of a batch; tensors, not computed yet. */
+/** The loss of a batch and the numbers that are logged; lazy. */
 export interface BatchReport {
   /** A scalar. */
   readonly loss: Tensor;
-  /** [rows, pairs], in f32, or f64 where the errors are: for each pair what `reportRows` names; without a reference the first three rows only. */
+  /**
+   * [rows, pairs], f32 or f64 as the errors are: the rows of `reportRows`; without a reference the first three only.
+   */
   readonly pairs: Tensor;
 }
 
-/** What a task gives a batch, or else draws with a key. */
+/** The noise and the time steps of a batch: those that the task gives, or else drawn with the key. */
 function draw<P>(task: PreferenceTask<P>, pairs: Pairs, key: Tensor): Draw {
   if (task.draw !== undefined) return task.draw(pairs, key);
   const [{ timesteps }, { winner }] = [task, pairs];
@@ -81,7 +85,7 @@ function draw<P>(task: PreferenceTask<P>, pairs: Pairs, key: Tensor): Draw {
   };
 }
 
-/** The reference's errors for a batch with the noise and time steps that a key draws: [pairs] each. */
+/** MSE_ref of a batch with the noise and time steps that the key draws: [pairs] each; lazy. */
 export function referenceErrors<P>(
   task: PreferenceTask<P>,
   reference: P,
@@ -94,7 +98,10 @@ export function referenceErrors<P>(
   return policyErrors(pairOutput(noised.target, predicted));
 }
 
-/** The loss of parameters on a batch with the noise and time steps that a key draws, and what is watched. */
+/**
+ * The loss on a batch with the noise and time steps that the key draws, and the numbers that are logged; lazy.
+ * @param reference the frozen parameters; undefined where the objective needs none, or the batch has the reference's errors
+ */
 export function preferenceLoss<P>(
   task: PreferenceTask<P>,
   params: P,
@@ -104,18 +111,18 @@ export function preferenceLoss<P>(
 ): BatchReport {
   const { timesteps, noise } = draw(task, batch, key);
   const { noisy, target, modelTimesteps } = noisePairs(task.schedule, task.prediction, batch, noise, timesteps);
-  const ask = (asked: P): Tensor => task.predict(asked, noisy, modelTimesteps, batch.conditioning);
-  const compared = batch.referenceErrors ?? (reference === undefined ? undefined : stopGradient(ask(reference)));
-  const output = pairOutput(target, ask(params), compared);
+  const predict = (weights: P): Tensor => task.predict(weights, noisy, modelTimesteps, batch.conditioning);
+  const compared = batch.referenceErrors ?? (reference === undefined ? undefined : stopGradient(predict(reference)));
+  const output = pairOutput(target, predict(params), compared);
   const { winner, loser } = policyErrors(output);
-  // Errors are in f64 or f32, whatever the network computes in.
+  // Errors are f64 or f32, whatever the network computes in.
   const { dtype } = winner;
   const weight = take(tensor(task.weights, { dtype }), timesteps);
-  const watched: Partial<Record<(typeof reportRows)[number], Tensor>> = {
+  const logged: Partial<Record<(typeof reportRows)[number], Tensor>> = {
     ...(compared === undefined ? { winnerError: winner, loserError: loser } : pairMetrics(output, task.beta, weight)),
     timestep: timesteps,
   };
-  const rows = reportRows.flatMap((row) => watched[row] ?? []);
+  const rows = reportRows.flatMap((row) => logged[row] ?? []);
   return {
     loss: task.objective.loss(output, weight),
     pairs: stack(
@@ -125,51 +132,54 @@ export function preferenceLoss<P>(
   };
 }
 
-/** Everything that a step of training changes. */
+/** Everything that a step changes: the tensors of a training checkpoint. */
 export interface PreferenceState<T> {
   readonly optimiser: OptimiserState<T>;
-  /** An average of what is trained, in f32, if one is kept. */
+  /** The exponential moving average of the trained part, in f32, if one is kept. */
   readonly average?: T | undefined;
 }
 
-/** What a run saves, and so what it judges by held-out pairs: the average, if one is kept, else what is trained, in f32. */
+/**
+ * The trained part that a run saves and ranks held-out pairs with: the average, if one is kept, else the parameters in
+ * f32.
+ */
 export const resultOf = <T>({ optimiser, average }: PreferenceState<T>): T => average ?? preciseParameters(optimiser);
 
 export interface PreferenceStepOptions<P, T> {
   readonly task: PreferenceTask<P>;
   readonly policy: Policy<P, T>;
   readonly optimiser: Optimiser<T, OptimiserState<T>>;
-  /** The largest norm of the gradient; without it, gradients are taken as they are. */
+  /** Gradients with a larger global norm are scaled down to it; undefined clips none. */
   readonly maxGradientNorm?: number | undefined;
   readonly ema?: EmaOptions | undefined;
 }
 
-/** Gradients of micro-batches so far, and a report for each. */
+/** The sum of the gradients of a step's micro-batches so far, and the report of the last one. */
 export interface Accumulated<T> {
   readonly sum: T;
   readonly report: BatchReport;
 }
 
-/** The state after a step, and what is watched of the last micro-batch and of the gradient. */
+/** The state after a step, the report of its last micro-batch, and norms of its gradient. */
 export interface PreferenceStep<T> {
   readonly state: PreferenceState<T>;
   readonly report: BatchReport;
-  /** Of the mean gradient, before it is clipped. */
+  /** The global norm of the mean gradient before it is clipped; a scalar. */
   readonly gradientNorm: Tensor;
-  /** The norm of the gradient of each tensor, to find where something went wrong. */
+  /** The norm of each tensor's gradient: shows which are not finite. */
   readonly gradientNorms: T;
 }
 
-/** Steps of preference training as pure functions; lazy. */
+/** The steps of preference training as pure, lazy functions. */
 export function preferenceSteps<P, T>(options: PreferenceStepOptions<P, T>) {
   const { task, policy, optimiser, maxGradientNorm, ema } = options;
 
   function gradients(trained: T, batch: PreferenceBatch, key: Tensor) {
-    const loss = (own: T) => {
-      const report = preferenceLoss(task, policy.parameters(own), policy.reference, batch, key);
+    const loss = (precise: T) => {
+      const report = preferenceLoss(task, policy.parameters(precise), policy.reference, batch, key);
       return [report.loss, report] as const;
     };
-    // Of halves, gradients would be halves too, which have too few digits to add up and, in f16, no room for small ones.
+    // Gradients of halves would be halves: too few digits to add up and, in f16, no room for small values.
     const [[, report], grads] = valueAndGrad(loss, { hasAux: true })(mapTree(trained, widened));
     return { report, grads };
   }
@@ -179,12 +189,12 @@ export function preferenceSteps<P, T>(options: PreferenceStepOptions<P, T>) {
       optimiser: optimiser.init(trained),
       ...(average === undefined ? {} : { average: mapTree(average, widened) }),
     }),
-    /** Adds the gradient of a micro-batch to the sum of those before. */
+    /** Adds the gradient of a micro-batch to the sum of the earlier ones. */
     accumulate(trained: T, sum: T | undefined, batch: PreferenceBatch, key: Tensor): Accumulated<T> {
       const { report, grads } = gradients(trained, batch, key);
       return { sum: accumulate(sum, grads), report };
     },
-    /** The step with the last of `count` micro-batches, after the sum of the others' gradients. */
+    /** The step with the last of `count` micro-batches; `sum` holds the gradients of the others. */
     step(
       state: PreferenceState<T>,
       sum: T | undefined,
@@ -214,7 +224,7 @@ export function preferenceSteps<P, T>(options: PreferenceStepOptions<P, T>) {
   };
 }
 
-/** What a network is told, for both sides of pairs: texts twice, sizes for the winners and then the losers. */
+/** The conditioning of both sides of pairs: the texts twice, the time ids of the winners and then of the losers. */
 export const conditioningOfPairs = (
   { context, added }: Conditioning,
   timeIds: readonly (readonly number[])[],

@@ -12,7 +12,7 @@ import { clipByGlobalNorm, emaStep, type LearningRateSchedule, type OptimiserSta
 import { copy, random, realize, type Tensor, take, where } from '../../tensor/index.ts';
 import { type OptimiserName, optimiserOf } from './optimiserOf.ts';
 
-/** Images with captions, on the device. */
+/** Captioned images on the device. */
 export interface CaptionedImages {
   /** [count, channels, height, width], from −1 to 1. */
   readonly images: Tensor;
@@ -36,24 +36,24 @@ export interface PretrainOptions {
   /** Default adamw. */
   readonly optimiser?: OptimiserName;
   readonly weightDecay: number;
-  /** The largest norm of the gradient. */
+  /** Gradients with a larger global norm are scaled down to it. */
   readonly maxGradientNorm: number;
-  /** Decay of the average of the parameters. */
+  /** Decay of the exponential moving average of the parameters. */
   readonly emaDecay: number;
-  /** What everything random in the training follows from, together with the step. */
+  /** The key of everything random; each step folds its number into it. */
   readonly key: Tensor;
 }
 
-/** Everything that a step changes: saved, it is all that is needed to go on. */
+/** Everything that a step changes: the tensors of a training checkpoint. */
 export interface PretrainState {
   readonly optimiser: OptimiserState<TextToImageParams>;
-  /** An average of the parameters, to sample with. */
+  /** The exponential moving average of the parameters, which samples are drawn with. */
   readonly average: TextToImageParams;
 }
 
 /**
- * Training a text-to-image model from nothing by the error of its predictions (Ho et al. 2020, equation 14), with captions
- * dropped at random. Step i depends on the state and i alone.
+ * Trains a text-to-image model from nothing by the mean squared error of its predictions (Ho et al. 2020, equation 14), with
+ * captions dropped at random. Step i depends only on the state and i.
  */
 export function pretraining(options: PretrainOptions) {
   const { model, schedule, prediction, data, batchSize } = options;
@@ -78,13 +78,14 @@ export function pretraining(options: PretrainOptions) {
   }
 
   return {
+    /** The state before the first step; its average is a copy of the parameters. */
     async init(params: TextToImageParams): Promise<PretrainState> {
       return realize({ optimiser: optimiser.init(params), average: await copy(params) });
     },
     /** The next state and the loss; lazy. */
     step({ optimiser: state, average }: PretrainState): PretrainState & { readonly loss: Tensor } {
-      const [value, raw] = valueAndGrad(loss)(state.params, random.foldIn(options.key, state.steps));
-      const { gradients } = clipByGlobalNorm(raw, options.maxGradientNorm);
+      const [value, grads] = valueAndGrad(loss)(state.params, random.foldIn(options.key, state.steps));
+      const { gradients } = clipByGlobalNorm(grads, options.maxGradientNorm);
       const learningRate = options.learningRate * options.learningRateSchedule(state.steps);
       const updated = optimiser.step(state, gradients, { learningRate });
       const nextAverage = emaStep(average, updated.params, updated.steps, { decay: options.emaDecay });

@@ -18,7 +18,10 @@ export interface RunMetricsOptions {
   readonly warn: (name: string, message: string) => void;
 }
 
-/** Collects the numbers of a run's micro-batches, and appends rows to its log, with the warnings that they give reason for. */
+/**
+ * Collects the numbers of a run's micro-batches, and appends rows to its log, with the warnings that they give reason
+ * for.
+ */
 export async function openRunMetrics(options: RunMetricsOptions) {
   const { settings, device, timesteps, from, learningRate, onRow, warn } = options;
   let window = options.window ?? emptyWindow(settings.buckets);

@@ -21,7 +21,7 @@ import { variance } from './variance.ts';
 
 export type UNetParams = TextToImageParams['unet'];
 
-/** What a run needs of a pipeline. */
+/** The parts of a pipeline that a run needs. */
 export interface PlannedPipeline {
   readonly config: TextToImageConfig;
   readonly tokenizer: ClipTokenizerFiles;
@@ -31,8 +31,8 @@ export interface PlannedPipeline {
 }
 
 /**
- * Height and width of a pipeline's images in pixels: what is asked for, or what its UNet was made for, whose places stand for
- * `factor` pixels each.
+ * Height and width of a pipeline's images in pixels: `size`, or else the UNet's `sample_size`, each of whose places stands for
+ * `factor` pixels.
  */
 export function imageSizeOf(
   size: number | readonly [number, number] | null,
@@ -109,7 +109,7 @@ export async function planRun(settings: TrainSettings, pipeline: PlannedPipeline
 
 export type RunPlan = Awaited<ReturnType<typeof planRun>>;
 
-/** What people want to know of a run before its first step, in lines. */
+/** Describes a run before its first step, line by line. */
 export function describeRun(
   settings: TrainSettings,
   { batch, dataVariance }: RunPlan,
@@ -120,17 +120,18 @@ export function describeRun(
   const ties = pairs.ties === 0 ? '' : `, ${pairs.ties} ties left out`;
   const heldOut = validation === undefined ? '' : `, ${validation.count} held out`;
   const perSum = beta / (3 * height * width);
-  // KTO has no W_t, and other weights than the constant one are no one number.
+  // KTO has no W_t, and only the constant weight is a single number.
   const summed =
     timestepWeight === 'constant' && objective !== 'kto'
       ? `β·W_t = ${(perSum / 2).toPrecision(3)} per summed one (W_t = ½)`
       : `${perSum.toPrecision(3)} per summed one`;
-  const ofWatched = 'of the margin that is watched only';
+  // These objectives do not use β: only the logged margin does.
+  const logged = 'of the margin that is watched only';
   const own =
     {
-      sft: `, β ${ofWatched}`,
-      ipo: `, τ = ${settings.ipoTau}, β ${ofWatched}`,
-      mapo: `, b = ${settings.mapoWeight}, β ${ofWatched}`,
+      sft: `, β ${logged}`,
+      ipo: `, τ = ${settings.ipoTau}, β ${logged}`,
+      mapo: `, b = ${settings.mapoWeight}, β ${logged}`,
     }[objective as string] ?? '';
   const weighted = timestepWeight === 'constant' ? '' : `; time steps weighted: ${timestepWeight}`;
   const measured = dataVariance === undefined ? '' : `, variance of the data ${dataVariance.toPrecision(3)}`;

@@ -1,14 +1,14 @@
 import { read, stack, tensor } from '../../tensor/index.ts';
 import type { ReferenceErrors } from './noisedPairs.ts';
 
-/** The reference's errors for each of the batches that someone will see, by number, as new leaves. */
+/** Gives the reference's errors for batch number i, as new leaves at each call. */
 export type ErrorsOf = (batch: number) => ReferenceErrors;
 
-/** Errors of a batch on the host: f32[2, pairs], all winners' before all losers'. */
+/** Reads the errors of a batch: f32[2, pairs] on the host, the winners' first. */
 export const readErrors = async ({ winner, loser }: ReferenceErrors): Promise<Float32Array> =>
   (await read(stack([winner, loser], 0))) as Float32Array;
 
-/** The errors of batches of `pairs` pairs, from f32[batches, 2, pairs] on the host. */
+/** Looks errors up in f32[batches, 2, pairs] on the host. */
 export const storedErrors =
   (values: Float32Array, pairs: number): ErrorsOf =>
   (batch) => {

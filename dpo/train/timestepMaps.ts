@@ -1,23 +1,23 @@
 import { TensorError } from '../../tensor/index.ts';
 
-/** Which time steps a model is trained at: uniform ones from 0 to T − 1, mapped as the authors' code does for T = 1000. */
+/** Maps uniform time steps 0 … T − 1 to those that a model is trained at, as the authors' code does for T = 1000. */
 export const timestepMaps = {
-  /** All of them. */
+  /** All time steps. */
   all: (t: number): number => t,
   /** The four that SDXL-Turbo samples at: 249, 499, 749 and 999 of 1000. */
   turbo: (t: number, numTrainTimesteps = 1000): number => {
     const quarter = Math.floor(numTrainTimesteps / 4);
     return quarter * (t % 4) + quarter - 1;
   },
-  /** The refiner's, which only sees the last fifth of the way. */
+  /** Those of SDXL's refiner: the fifth with the least noise, 0 to 199 of 1000. */
   refiner: (t: number, numTrainTimesteps = 1000): number => t % Math.ceil(numTrainTimesteps / 5),
 } as const;
 
 export type TimestepMapName = keyof typeof timestepMaps;
 
 /**
- * The time steps that are drawn, each entry as likely as the others: those of a map within a range, both ends of which count.
- * @throws TensorError where the range goes beyond the schedule, or holds none of them
+ * The time steps to draw from, each entry equally likely: those of a map that lie in a range, both ends included.
+ * @throws TensorError where the range goes beyond the schedule, or contains no time step of the map
  */
 export function drawnTimesteps(
   map: TimestepMapName,

@@ -13,10 +13,11 @@ import { type TrainHooks, type TrainResult, trainPolicy } from './trainPolicy.no
 
 /**
  * Tunes a text-to-image pipeline on preference pairs (Wallace et al. 2023) and writes into `settings.output`: `settings.json`,
- * `metrics.jsonl`, event files for TensorBoard, `checkpoints/`, and at the end `model/`, a pipeline in diffusers' layout, or
- * `pytorch_lora_weights.safetensors`. Where there are checkpoints of the same settings it goes on from the last one, and ends
- * with the same bits as if it had never been stopped.
- * @throws TensorError where settings, files or numbers are wrong; the last good checkpoint stays.
+ * `metrics.jsonl`, event files for TensorBoard, `checkpoints/`, and at the end `model/`, a model folder, or
+ * `pytorch_lora_weights.safetensors`. Resumes the latest training checkpoint, if there is one, and ends with the same bits as a
+ * run that was never stopped.
+ * @throws TensorError where settings, files or numbers are wrong, or the folder's run began with other settings; the last good
+ * training checkpoint stays
  */
 export async function train(settings: TrainSettings, hooks: TrainHooks = {}): Promise<TrainResult> {
   await refuseOwnOutput(settings);
@@ -59,7 +60,7 @@ export async function train(settings: TrainSettings, hooks: TrainHooks = {}): Pr
   });
 }
 
-/** Refuses a model that the tuned one would be written over. */
+/** Refuses to write the tuned model over the one that the run begins with. */
 async function refuseOwnOutput({ model, output }: TrainSettings): Promise<void> {
   const [from, to] = await Promise.all(
     [model, join(output, 'model')].map((path) => realpath(path).catch(() => resolve(path))),

@@ -1,10 +1,13 @@
 import { type PairBatchOptions, pairBatches } from '../data/pairBatches.ts';
 import type { PairSource } from '../data/sources.ts';
 
-/** Pairs that are looked at. */
+/** The most pairs that the variance is taken over. */
 const sampleSize = 512;
 
-/** The variance of images in each dimension, the mean over dimensions, of up to 512 pairs: s² of score-consistent weights. */
+/**
+ * The variance of each pixel's values over the images of up to 512 pairs, averaged over pixels and channels: s² of
+ * score-consistent weights.
+ */
 export async function variance(source: PairSource, options: PairBatchOptions): Promise<number> {
   const batchSize = Math.min(32, source.count);
   const batches = Math.ceil(Math.min(sampleSize, source.count) / batchSize);

@@ -1,21 +1,21 @@
 import type { MetricsRow } from './metrics.ts';
 
-/** Something that a look at the metrics would show; each is told once. */
+/** A problem that the metrics show. */
 export interface MetricsWarning {
   readonly name: 'flat margin' | 'displaced likelihood';
   readonly message: string;
 }
 
-/** How many standard errors count as more than chance. */
+/** A mean this many standard errors from 0 is more than chance. */
 const significant = 3;
-/** Pairs before anything is concluded. */
+/** The fewest pairs that warnings are based on. */
 const leastPairs = 200;
 
 /**
- * What the last rows of a run with these settings give reason to warn of:
- * - a margin that lies within noise of 0 after many pairs: the model has learnt nothing of the labels;
- * - both sides' errors above the reference's: the margin grows only because the others' error grows faster, and images
- *   of either kind are getting worse ("likelihood displacement").
+ * Warnings about the last 200 pairs or more of a run:
+ * - flat margin: the mean margin lies within noise of 0, so the model has learnt nothing of the labels;
+ * - displaced likelihood (Razin et al. 2024): d_w and d_l are both above 0. The margin grows only because d_l grows faster
+ *   than d_w, and the model gets worse at preferred images too.
  */
 export function warningsOf(
   rows: readonly MetricsRow[],

@@ -60,11 +60,11 @@ export const trainMutations: readonly Mutation[] = [
       'short',
     ],
     ['noise is drawn with the key of the time steps', 'random.normal(noiseKey', 'random.normal(timeKey'],
-    ['the reference is the policy, with a gradient', 'stopGradient(ask(reference))', 'ask(params)'],
+    ['the reference is the policy, with a gradient', 'stopGradient(predict(reference))', 'predict(params)'],
     ['errors that were computed before are not used', 'batch.referenceErrors ?? (', '('],
     ['the key of a task is split for nothing', 'random.randint(timeKey', 'random.randint(noiseKey'],
     ["the loser has the winner's caption and size", 'timeIds },\n});', 'timeIds: timeIds.toReversed() },\n});'],
-    ['the reference is the policy', 'stopGradient(ask(reference))', 'stopGradient(ask(params))'],
+    ['the reference is the policy', 'stopGradient(predict(reference))', 'stopGradient(predict(params))'],
     ['u that is watched has no weight', 'pairMetrics(output, task.beta, weight)', 'pairMetrics(output, task.beta)'],
     [
       'the norm is that of the clipped gradient',
@@ -277,8 +277,8 @@ export const trainMutations: readonly Mutation[] = [
     ],
     [
       'maxGradientNorm of pretrain is doubled',
-      'clipByGlobalNorm(raw, options.maxGradientNorm)',
-      'clipByGlobalNorm(raw, 2 * options.maxGradientNorm)',
+      'clipByGlobalNorm(grads, options.maxGradientNorm)',
+      'clipByGlobalNorm(grads, 2 * options.maxGradientNorm)',
     ],
     [
       'the learning rate of pretrain comes one step early',

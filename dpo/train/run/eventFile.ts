@@ -1,9 +1,9 @@
 /**
- * Scalars as TensorBoard reads them: records of length, its checksum, data and their checksum (TFRecord), where the data are
- * protocol buffers of the message Event, with a Summary of simple values.
+ * TensorBoard's event files: a sequence of TFRecords (length, its checksum, data, their checksum) whose data are protocol
+ * buffers of the message Event with a Summary of simple values.
  */
 
-/** Tables of CRC-32C (Castagnoli), reflected. */
+/** The table of CRC-32C (Castagnoli), reflected. */
 const table = Uint32Array.from({ length: 256 }, (_, byte) => {
   let crc = byte;
   for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1;
@@ -17,7 +17,7 @@ export function crc32c(bytes: Uint8Array): number {
   return (crc ^ 0xffffffff) >>> 0;
 }
 
-/** A checksum as TFRecord stores it, so that checksums of data that hold checksums stay good. */
+/** A checksum as TFRecord stores it: a CRC of data that hold plain CRCs would be weak. */
 const masked = (crc: number): number => (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 
 function concatenated(parts: readonly Uint8Array[]): Uint8Array {
@@ -51,7 +51,7 @@ function varint(value: number): Uint8Array {
   }
 }
 
-/** The kinds of fields of protocol buffers that are used here. */
+/** The wire types of protocol buffers. */
 const wire = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
 const tag = (field: number, kind: keyof typeof wire): Uint8Array => varint((field << 3) | wire[kind]);
 const bytesField = (field: number, bytes: Uint8Array): Uint8Array =>
@@ -70,11 +70,11 @@ function floatField(field: number, value: number): Uint8Array {
   return concatenated([tag(field, 'fixed32'), new Uint8Array(view.buffer)]);
 }
 
-/** The record that every event file begins with. `seconds` is the time since 1970. */
+/** The first record of an event file. `seconds` is the time since 1970. */
 export const eventFileHead = (seconds: number): Uint8Array =>
   record(concatenated([doubleField(1, seconds), textField(3, 'brain.Event:2')]));
 
-/** A record with the scalars of a step. */
+/** The record of a step's scalars, by their tags. `seconds` is the time since 1970. */
 export function scalarsRecord(seconds: number, step: number, scalars: Readonly<Record<string, number>>): Uint8Array {
   const values = Object.entries(scalars).map(([name, value]) =>
     bytesField(1, concatenated([textField(1, name), floatField(2, value)])),

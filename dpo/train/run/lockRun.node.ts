@@ -7,13 +7,13 @@ import { TensorError } from '../../../tensor/index.ts';
 
 const name = 'run.lock';
 
-/** How often a lock that another process makes or removes at the same time is looked at again. */
+/** Attempts to take a lock that other processes make or remove at the same time. */
 const tries = 5;
 
 /**
- * Keeps other runs from writing into a folder until it is disposed of, or until the process ends. A lock counts for nothing if
- * its process has ended, if its process's number belongs to another one by now, or if it names no process.
- * @throws TensorError naming the process that writes there
+ * Locks a folder for one run, until the lock is disposed of or the process ends. A lock is stale if its process has ended, if
+ * another process has that number by now, or if the lock names no process.
+ * @throws TensorError naming the process that writes into the folder
  */
 export async function lockRun(folder: string): Promise<AsyncDisposable> {
   const path = resolve(folder, name);
@@ -35,7 +35,9 @@ export async function lockRun(folder: string): Promise<AsyncDisposable> {
   };
 }
 
-/** Locks that this process holds or is about to: some systems do not tell when a process began. */
+/**
+ * Locks that this process holds or is taking. Without this list, its own locks look stale where no start time is known.
+ */
 const reserved = new Set<string>();
 
 const taken = (folder: string, path: string, { pid, host }: { readonly pid: number; readonly host: string }) =>
@@ -57,7 +59,7 @@ async function take(folder: string, path: string): Promise<void> {
   throw new TensorError(`${folder}: another run has just begun to write there; give another \`output\``);
 }
 
-/** Makes a file that is not there yet; false where it is. */
+/** Creates a file; returns false where it exists. */
 async function create(path: string, text: string): Promise<boolean> {
   const file = await open(path, 'wx').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'EEXIST') return undefined;
@@ -77,7 +79,10 @@ async function read(path: string): Promise<string | undefined> {
   return bytes && new TextDecoder().decode(bytes);
 }
 
-/** What a lock says; undefined where it is gone. One that is empty may be about to be written, so it is given a moment. */
+/**
+ * The text of a lock; undefined where it is gone. An empty one may be about to be written, so it is read again a moment
+ * later.
+ */
 async function textOf(path: string): Promise<string | undefined> {
   const text = await read(path);
   if (text !== '') return text;
@@ -85,13 +90,13 @@ async function textOf(path: string): Promise<string | undefined> {
   return read(path);
 }
 
-/** The process that a lock names: its number, its machine and when it began, which versions before did not write. */
+/** The process that a lock names: its number, machine and start time. Earlier versions wrote no start time. */
 function writerIn(text: string) {
   const [, pid, host, start] = /^(\d{1,10}) (\S{1,255})(?: (\d+))?\n?$/.exec(text) ?? [];
   return host === undefined || Number(pid) < 1 ? undefined : { pid: Number(pid), host, start };
 }
 
-/** Removes a lock that counts for nothing, unless another run has replaced it since it was read. */
+/** Removes a stale lock, unless another run has replaced it since it was read. */
 async function removeStale(path: string, text: string): Promise<void> {
   const aside = `${path}-${randomBytes(4).toString('hex')}`;
   const isMoved = await rename(path, aside).then(

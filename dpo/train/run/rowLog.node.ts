@@ -3,14 +3,14 @@ import { dirname } from 'node:path';
 import { attempt, makeFolder, readWholeIfThere, replaceText } from '../../../tensor/index.node.ts';
 import { decodeLines, parseJson } from '../../../tensor/index.ts';
 
-/** A file with a row of JSON for each entry, which grows. */
+/** A JSONL file that rows are appended to. */
 export interface RowLog<Row> {
-  /** Rows so far. */
+  /** All rows so far, those of earlier calls included. */
   readonly rows: readonly Row[];
   append(row: Row): Promise<void>;
 }
 
-/** Opens the log of a run that goes on after step `from`: rows of later steps, which will be made again, are taken back. */
+/** Opens the log of a run that resumes after step `from`; removes the rows of later steps, which will be made again. */
 export async function openRowLog<Row extends { readonly step: number }>(
   path: string,
   from: number,
@@ -28,7 +28,7 @@ export async function openRowLog<Row extends { readonly step: number }>(
   };
 }
 
-/** The rows of a log, none if there is no file; a last line that was cut short is left out. */
+/** Reads the rows of a log, none if there is no file. An incomplete last line is left out. */
 export async function readRows<Row>(path: string): Promise<Row[]> {
   const bytes = (await readWholeIfThere(path)) ?? new Uint8Array();
   const complete = bytes.subarray(0, bytes.lastIndexOf(0x0a) + 1);

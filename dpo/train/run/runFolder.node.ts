@@ -9,7 +9,7 @@ export const metricsName = 'metrics.jsonl';
 const ownEvents = '.diffusion-dpo';
 const isOwnEventFile = (name: string): boolean => name.startsWith('events.out.tfevents.') && name.endsWith(ownEvents);
 
-/** A row's numbers by names that TensorBoard groups. */
+/** A row's numbers by tags that TensorBoard groups: `train/loss`. */
 function scalarsOf(row: MetricsRow): Record<string, number> {
   const { step: _, buckets, validation, ...means } = row;
   const named = (group: string, values: object): [string, number][] =>
@@ -22,8 +22,8 @@ function scalarsOf(row: MetricsRow): Record<string, number> {
 }
 
 /**
- * The log of a run that goes on after step `from`: `metrics.jsonl`, and an event file for TensorBoard, which is written anew
- * with the rows that stay.
+ * Opens the log of a run that resumes after step `from`: `metrics.jsonl` and an event file for TensorBoard. Rows of later steps
+ * are removed; the event file is written anew with the others.
  */
 export async function openRunLog(
   folder: string,

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 
-/** Settings that say where and how often, not what is computed: a run may go on with others. */
-const free: ReadonlySet<string> = new Set([
+/** Settings that do not change what the steps compute: a run may resume with others. */
+const changeable: ReadonlySet<string> = new Set([
   'output',
   'device',
   'checkpointEvery',
@@ -16,7 +16,7 @@ const free: ReadonlySet<string> = new Set([
   'guidance',
 ]);
 
-/** Settings that name files: written in another way they may be the same. */
+/** Settings that are paths: two spellings of one path are equal. */
 const paths: ReadonlySet<string> = new Set(['model', 'pairs', 'images']);
 
 function absolute(value: unknown): unknown {
@@ -24,19 +24,19 @@ function absolute(value: unknown): unknown {
   return typeof value === 'string' ? resolve(value) : value;
 }
 
-/** Which settings of a run that began earlier are others now, in lines for people. */
+/** The settings that differ from those of an earlier call, one line each: `beta was 500 and is 50`. */
 export function settingsChanges(before: Readonly<Record<string, unknown>>, now: object): string[] {
   return Object.entries(now).flatMap(([name, value]) => {
     const [old, current] = [JSON.stringify(before[name]), JSON.stringify(value)];
     const [from, to] = [before[name], value].map((one) => JSON.stringify(paths.has(name) ? absolute(one) : one));
-    return free.has(name) || from === to ? [] : [`${name} was ${old} and is ${current}`];
+    return changeable.has(name) || from === to ? [] : [`${name} was ${old} and is ${current}`];
   });
 }
 
-/** Equal for settings that compute the same. */
+/** A text that is equal for settings with which steps compute the same. */
 export const settingsIdentity = (settings: object): string =>
   JSON.stringify(
     Object.entries(settings).flatMap(([name, value]) =>
-      free.has(name) ? [] : [[name, paths.has(name) ? absolute(value) : value]],
+      changeable.has(name) ? [] : [[name, paths.has(name) ? absolute(value) : value]],
     ),
   );
