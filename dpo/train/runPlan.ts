@@ -47,7 +47,7 @@ export function imageSizeOf(
   return [factor * height, factor * width];
 }
 
-/** Refuses pipelines on latents where only pixels are supported. */
+/** Refuses a pipeline in latent space where only pixel space is supported. */
 export function refuseLatents(command: string, { model }: Pick<PlannedPipeline, 'model'>, folder: string): void {
   if (model.autoencoder !== undefined)
     throw new TensorError(

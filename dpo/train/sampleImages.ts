@@ -18,45 +18,45 @@ import {
 import { concat, dispose, read, realize, type Tensor } from '../../tensor/index.ts';
 import { keyFor } from '../keys.ts';
 
-/** What images are drawn with. */
+/** A pipeline to sample from. */
 export interface SampledPipeline extends LoadedPipeline {
   /** The `scheduler_config.json` that names the sampler. */
   readonly scheduler: Readonly<Record<string, unknown>>;
-  /** How the parts of each stage come into memory; default: they are there, in `params`. */
+  /** Loads the parts of each stage; by default all are in memory, in `params`. */
   readonly stages?: RunStage | undefined;
 }
 
 export interface SampleImagesOptions {
   /** One for each image. */
   readonly captions: readonly string[];
-  /** What guidance leads away from, one for each image; default: the empty caption, or what the pipeline says. */
+  /** Negative prompts, one for each image; default: the empty caption, or the pipeline's own default. */
   readonly negatives?: readonly string[] | undefined;
-  /** Image i depends on the seed, its caption and i alone. */
+  /** Image i depends only on the seed, its caption and i. */
   readonly seed: number;
   /** The number of the first image; default 0. */
   readonly first?: number;
   /** [height, width] in pixels. */
   readonly size: readonly [number, number];
   readonly steps: number;
-  /** Scale of classifier-free guidance; 1 and less are none. */
+  /** Scale of classifier-free guidance; 1 or less turns it off. */
   readonly guidance: number;
   readonly rescale?: number;
-  /** How many of the text encoders' last layers are left out beyond the usual; default 0. */
+  /** How many more of the text encoders' last layers are left out than usual; default 0. */
   readonly clipSkip?: number;
-  /** An image [1, 3, height, width] in [−1, 1] to begin from, and the share of the steps that change it. */
+  /** An image [1, 3, height, width] in [−1, 1] to begin from, and the share of the steps that are made. */
   readonly from?: { readonly image: Tensor; readonly strength: number } | undefined;
-  /** Images that are drawn together; default 64. */
+  /** Images that are sampled together; default 64. */
   readonly batchSize?: number;
-  /** Of the sampler, such as `eta` of DDIM. */
+  /** Options of the sampler, such as `eta` of DDIM. */
   readonly sampler?: SamplerOptions;
-  /** Of the autoencoder, where there is one. */
+  /** Options of the autoencoder, where there is one. */
   readonly autoencoder?: RunAutoencoderOptions;
-  /** Told how many network calls of how many are done. */
+  /** Called after each call of the network. */
   readonly onStep?: (done: number, total: number) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** How many steps a run of `steps` makes: fewer where it begins from an image. */
+/** The number of steps that sampling makes: fewer than `steps` where it begins from an image. */
 export function stepsOf(
   scheduler: SampledPipeline['scheduler'],
   { steps, from, sampler }: SampleImagesOptions,
@@ -67,38 +67,40 @@ export function stepsOf(
 }
 
 /**
- * Images of captions: f32[N, 3, height, width] on the host, row-major, about −1 to 1. Where the stages of a pipeline are
- * loaded one after the other, all captions are encoded first, and all latents are decoded last.
+ * Samples one image per caption: f32[N, 3, height, width] on the host, row-major, about −1 to 1. Where the stages of a pipeline
+ * are loaded one after the other, all captions are encoded first, and all latents are decoded last.
  */
 export async function sampleImages(pipeline: SampledPipeline, options: SampleImagesOptions): Promise<Float32Array> {
   const { captions, batchSize = 64, onStep } = options;
   const total = Math.ceil(captions.length / batchSize) * stepsOf(pipeline.scheduler, options);
   const stage = pipeline.stages ?? residentStages(pipeline);
   const starts = Array.from({ length: Math.ceil(captions.length / batchSize) }, (_, i) => i * batchSize);
-  // With everything in memory, each batch goes through all stages before the next one is begun.
+  // With all parts in memory, each batch goes through all stages before the next batch begins.
   const rounds = pipeline.stages === undefined ? starts.map((start) => [start]) : [starts];
   const images: Float32Array[] = [];
   let done = 0;
   for (const round of rounds) {
     const batches = round.map((start) => batchAt(start, options));
-    const conditionings = await stage('text', (own) => inTurn(batches, (batch) => condition(own, batch, options)));
+    const conditionings = await stage('text', (loaded) =>
+      inTurn(batches, (batch) => condition(loaded, batch, options)),
+    );
     const begins =
       options.from === undefined
         ? []
-        : await stage('images', (own) =>
-            inTurn(batches, (batch) => beginning(own, pipeline.scheduler, batch, options)),
+        : await stage('images', (loaded) =>
+            inTurn(batches, (batch) => beginning(loaded, pipeline.scheduler, batch, options)),
           );
-    const drawn = await stage('denoising', (own) =>
+    const drawn = await stage('denoising', (loaded) =>
       inTurn(batches, (batch, i) =>
-        draw(own, pipeline.scheduler, batch, options, conditionings[i] as Conditioning, begins[i], () =>
+        draw(loaded, pipeline.scheduler, batch, options, conditionings[i] as Conditioning, begins[i], () =>
           onStep?.(++done, total),
         ),
       ),
     );
     dispose([conditionings, begins]);
-    const decoded = await stage('images', (own) =>
+    const decoded = await stage('images', (loaded) =>
       inTurn(drawn, async (samples, i) => {
-        const pixels = await decodeSamples(own, samples, options.autoencoder);
+        const pixels = await decodeSamples(loaded, samples, options.autoencoder);
         const values = (await read(pixels)) as Float32Array;
         dispose([samples, pixels]);
         const { count, length } = batches[i] as Batch;
@@ -110,9 +112,9 @@ export async function sampleImages(pipeline: SampledPipeline, options: SampleIma
   return joined(images);
 }
 
-/** Images that are drawn together. */
+/** Images that are sampled together. */
 interface Batch {
-  /** How many of the images are asked for; the others repeat the last one. */
+  /** How many of the `length` images were asked for; the others repeat the last one. */
   readonly count: number;
   readonly length: number;
   readonly captions: readonly string[];
@@ -120,14 +122,17 @@ interface Batch {
   readonly keys: readonly Tensor[];
 }
 
-/** A last batch that is not full repeats its last caption: one shape, hence one plan, for all. */
+/**
+ * The batch that begins at caption `start`. The last one is filled up with its last caption: all have one shape, and so
+ * one plan.
+ */
 function batchAt(start: number, { captions, negatives, seed, first = 0, batchSize = 64 }: SampleImagesOptions): Batch {
   const length = Math.min(batchSize, captions.length);
-  const own = (list: readonly string[]): string[] =>
+  const padded = (list: readonly string[]): string[] =>
     Array.from({ length }, (_, i) => list[Math.min(start + i, list.length - 1)] as string);
   return {
-    ...{ count: Math.min(length, captions.length - start), length, captions: own(captions) },
-    negatives: negatives && own(negatives),
+    ...{ count: Math.min(length, captions.length - start), length, captions: padded(captions) },
+    negatives: negatives && padded(negatives),
     keys: imageKeys(keyFor(seed, 'images'), length, first + start),
   };
 }
@@ -145,7 +150,7 @@ const condition = (
 ): Promise<Conditioning> =>
   realize(encodePrompts(pipeline, { prompts: captions, negatives, size, clipSkip, isGuided: guides(guidance) }));
 
-/** The latents of the image to begin from, one row for each image, and the step to begin at. */
+/** The latents of the image to begin from, one row for each image of the batch, and the index of the first step. */
 async function beginning(
   pipeline: LoadedPipeline,
   scheduler: SampledPipeline['scheduler'],
