@@ -1,4 +1,4 @@
-// This library's columns of the comparison with other frameworks; see docs/performance.md.
+// This library's columns of the comparison with other frameworks; see bench/RESULTS.md.
 const adapter = './adapter.mjs';
 /** The folder of SwiftShader, to run WebGPU on the CPU. */
 const software = process.env.SWIFTSHADER;
