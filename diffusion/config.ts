@@ -28,12 +28,15 @@ const orNull =
   (value: unknown): value is T | null =>
     value === null || accepts(value);
 
+/** A field that is a whole number. */
 export const integer = (fallback: number): Field<number> => field('a whole number', fallback, isInteger);
 /** A whole number that may be so large: what is counted takes memory and time, and files may say anything. */
 export const integerUpTo = (most: number, fallback: number): Field<number> =>
   field(`a whole number of at most ${most}`, fallback, (value): value is number => isInteger(value) && value <= most);
+/** A field that is a whole number or null. */
 export const integerOrNull = (fallback: number | null): Field<number | null> =>
   field('a whole number or null', fallback, orNull(isInteger));
+/** A field that is a finite number. */
 export const number = (fallback: number): Field<number> => field('a number', fallback, isNumber);
 /** A number within bounds, both included. */
 export const numberFrom = (low: number, high: number, fallback: number): Field<number> =>
@@ -42,12 +45,17 @@ export const numberFrom = (low: number, high: number, fallback: number): Field<n
     fallback,
     (value): value is number => isNumber(value) && value >= low && value <= high,
   );
+/** A field that is a finite number or null. */
 export const numberOrNull = (fallback: number | null): Field<number | null> =>
   field('a number or null', fallback, orNull(isNumber));
+/** A field that is true or false. */
 export const boolean = (fallback: boolean): Field<boolean> => field('true or false', fallback, isBoolean);
+/** A field that is a string. */
 export const text = (fallback: string): Field<string> => field('a text', fallback, isText);
+/** A field that is a list of whole numbers. */
 export const integers = (fallback: readonly number[]): Field<readonly number[]> =>
   field('a list of whole numbers', fallback, isListOf(isInteger));
+/** A field that is a list of finite numbers or null. */
 export const numbersOrNull = (fallback: readonly number[] | null): Field<readonly number[] | null> =>
   field('a list of numbers or null', fallback, orNull(isListOf(isNumber)));
 export const integersUpTo = (most: number, fallback: readonly number[]): Field<readonly number[]> =>
@@ -56,6 +64,7 @@ export const integersUpTo = (most: number, fallback: readonly number[]): Field<r
     fallback,
     isListOf((value): value is number => isInteger(value) && value <= most),
   );
+/** A field that is a list of strings. */
 export const texts = (fallback: readonly string[]): Field<readonly string[]> =>
   field('a list of texts', fallback, isListOf(isText));
 

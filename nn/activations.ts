@@ -12,6 +12,7 @@ const activations = {
   mish: (x: Tensor): Tensor => x.mul(tanh(softplus(x))),
 } as const satisfies Readonly<Record<string, (x: Tensor) => Tensor>>;
 
+/** The name of an activation in configurations. */
 export type ActivationName = keyof typeof activations;
 
 /** The activation with a name; throws for names that are not known, and lists those that are. */

@@ -3,6 +3,7 @@ import { linear } from './linear.ts';
 import { module } from './module.ts';
 import { groupNorm } from './norms.ts';
 
+/** Options of `attention`. */
 export interface AttentionOptions {
   /** Width of the tokens that ask. */
   readonly queryDim: number;
@@ -105,6 +106,7 @@ export const attention = (options: AttentionOptions) =>
     attendTokens(bound, options, x, context, mask),
   );
 
+/** Options of `spatialAttention`. */
 export interface SpatialAttentionOptions {
   readonly channels: number;
   readonly heads: number;

@@ -12,6 +12,7 @@ export interface BatchStatistics {
   readonly running_var: Tensor;
 }
 
+/** Options of `batchNorm`. */
 export interface BatchNormOptions extends NormOptions {
   /** Share of the new statistics in the running ones; default 0.1. */
   readonly momentum?: number;
@@ -23,6 +24,7 @@ export interface BatchNormOutput {
   readonly statistics: BatchStatistics;
 }
 
+/** A batch normalisation: takes and returns running statistics, which are no parameters. */
 export interface BatchNorm
   extends Layer<NormParams, [x: Tensor, statistics: BatchStatistics, training?: boolean], BatchNormOutput> {
   /** Statistics before anything was seen: mean 0 and variance 1. */

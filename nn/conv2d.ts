@@ -4,6 +4,7 @@ import type { Layer } from './layer.ts';
 import { castBias } from './linear.ts';
 import { addLora } from './lora/adapter.ts';
 
+/** Options of `conv2d`: stride, padding, dilation, groups and whether it has a bias. */
 export interface Conv2dOptions extends Omit<ApplyOptions, 'bias'> {
   /** Whether there is a bias; default true. */
   readonly bias?: boolean;

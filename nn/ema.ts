@@ -1,6 +1,7 @@
 import { type Tensor, zipTrees } from '../tensor/index.ts';
 import { widened } from './trees.ts';
 
+/** Options of the exponential moving average, as those of diffusers' EMAModel. */
 export interface EmaOptions {
   /** The largest decay; default 0.9999. */
   readonly decay?: number;

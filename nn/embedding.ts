@@ -1,6 +1,7 @@
 import { random, type Tensor, TensorError, take } from '../tensor/index.ts';
 import type { Layer } from './layer.ts';
 
+/** The parameters of an embedding. */
 export interface EmbeddingParams {
   /** [count, width] */
   readonly weight: Tensor;

@@ -9,6 +9,7 @@ import { module } from './module.ts';
  */
 export type FeedForwardActivation = 'geglu' | 'geglu-approximate' | 'gelu' | 'gelu-approximate';
 
+/** Options of `feedForward`. */
 export interface FeedForwardOptions {
   readonly width: number;
   readonly outputs?: number;

@@ -1,5 +1,6 @@
 import type { FloatDType, Tensor } from '../tensor/index.ts';
 
+/** Options of a layer's `init`. */
 export interface InitOptions {
   /** What parameters are stored as; default f32. */
   readonly dtype?: FloatDType;

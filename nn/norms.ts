@@ -7,6 +7,7 @@ export interface NormParams {
   readonly bias?: Tensor;
 }
 
+/** Options of the normalisation layers. */
 export interface NormOptions {
   /** Added to the variance; default 1e-5. */
   readonly eps?: number;

@@ -2,6 +2,7 @@ import { avgPool2d, resizeNearest, type Tensor } from '../tensor/index.ts';
 import { conv2d } from './conv2d.ts';
 import { module } from './module.ts';
 
+/** Options of `downsample2d`. */
 export interface DownsampleOptions {
   /** Whether a 3 × 3 convolution with stride 2 learns how (the default) or means of 2 × 2 are taken. */
   readonly convolution?: boolean;

@@ -6,6 +6,7 @@ import { linear } from './linear.ts';
 import { module } from './module.ts';
 import { groupNorm } from './norms.ts';
 
+/** Options of `resnetBlock`. */
 export interface ResnetBlockOptions {
   readonly inputs: number;
   /** Default: as many channels as come in. */

@@ -3,6 +3,7 @@ import { activation as activationNamed } from './activations.ts';
 import { linear } from './linear.ts';
 import { module } from './module.ts';
 
+/** Options of the sinusoidal embedding of time steps. */
 export interface TimestepEmbeddingOptions {
   /** Cosines before sines (Stable Diffusion), or after (DDPM); default false. */
   readonly flipSinToCos?: boolean;
@@ -106,6 +107,7 @@ function onDevice(timesteps: Tensor, frequencies: readonly number[], dtype: Floa
   return { sines: sines.cast(dtype), cosines: cosines.cast(dtype) };
 }
 
+/** Options of `timestepMlp`. */
 export interface TimestepMlpOptions {
   /** Default `silu`. */
   readonly activation?: string;

@@ -6,6 +6,7 @@ import { linear } from './linear.ts';
 import { module } from './module.ts';
 import { groupNorm, layerNorm } from './norms.ts';
 
+/** Options of `basicTransformerBlock`. */
 export interface TransformerBlockOptions extends Pick<AttentionOptions, 'heads' | 'headDim' | 'sliceSize'> {
   readonly width: number;
   /** Width of the context; without one there is no cross-attention. */
@@ -50,6 +51,7 @@ export function basicTransformerBlock({
   );
 }
 
+/** Options of `transformer2d`. */
 export interface Transformer2dOptions extends Omit<TransformerBlockOptions, 'width'> {
   readonly channels: number;
   readonly layers: number;

@@ -51,6 +51,7 @@ export function globalNorm(tree: unknown): Tensor {
 /** Tensors by their paths: what a tree's tensors become when it is cut in two. */
 export type Selected = Readonly<Record<string, Tensor>>;
 
+/** The result of `partition`: tensors by their paths. */
 export interface Partition {
   readonly selected: Selected;
   readonly rest: Selected;

@@ -2,6 +2,7 @@ import { concat, dispose, realize, type Tensor } from '../../tensor/index.ts';
 import type { Autoencoder, LatentDistribution } from './autoencoder.ts';
 import { inTiles, needsTiles, type Tiling, tilingsOf } from './tiling.ts';
 
+/** Options of encoding and decoding images part by part. */
 export interface RunAutoencoderOptions {
   /**
    * Side of tiles in pixels. Images that are larger are computed tile by tile with blended seams. Default: 512; null

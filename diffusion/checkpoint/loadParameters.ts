@@ -17,6 +17,7 @@ import {
 import { differences, throwProblems } from './differences.ts';
 import type { OldNames } from './oldNames.ts';
 
+/** Options of `loadParameters`. */
 export interface LoadOptions {
   /** Where the parameters are to be. Default: the default device. */
   readonly device?: Device | undefined;

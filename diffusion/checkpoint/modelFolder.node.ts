@@ -31,6 +31,7 @@ interface FolderOptions<Model extends AnyModel> {
   readonly variant?: string | undefined;
 }
 
+/** Options of `loadModelFolder`. */
 export interface LoadModelOptions<Model extends AnyModel = AnyModel> extends LoadOptions, FolderOptions<Model> {}
 
 /** What a folder holds. */
@@ -98,6 +99,7 @@ function weightsName(config: JsonObject, { stem = stemFor(config), variant }: Fo
   return { stem, variant };
 }
 
+/** Options of `saveModelFolder`. */
 export interface SaveModelOptions extends FolderOptions<AnyModel> {
   /** What numbers are written as. Default: the dtypes that the tensors have. */
   readonly dtype?: FloatDType | undefined;

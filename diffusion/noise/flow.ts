@@ -1,6 +1,7 @@
 import { TensorError } from '../../tensor/index.ts';
 import { betasOf, checkTrainTimesteps, type NoiseSchedule } from './schedule.ts';
 
+/** Options of `flowSchedule`. */
 export interface FlowScheduleOptions {
   /** T; default 1000. */
   readonly numTrainTimesteps?: number;

@@ -1,8 +1,11 @@
 import { TensorError } from '../../tensor/index.ts';
 
+/** The names of the beta schedules, as in diffusers' `beta_schedule`. */
 export const betaSchedules = ['linear', 'scaled_linear', 'squaredcos_cap_v2', 'sigmoid'] as const;
+/** The name of a beta schedule. */
 export type BetaScheduleName = (typeof betaSchedules)[number];
 
+/** Options of `noiseSchedule`, as those of diffusers' schedulers. */
 export interface NoiseScheduleOptions {
   /** T; default 1000. */
   readonly numTrainTimesteps?: number;
@@ -113,6 +116,10 @@ export function checkTrainTimesteps(what: string, count: number): void {
     );
 }
 
+/**
+ * The noise schedule x_t = √ᾱ_t·x_0 + √(1 − ᾱ_t)·ε with ᾱ_t = Π_{s≤t} (1 − β_s) (Ho et al. 2020; diffusers' schedulers).
+ * @throws TensorError for betas outside [0, 1], and for a number of them or of time steps that does not fit
+ */
 export function noiseSchedule({
   numTrainTimesteps = 1000,
   betaSchedule = 'linear',
@@ -175,6 +182,7 @@ export const minSnrWeights = (schedule: NoiseSchedule, gamma: number, prediction
 
 /** What networks on a noise schedule predict. */
 export const predictionTypes = ['epsilon', 'v_prediction', 'sample'] as const;
+/** The prediction of a network on a noise schedule. */
 export type NoisePredictionType = (typeof predictionTypes)[number];
 
 /**

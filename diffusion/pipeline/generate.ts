@@ -23,6 +23,7 @@ export interface LoadedPipeline {
   readonly forceZerosForEmptyPrompt?: boolean | undefined;
 }
 
+/** Options of `encodePrompts`. */
 export interface PromptOptions {
   /** One for each image. */
   readonly prompts: readonly string[];
@@ -79,6 +80,7 @@ export function encodePrompts(pipeline: LoadedPipeline, options: PromptOptions):
   return { context, added: { textEmbeds, timeIds } };
 }
 
+/** Options of `denoise`. */
 export interface DenoiseOptions extends Omit<SampleOptions, 'model' | 'shape' | 'begin'> {
   /** What `encodePrompts` gave for as many images as there are keys. */
   readonly conditioning: Conditioning;

@@ -54,12 +54,14 @@ export interface PipelineSource extends PipelineDescription {
   loadPart(part: PipelinePart, options?: LoadPartOptions): Promise<unknown>;
 }
 
+/** Options of reading the weights of a pipeline's parts. */
 export interface LoadPartOptions {
   readonly device?: Device | undefined;
   /** What weights are converted to, one by one. Default: they stay as they are stored. */
   readonly dtype?: FloatDType | undefined;
 }
 
+/** Options of `loadPipelineFolder`. */
 export interface LoadPipelineOptions extends UNetOptions, LoadPartOptions {}
 
 /**

@@ -12,6 +12,7 @@ export const stageParts = {
   images: ['vae'],
 } as const satisfies Readonly<Record<string, readonly PipelinePart[]>>;
 
+/** A stage of generating images, which needs some parts of a pipeline in memory. */
 export type Stage = keyof typeof stageParts;
 
 /**

@@ -11,6 +11,7 @@ import type { Timesteps, UNetInputs, UNetOptions } from '../unet/unet.ts';
 import { unet2dConditionModel } from '../unet/unet2dConditionModel.ts';
 import { type MicroConditioning, timeIdsOf } from './microConditioning.ts';
 
+/** The configurations of a text-to-image model's parts, as in diffusers' folders. */
 export interface TextToImageConfig {
   /** The `config.json` of a UNet2DConditionModel. */
   readonly unet: Readonly<Record<string, unknown>>;
@@ -28,6 +29,7 @@ export type Conditioning = Pick<UNetInputs, 'context' | 'added'>;
 /** Token ids i32[N, tokens] for the text encoder, or for both. */
 export type PromptIds = Tensor | readonly [Tensor, Tensor];
 
+/** Options of a text-to-image model's `condition`. */
 export interface ConditionOptions {
   /** How many of the text encoder's last layers are left out beyond the usual; default 0. */
   readonly clipSkip?: number;
@@ -107,7 +109,9 @@ export function textToImage(config: TextToImageConfig, options?: UNetOptions) {
   };
 }
 
+/** A text-to-image model: see `textToImage`. */
 export type TextToImage = ReturnType<typeof textToImage>;
+/** The parameters of a text-to-image model, by part. */
 export type TextToImageParams = ReturnType<TextToImage['init']>;
 
 /** Captions as token ids: i32[N, tokens]. */

@@ -15,6 +15,7 @@ export const ddimFields = {
   set_alpha_to_one: boolean(true),
 } as const;
 
+/** Options of `ddim`. */
 export interface DdimOptions extends SettingsOptions {
   /** From 0 (the default), which adds no noise, to 1, which adds as much as ancestral sampling. */
   readonly eta?: number;

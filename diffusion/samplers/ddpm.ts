@@ -17,6 +17,7 @@ export const ddpmFields = {
   variance_type: oneOf('fixed_small', 'fixed_small_log', 'fixed_large', 'learned', 'learned_range', null),
 } as const;
 
+/** Options of `ddpm`. */
 export interface DdpmOptions extends SettingsOptions {
   /**
    * Where a step leads to: to the next time step of the trajectory (the default), or down by ⌊T/steps⌋, as in diffusers up to

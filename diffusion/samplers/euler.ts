@@ -26,6 +26,7 @@ export const eulerAncestralFields = {
   prediction_type: oneOf('epsilon', 'v_prediction'),
 } as const;
 
+/** Options of `euler`. */
 export interface EulerOptions extends SettingsOptions {
   /** How much noise is added before steps (Karras et al. 2022, algorithm 2); default 0. */
   readonly churn?: number;

@@ -12,6 +12,7 @@ import {
 } from '../../tensor/index.ts';
 import type { SamplerState, Trajectory } from './trajectory.ts';
 
+/** Options of `sample`. */
 export interface SampleOptions {
   readonly trajectory: Trajectory;
   /** What the network says of noisy images [N, …] at a time step; classifier-free guidance is its business. */

@@ -24,6 +24,7 @@ import {
 } from '../config.ts';
 import { transformersFields } from './transformersFields.ts';
 
+/** Options of `clipEncoderLayer`, as in the configuration of a CLIPTextModel. */
 export interface ClipEncoderLayerOptions {
   readonly width: number;
   readonly heads: number;

@@ -32,6 +32,7 @@ export interface ClipTokenizerFiles {
   readonly addedTokens?: readonly AddedToken[];
 }
 
+/** A byte-pair tokenizer of CLIP (transformers' CLIPTokenizer). */
 export interface ClipTokenizer {
   /** Ids of a prompt with start and end, cut to the length that the model takes, with the end token last. */
   encode(prompt: string): number[];

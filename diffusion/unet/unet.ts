@@ -64,6 +64,7 @@ export interface UNetInputs {
 /** Time steps of a batch: one for all, one for each, or on a device i32[N] or f32[N]. */
 export type Timesteps = number | readonly number[] | Tensor;
 
+/** Options of `unet` and `unet2dConditionModel` that are not part of a configuration. */
 export interface UNetOptions {
   /** Whether blocks compute their inner values again in the backward pass instead of keeping them; default false. */
   readonly checkpointing?: boolean;

@@ -7,6 +7,7 @@ import { adaptableWeights, adapterProblems, listed } from './problems.ts';
 /** The layers that diffusers' Diffusion-DPO script adapts: the projections of every attention. */
 export const attentionProjections = ['**.to_q', '**.to_k', '**.to_v', '**.to_out.0'] as const;
 
+/** Options of `initLora`. */
 export interface LoraOptions {
   /** Which linear layers and convolutions get adapters, by their paths; default `attentionProjections`. */
   readonly targets?: readonly PathPattern[];
@@ -49,6 +50,7 @@ export function initLora(
   );
 }
 
+/** Options of the functions that apply adapters. */
 export interface LoraStrength {
   /** A factor for what adapters add: 0 turns them off, and 1 is the default. */
   readonly strength?: number;

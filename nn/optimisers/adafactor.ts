@@ -2,6 +2,7 @@ import { flattenTree, mapTree, replaceLeaves, type Tensor, TensorError, zeros, z
 import { widened } from '../trees.ts';
 import { inDtypeOf, type Optimiser, type OptimiserState, zeroMoment } from './optimiser.ts';
 
+/** Options of `adafactor`, as those of transformers' Adafactor. */
 export interface AdafactorOptions {
   /** Added to squared gradients, and the least scale of a parameter; default 1e-30 and 1e-3. */
   readonly eps?: readonly [number, number];
@@ -23,6 +24,7 @@ export interface AdafactorOptions {
 /** Mean squares of a parameter's gradients: of matrices and kernels over the last axis, and over the one before. */
 type MeanSquares = { readonly whole: Tensor } | { readonly rows: Tensor; readonly columns: Tensor };
 
+/** The state of `adafactor`. */
 export interface AdafactorState<P> extends OptimiserState<P> {
   /** By the parameters' paths. */
   readonly squares: Readonly<Record<string, MeanSquares>>;

@@ -1,6 +1,7 @@
 import { mapTree } from '../../tensor/index.ts';
 import { inDtypeOf, type Optimiser, type OptimiserState, zeroMoment, zipWide } from './optimiser.ts';
 
+/** Options of `adam` and `adamW`. */
 export interface AdamOptions {
   /** Decay of the means of gradients and of their squares; default 0.9 and 0.999. */
   readonly betas?: readonly [number, number];
@@ -10,6 +11,7 @@ export interface AdamOptions {
   readonly weightDecay?: number;
 }
 
+/** The state of `adam` and `adamW`. */
 export interface AdamState<P> extends OptimiserState<P> {
   /** Means of gradients, in f32 at least. */
   readonly first: P;

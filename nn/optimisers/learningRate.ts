@@ -3,6 +3,7 @@ import { TensorError } from '../../tensor/index.ts';
 /** A factor for the learning rate at each step, counted from 0. */
 export type LearningRateSchedule = (step: number) => number;
 
+/** Options of `learningRateSchedule`. */
 export interface LearningRateOptions {
   /** Steps over which the factor grows from 0 to 1; default 0. */
   readonly warmupSteps?: number;
@@ -16,6 +17,7 @@ export interface LearningRateOptions {
   readonly endFactor?: number;
 }
 
+/** The names of the schedules, as in diffusers' `get_scheduler`. */
 export const learningRateSchedules = [
   'constant',
   'constant_with_warmup',
@@ -24,6 +26,7 @@ export const learningRateSchedules = [
   'cosine_with_restarts',
   'polynomial',
 ] as const;
+/** The name of a schedule. */
 export type LearningRateScheduleName = (typeof learningRateSchedules)[number];
 
 /**

@@ -1,6 +1,7 @@
 import { mapTree } from '../../tensor/index.ts';
 import { inDtypeOf, type Optimiser, type OptimiserState, zeroMoment, zipWide } from './optimiser.ts';
 
+/** Options of `lion`. */
 export interface LionOptions {
   /** Default 0.9 and 0.99. */
   readonly betas?: readonly [number, number];
@@ -8,6 +9,7 @@ export interface LionOptions {
   readonly weightDecay?: number;
 }
 
+/** The state of `lion`: the means of gradients, in f32 at least. */
 export interface LionState<P> extends OptimiserState<P> {
   readonly momentum: P;
 }

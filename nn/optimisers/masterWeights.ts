@@ -2,6 +2,7 @@ import { mapTree } from '../../tensor/index.ts';
 import { widened } from '../trees.ts';
 import { inDtypeOf, type Optimiser, type OptimiserState } from './optimiser.ts';
 
+/** The state of `withMasterWeights`. */
 export interface MasterWeightsState<P, S> extends OptimiserState<P> {
   /** The state of the optimiser inside, whose parameters are the precise ones. */
   readonly master: S;

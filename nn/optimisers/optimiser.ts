@@ -8,6 +8,7 @@ export interface OptimiserState<P> {
   readonly steps: number;
 }
 
+/** Options of an optimiser's step. */
 export interface StepOptions {
   readonly learningRate: number;
 }

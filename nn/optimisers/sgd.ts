@@ -1,6 +1,7 @@
 import { mapTree } from '../../tensor/index.ts';
 import { inDtypeOf, type Optimiser, type OptimiserState, zeroMoment, zipWide } from './optimiser.ts';
 
+/** Options of `sgd`. */
 export interface SgdOptions {
   /** Default 0. */
   readonly momentum?: number;
@@ -9,6 +10,7 @@ export interface SgdOptions {
   readonly weightDecay?: number;
 }
 
+/** The state of `sgd`. */
 export interface SgdState<P> extends OptimiserState<P> {
   /** Sums of decaying gradients; none without momentum. */
   readonly velocity: P | undefined;
