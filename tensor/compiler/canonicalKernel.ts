@@ -5,9 +5,11 @@ import type { Value } from './program.ts';
 /** A kernel described apart from the values it works on: kernels with equal keys run the same code on other memory. */
 export interface CanonicalKernel {
   readonly key: string;
-  /** The values that the code loads and stores, the slots of its constants, and the gathers and scatters whose indices it checks; in the order of the key. */
+  /** The values that the code loads and stores, in the order of the key; so are the next two. */
   readonly values: readonly Value[];
+  /** The slots of its constants. */
   readonly slots: readonly number[];
+  /** The gathers whose indices it checks. */
   readonly gathers: readonly Value[];
 }
 

@@ -4,6 +4,7 @@ import { ProgramReader } from '../compiler/reader.ts';
 import type { Device, DeviceBuffer, DevicePlanReport, MemoryUse, Run } from '../device.ts';
 import { allocate, byteSize, type DType, dtypes, roundTo, type StorageArray } from '../dtype.ts';
 import { TensorError } from '../errors.ts';
+import { copyOutputs } from '../executor/copyOutputs.ts';
 import { indexError } from '../executor/indexError.ts';
 import { MemoryMeter } from '../executor/memoryMeter.ts';
 import { placedBuffer } from '../executor/placedBuffer.ts';
@@ -175,11 +176,8 @@ export class WasmDevice implements Device {
       const times = await this.#threads.run(id, table, scratch, scratchBytes);
       this.#checkIndices(plan, table);
       for (const leaf of overwritten) leaf.freed = true;
-      // No kernel writes outputs that are leaves or repeat an earlier output.
-      program.outputs.forEach((value, i) => {
-        const source = value.primitive === 'leaf' ? leaves[value.slot] : results[program.outputs.indexOf(value)];
-        const target = results[i] as WasmBuffer;
-        if (source !== undefined && source !== target) this.#bytes(target).set(this.#bytes(source));
+      copyOutputs(program, leaves, results, (source, target) => {
+        this.#bytes(target).set(this.#bytes(source));
       });
       return { results, times };
     } catch (error) {

@@ -4,6 +4,7 @@ import { variablesOf } from '../../compiler/position.ts';
 import type { Value } from '../../compiler/program.ts';
 import { partsOf, positionsOf } from '../../compiler/scalars.ts';
 import { byteSize } from '../../dtype.ts';
+import { ComputedScalars } from '../../executor/computedScalars.ts';
 import {
   f64x2,
   type I32,
@@ -36,23 +37,8 @@ export interface ScalarContext extends KernelContext {
   stage(stage: number): V128;
 }
 
-/** The locals of scalars already computed, in this block of code or in one around it. */
-export class Computed {
-  readonly #own = new Map<Scalar, V128>();
-  readonly #outer: Computed | undefined;
-
-  constructor(outer?: Computed) {
-    this.#outer = outer;
-  }
-
-  get(scalar: Scalar): V128 | undefined {
-    return this.#own.get(scalar) ?? this.#outer?.get(scalar);
-  }
-
-  set(scalar: Scalar, value: V128): void {
-    this.#own.set(scalar, value);
-  }
-}
+/** The locals of the scalars that a block of code has computed. */
+export class Computed extends ComputedScalars<V128> {}
 
 /** A position as code, from the counters of the loops. */
 export function positionCode({ loops }: Pick<ScalarContext, 'loops'>, { constant, terms }: Position): I32 {

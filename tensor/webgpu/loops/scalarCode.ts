@@ -2,6 +2,7 @@ import type { Condition, Scalar } from '../../compiler/kernel.ts';
 import type { Position, Quotient, Variable } from '../../compiler/position.ts';
 import type { Value } from '../../compiler/program.ts';
 import { partsOf } from '../../compiler/scalars.ts';
+import { ComputedScalars } from '../../executor/computedScalars.ts';
 import { applyCode, castCode } from '../wgsl/apply.ts';
 import { literal, report, type Shader, typeOf } from '../wgsl/shader.ts';
 
@@ -19,28 +20,8 @@ export interface KernelContext {
   reportNumber(gather: Value): number;
 }
 
-/** Scalars that have a name already; a scope may look into the one around it. */
-export class Computed {
-  readonly #own = new Map<Scalar, string>();
-  readonly #outer: Computed | undefined;
-
-  constructor(outer?: Computed) {
-    this.#outer = outer;
-  }
-
-  get(scalar: Scalar): string | undefined {
-    return this.#own.get(scalar) ?? this.#outer?.get(scalar);
-  }
-
-  set(scalar: Scalar, name: string): void {
-    this.#own.set(scalar, name);
-  }
-
-  /** Takes over the names of a scope that saw this one's. */
-  adopt(inner: Computed): void {
-    for (const [scalar, name] of inner.#own) this.#own.set(scalar, name);
-  }
-}
+/** Scalars that have names in WGSL. */
+export class Computed extends ComputedScalars<string> {}
 
 type Loops = Pick<KernelContext, 'loops'>;
 

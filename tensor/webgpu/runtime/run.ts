@@ -1,4 +1,5 @@
 import type { Program } from '../../compiler/program.ts';
+import { copyOutputs } from '../../executor/copyOutputs.ts';
 import { sizeOf } from '../../shape.ts';
 import type { Plan, Spot } from '../plan.ts';
 import type { Binding } from '../wgsl/shader.ts';
@@ -92,14 +93,11 @@ function addReport(encoder: GPUCommandEncoder, { report }: RunBuffers): void {
   if (report !== undefined) encoder.copyBufferToBuffer(report.own, 0, report.copy, 0, report.bytes);
 }
 
-/** Some outputs are copies. */
-function addCopies(encoder: GPUCommandEncoder, { outputs }: Program, { leaves, results }: RunBuffers): void {
-  // What is a leaf, or an output twice, has no kernel to write it.
-  outputs.forEach((value, i) => {
-    const source = value.primitive === 'leaf' ? leaves[value.slot] : results[outputs.indexOf(value)];
-    const target = results[i] as GPUBuffer;
-    const bytes = deviceBytes(value.dtype, sizeOf(value.shape));
-    if (source !== undefined && source !== target && bytes > 0) encoder.copyBufferToBuffer(source, 0, target, 0, bytes);
+/** Copies the outputs that no kernel writes. */
+function addCopies(encoder: GPUCommandEncoder, program: Program, { leaves, results }: RunBuffers): void {
+  copyOutputs(program, leaves, results, (source, target, { dtype, shape }) => {
+    const bytes = deviceBytes(dtype, sizeOf(shape));
+    if (bytes > 0) encoder.copyBufferToBuffer(source, 0, target, 0, bytes);
   });
 }
 
