@@ -8,6 +8,7 @@ import { checkUsable, describe, inputsOf, isNewTo, type Source, sourceOf, type T
 import { inOrderOfCreation } from './tensorIds.ts';
 import { flattenTree, mapTree, treeLeaves } from './tree.ts';
 
+/** Options of `realize`. */
 export interface RealizeOptions {
   /**
    * A tree of tensors to give up: the run may overwrite their buffers. Using one afterwards is an error, unless it is part of

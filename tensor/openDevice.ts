@@ -5,6 +5,7 @@ import { ReferenceDevice } from './reference/device.ts';
 /** `auto` is the fastest device that works here. */
 export type DeviceKind = 'auto' | 'wasm' | 'webgpu' | 'reference';
 
+/** Options of `openDevice`. */
 export interface DeviceOptions {
   /** Number of threads of the WebAssembly executor. Default: the environment variable `DIFFUSION_DPO_THREADS`, else one per core. */
   readonly threads?: number;
