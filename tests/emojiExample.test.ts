@@ -2,12 +2,12 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadPipelineFolder } from 'diffusion-dpo/diffusion/node';
-import { imageOf, type PreferencePair } from 'diffusion-dpo/dpo';
+import type { PreferencePair } from 'diffusion-dpo/dpo';
 import { loadJudges, openCaptioned, openPairs } from 'diffusion-dpo/dpo/node';
 import { countParameters } from 'diffusion-dpo/nn';
 import { openSafetensorsFile } from 'diffusion-dpo/tensor/node';
 import { expect, test } from 'vitest';
-import { emojiImages } from '../examples/emoji/images.ts';
+import { emojiImage, emojiImages } from '../examples/emoji/images.ts';
 
 const folder = fileURLToPath(new URL('../examples/emoji', import.meta.url));
 
@@ -39,7 +39,7 @@ test('the images of a pair are those of its caption in the two styles', async ()
   const places = new Map(styles.noto.items.map(({ caption }, i) => [caption, i]));
   for (const { caption, models, winner, loser } of [...(train ?? []), ...(heldOut ?? [])]) {
     const place = places.get(caption) as number;
-    const drawn = (style: string | undefined) => imageOf(styles[style as 'noto'].values, place, [16, 16]);
+    const drawn = (style: string | undefined) => emojiImage(styles[style as 'noto'], place);
     expect(winner, caption).toEqual(drawn(models?.winner));
     expect(loser, caption).toEqual(drawn(models?.loser));
   }

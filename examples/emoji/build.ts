@@ -7,10 +7,9 @@
  * A fifth of the captions is held out. Of the other pairs a tenth has its label flipped, as people's labels are wrong too.
  */
 import { fileURLToPath } from 'node:url';
-import { imageOf } from 'diffusion-dpo/dpo';
 import { writeCaptioned, writePickAPic } from 'diffusion-dpo/dpo/node';
 import { key, random, read } from 'diffusion-dpo/tensor';
-import { type EmojiImages, emojiImages } from './images.ts';
+import { emojiImage, emojiImages } from './images.ts';
 
 const categories = ['Smileys & Emotion', 'Animals & Nature', 'Food & Drink'];
 /** Hearts and signs of emotion have the same shapes in both styles. */
@@ -28,10 +27,8 @@ const load = (style: 'noto' | 'twemoji') =>
   });
 const [twemoji, noto] = [await load('twemoji'), await load('noto')];
 
-const image = ({ values }: EmojiImages, i: number) => imageOf(values, i, [size, size]);
-
 await writeCaptioned(
-  [twemoji, noto].flatMap((style) => style.items.map(({ caption }, i) => ({ caption, image: image(style, i) }))),
+  [twemoji, noto].flatMap((style) => style.items.map(({ caption }, i) => ({ caption, image: emojiImage(style, i) }))),
   at('pictures.parquet'),
 );
 
@@ -46,7 +43,7 @@ const flipped = new Set(
   ),
 );
 const pairOf = (i: number, isFlipped: boolean) => {
-  const [preferred, other] = [image(noto, i), image(twemoji, i)];
+  const [preferred, other] = [emojiImage(noto, i), emojiImage(twemoji, i)];
   const { caption } = noto.items[i] as (typeof noto.items)[number];
   return isFlipped
     ? { caption, winner: other, loser: preferred, models: { winner: 'twemoji', loser: 'noto' } }

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import type { Image } from 'diffusion-dpo/dpo';
 import { decode } from 'fast-png';
 
 /** Two art styles, each with an image for every emoji. */
@@ -55,4 +56,12 @@ export async function emojiImages(
     }
   });
   return { items: chosen.map(({ item }) => item), values, size };
+}
+
+/** Image `i` in 8 bits a channel. A mean of four bytes can lie halfway between two; it is rounded up, as the committed files are. */
+export function emojiImage({ values, size }: EmojiImages, i: number): Image {
+  const area = size * size;
+  const byte = (_: unknown, at: number): number =>
+    Math.round(((values[(3 * i + (at % 3)) * area + Math.floor(at / 3)] as number) + 1) * 127.5);
+  return { width: size, height: size, data: Uint8Array.from({ length: 3 * area }, byte) };
 }

@@ -84,7 +84,7 @@ async function compute(spec: JsonObject, stored: Tensors, expected: Tensors, set
   const { name: _name, outputs: _outputs, ...rest } = spec;
   const fields = new Params(rest);
   if (fields.has('mode')) return 'what decodes files gives RGB';
-  if (expected.has('input') && expected.has('bytes')) return ofPostprocessing(expected, fields);
+  if (expected.has('input') && expected.has('bytes')) return ofPostprocessing(expected, fields, settings);
   if (fields.has('vae_scale_factor')) {
     const [width, height] = [rest.width, rest.height];
     const size = typeof height === 'number' && typeof width === 'number' ? ([height, width] as const) : undefined;
@@ -152,17 +152,16 @@ async function compute(spec: JsonObject, stored: Tensors, expected: Tensors, set
 }
 
 /** Floats as bytes; the input is given. */
-async function ofPostprocessing(expected: Tensors, fields: Params): Promise<Computed> {
+async function ofPostprocessing(expected: Tensors, fields: Params, { dtype }: Settings): Promise<Computed> {
   const input = expected.get('input') as Tensor;
-  const image = expected.get('image') as Tensor;
   const [, rows = 0, columns = 0] = input.shape;
   const { data } = imageFrom(await read(input), 0, [rows, columns]);
   const unit = input.div(2).add(0.5).clamp(0, 1).permute([1, 2, 0]);
   const bytes = tensor(Array.from(data), { shape: [rows, columns, 3], dtype: (expected.get('bytes') as Tensor).dtype });
   fields.text('note');
   const results = new Map([
-    ['input', input],
-    ['image', unit.cast(image.dtype)],
+    ['input', input.cast(dtype)],
+    ['image', unit.cast(dtype)],
     ['bytes', bytes],
   ]);
   return { results, problems: fields.unread().map((name) => `'${name}' in the case is not understood`) };
