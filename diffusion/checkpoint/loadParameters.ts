@@ -21,8 +21,8 @@ import type { OldNames } from './oldNames.ts';
 export interface LoadOptions {
   /** Where the parameters are to be. Default: the default device. */
   readonly device?: Device | undefined;
-  /** What they are converted to; default: as they are stored. */
-  readonly dtype?: FloatDType | undefined;
+  /** What they are converted to, which may depend on the dtype in the file; default: as they are stored. */
+  readonly dtype?: FloatDType | ((stored: FloatDType) => FloatDType) | undefined;
   /** Tensors in the file that the model may do without, such as `text_model.embeddings.position_ids`. */
   readonly ignore?: readonly PathPattern[];
   /** What the model calls tensors that older files have under other names. Default: no name has changed. */
@@ -70,7 +70,8 @@ export async function loadParameters<T>(
   try {
     for (const [name, tensor] of wanted) {
       const read = await reader.read(stored.get(name) ?? name, { device, scratch });
-      const kept = dtype === undefined || !isFloat(tensor.dtype) ? read : read.cast(dtype);
+      const to = typeof dtype === 'function' && isFloat(read.dtype) ? dtype(read.dtype) : dtype;
+      const kept = typeof to !== 'string' || !isFloat(tensor.dtype) ? read : read.cast(to);
       loaded.push(kept === read ? read : await realize(kept, { donate: read, device }));
     }
   } catch (error) {

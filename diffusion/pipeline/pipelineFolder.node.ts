@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type Device, type FloatDType, FormatError, quote } from '../../tensor/index.ts';
 import { formatObject, type JsonObject } from '../checkpoint/json.ts';
+import type { LoadOptions } from '../checkpoint/loadParameters.ts';
 import { loadModelFolder, saveModelFolder } from '../checkpoint/modelFolder.node.ts';
 import { type ModelOf, modelFor } from '../checkpoint/models.ts';
 import { readObject } from '../checkpoint/readObject.node.ts';
@@ -57,8 +58,8 @@ export interface PipelineSource extends PipelineDescription {
 /** Options of reading the weights of a pipeline's parts. */
 export interface LoadPartOptions {
   readonly device?: Device | undefined;
-  /** What weights are converted to, one by one. Default: they stay as they are stored. */
-  readonly dtype?: FloatDType | undefined;
+  /** What weights are converted to, one by one; see `LoadOptions`. Default: they stay as they are stored. */
+  readonly dtype?: LoadOptions['dtype'];
 }
 
 /** Options of `loadPipelineFolder`. */

@@ -136,6 +136,9 @@ export function endTokenProblem(json: unknown, endId: number): string | undefine
   return `${wrong}; the tokenizer's end token has the id ${endId}, so this must be "eos_token_id": ${endId}`;
 }
 
+/** Halves as f32, in which everything after the lookup is computed. */
+const widened = (x: Tensor): Tensor => (x.dtype === 'f16' || x.dtype === 'bf16' ? cast(x, 'f32') : x);
+
 /**
  * The text encoder of CLIP (Radford et al. 2021; transformers' CLIPTextModel and CLIPTextModelWithProjection) from its
  * `config.json`: token ids i32[N, tokens] → hidden states.
@@ -156,7 +159,7 @@ export function clipTextModel(json: unknown) {
         throw new TensorError(
           `clipTextModel: ${tokens} tokens are too many: the model has ${config.max_position_embeddings} places`,
         );
-      return token_embedding(ids).add(position_embedding(iota([tokens], 0, 'i32')));
+      return widened(token_embedding(ids)).add(widened(position_embedding(iota([tokens], 0, 'i32'))));
     },
   );
   const layers = Array.from({ length: config.num_hidden_layers }, () =>

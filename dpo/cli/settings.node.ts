@@ -10,7 +10,7 @@ import {
   keysWithoutEffect,
   readSettings,
   type SettingsOf,
-  withPresentNames,
+  withKeyNames,
 } from '../config/configKey.ts';
 import { printStatus } from './terminal.node.ts';
 
@@ -51,9 +51,9 @@ export function commandOf(name: string, about: string, keys: Keys): Command {
     const shown = `${expectedOf(key)}; ${fallback === undefined ? 'must be given' : `default ${fallback}`}`;
     const value = takesList(key) ? '[values...]' : '[value]';
     command.addOption(new Option(`--${flagOf(name)} ${value}`, `${describeKey(key)} (${shown})`));
-    if (key.formerName !== undefined)
+    if (key.otherName !== undefined)
       command.addOption(
-        new Option(`--${flagOf(key.formerName)} ${value}`, `Former name of --${flagOf(name)}.`).hideHelp(),
+        new Option(`--${flagOf(key.otherName)} ${value}`, `Another name of --${flagOf(name)}.`).hideHelp(),
       );
   }
   return command;
@@ -72,7 +72,7 @@ export async function settingsOf<const K extends Keys>(
   const { config, ...flags } = options;
   const fromFile = typeof config === 'string' ? await readConfigFile(config, keys) : {};
   const given = Object.fromEntries(
-    Object.entries(withPresentNames(flags, keys)).flatMap(([name, text]) => {
+    Object.entries(withKeyNames(flags, keys)).flatMap(([name, text]) => {
       const key = Object.hasOwn(keys, name) ? keys[name] : undefined;
       return key === undefined ? [] : [[name, valueOf(text as string | readonly string[] | true, key)]];
     }),
@@ -84,7 +84,7 @@ export async function settingsOf<const K extends Keys>(
 }
 
 async function readConfigFile(path: string, keys: Keys): Promise<Record<string, unknown>> {
-  const json = withPresentNames(await readObject(path), keys);
+  const json = withKeyNames(await readObject(path), keys);
   const resolved = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(resolved);
     return typeof value === 'string' ? resolve(dirname(path), value) : value;

@@ -11,8 +11,8 @@ export interface Key<T> {
   readonly isPath?: boolean;
   /** Other keys and the values of them under which this key has an effect. */
   readonly onlyWith?: Readonly<Record<string, readonly unknown[]>>;
-  /** The key's earlier name, which files and flags may still use. */
-  readonly formerName?: string;
+  /** Another name that files and flags may use: an earlier one, or one that other programs use. */
+  readonly otherName?: string;
 }
 
 /** A command's keys by name. */
@@ -29,32 +29,29 @@ export const configKey = <T>(field: Field<T>, about: string, onlyWith: Key<T>['o
 });
 
 /** A key that takes a path, or a list of paths. */
-export const pathKey = <T>(field: Field<T>, about: string, formerName?: string): Key<T> => ({
+export const pathKey = <T>(field: Field<T>, about: string, otherName?: string): Key<T> => ({
   ...{ field, about, isPath: true },
-  ...(formerName !== undefined && { formerName }),
+  ...(otherName !== undefined && { otherName }),
 });
 
-/**
- * Renames settings from former to present key names. A setting given under both names keeps both, so that `readSettings` refuses
- * it.
- */
-export function withPresentNames(settings: Readonly<Record<string, unknown>>, keys: Keys): Record<string, unknown> {
-  const present = new Map(Object.entries(keys).map(([name, { formerName }]) => [formerName, name]));
+/** Renames settings from keys' other names. A setting given under both names keeps both, so that `readSettings` refuses it. */
+export function withKeyNames(settings: Readonly<Record<string, unknown>>, keys: Keys): Record<string, unknown> {
+  const nameOf = new Map(Object.entries(keys).map(([name, { otherName }]) => [otherName, name]));
   return Object.fromEntries(
     Object.entries(settings).map(([name, value]) => {
-      const renamed = present.get(name);
+      const renamed = nameOf.get(name);
       return [renamed === undefined || Object.hasOwn(settings, renamed) ? name : renamed, value];
     }),
   );
 }
 
 /**
- * Parses the settings of `command`, a name for messages, and fills in defaults. Former key names are accepted.
+ * Parses the settings of `command`, a name for messages, and fills in defaults. Other names of keys are accepted.
  * @throws TensorError that lists every unknown key, with the nearest known one, and every invalid value
  */
 export function readSettings<const K extends Keys>(command: string, json: unknown, keys: K): SettingsOf<K> {
   const fields = Object.fromEntries(Object.entries(keys).map(([name, { field }]) => [name, field]));
-  return readConfig(command, isRecord(json) ? withPresentNames(json, keys) : json, fields) as SettingsOf<K>;
+  return readConfig(command, isRecord(json) ? withKeyNames(json, keys) : json, fields) as SettingsOf<K>;
 }
 
 const isRecord = (json: unknown): json is Readonly<Record<string, unknown>> =>

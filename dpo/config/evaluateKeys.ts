@@ -1,4 +1,4 @@
-import { text } from '../../diffusion/index.ts';
+import { oneOf, text } from '../../diffusion/index.ts';
 import { deviceKeys, imageKeys } from './commonKeys.ts';
 import { configKey, pathKey, type SettingsOf } from './configKey.ts';
 import { neededText, neededTexts, optional, positive, upperLimits, wholeFrom } from './fields.ts';
@@ -51,6 +51,7 @@ export const evaluateKeys = {
   batchSize: configKey(wholeFrom(16, 1, upperLimits.batch), 'Pairs in a batch.'),
   size: imageKeys.size,
   maxSkipped: imageKeys.maxSkipped,
+  storage: configKey(oneOf('f32', 'bf16', 'f16'), 'Dtype that weights are held in; computation is in f32.'),
   ...deviceKeys,
   ...samplingKeys,
 } as const;

@@ -63,6 +63,14 @@ export const neededTexts: Field<readonly string[]> = (value) => {
   return { problem: value === undefined ? 'must be given' : 'must be a text, or a list of texts' };
 };
 
+/** A string, or a list of at least one; strings may be empty. */
+export const texts: Field<readonly string[]> = (value) => {
+  const list = typeof value === 'string' ? [value] : value;
+  if (Array.isArray(list) && list.length > 0 && list.every((one) => typeof one === 'string'))
+    return { value: list as readonly string[] };
+  return { problem: 'must be a text, or a list of texts' };
+};
+
 /** Pixels; above the image size of any diffusion model. */
 const longestSide = 8192;
 

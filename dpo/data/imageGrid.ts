@@ -9,21 +9,23 @@ export interface GridOptions {
   readonly columns?: number;
   /** Each pixel of an image covers zoom × zoom pixels; default 4. */
   readonly zoom?: number;
-  /** White pixels between images; default 4. */
+  /** White pixels between and around images; default 4, and none for a single image. */
   readonly gap?: number;
+  /** Text chunks of the PNG file by keyword. */
+  readonly text?: Readonly<Record<string, string>>;
 }
 
 /**
  * The layout of a grid of `count` images, in pixels.
  * @throws ImageError where the grid has too many pixels
  */
-export function gridLayout(count: number, { size, columns = 8, zoom = 4, gap = 4 }: GridOptions) {
+export function gridLayout(count: number, { size, columns = 8, zoom = 4, gap = count === 1 ? 0 : 4 }: GridOptions) {
   const [rows, cols] = size;
   const across = Math.min(columns, count);
   const [cellHeight, cellWidth] = [rows * zoom + gap, cols * zoom + gap];
   const [width, height] = [across * cellWidth + gap, Math.ceil(count / across) * cellHeight + gap];
   checkImageSize(width, height, `a grid of ${count} images, ${zoom} times as large`);
-  return { width, height, across, cellWidth, cellHeight };
+  return { width, height, across, cellWidth, cellHeight, gap };
 }
 
 /**
@@ -31,10 +33,10 @@ export function gridLayout(count: number, { size, columns = 8, zoom = 4, gap = 4
  * @throws ImageError where the grid has too many pixels
  */
 export function gridPng(values: ArrayLike<number>, options: GridOptions): Uint8Array {
-  const { size, zoom = 4, gap = 4 } = options;
+  const { size, zoom = 4, text } = options;
   const [rows, cols] = size;
   const count = values.length / (3 * rows * cols);
-  const { width, height, across, cellWidth, cellHeight } = gridLayout(count, options);
+  const { width, height, across, cellWidth, cellHeight, gap } = gridLayout(count, options);
   const data = new Uint8Array(width * height * 3).fill(255);
   for (let i = 0; i < count; i++) {
     const image = imageOf(values, i, size);
@@ -46,5 +48,5 @@ export function gridPng(values: ArrayLike<number>, options: GridOptions): Uint8A
       }
     }
   }
-  return encodePng({ width, height, data });
+  return encodePng({ width, height, data }, text);
 }

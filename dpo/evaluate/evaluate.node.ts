@@ -25,6 +25,7 @@ import { objectiveOf } from '../train/objectiveOf.ts';
 import type { PreferenceTask } from '../train/preferenceStep.ts';
 import { imageSizeOf, refuseLatents, type UNetParams } from '../train/runPlan.ts';
 import { sampleImages } from '../train/sampleImages.ts';
+import { withDefaults } from '../train/samplingDefaults.ts';
 import { drawnTimesteps } from '../train/timestepMaps.ts';
 import { versions } from '../version.node.ts';
 import { bootstrapMean } from './bootstrap.ts';
@@ -73,9 +74,10 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
   setDefaultDevice(device);
   const { signal, onProgress } = hooks;
   const reward = hooks.reward ?? (settings.reward === null ? undefined : await loadReward(settings.reward));
-  const base = await loadTuned(settings.base, null, { device });
+  const { storage: dtype } = settings;
+  const base = await loadTuned(settings.base, null, { device, dtype });
   refuseLatents('evaluate', base, settings.base);
-  const tuned = await loadTuned(settings.tuned ?? settings.base, settings.lora, { device });
+  const tuned = await loadTuned(settings.tuned ?? settings.base, settings.lora, { device, dtype });
   const size = imageSizeOf(settings.size, base.config.unet);
   await using heldOutPairs = await openPairs(settings.pairs);
   await using trainPairs = await openPairs(settings.trainPairs);
@@ -139,8 +141,8 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
   const folder = join(settings.output, 'samples');
   const draw = async (which: 'base' | 'tuned', pipeline: typeof base): Promise<Float32Array> => {
     const values = await sampleImages(pipeline, {
-      ...{ captions, size, seed: settings.seed, signal, batchSize: settings.sampleBatchSize },
-      ...{ steps: settings.samplingSteps, guidance: settings.guidance, rescale: settings.guidanceRescale },
+      ...{ captions, size, seed: settings.seed, signal, ...withDefaults(settings, base) },
+      ...{ steps: settings.samplingSteps, rescale: settings.guidanceRescale },
       onStep: (done, total) => onProgress?.(which === 'base' ? 'samples before' : 'samples after', done, total),
     });
     await saveSamples(folder, which, { values, captions, size });

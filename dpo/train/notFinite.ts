@@ -17,6 +17,18 @@ export async function notFinite(tree: unknown): Promise<string[]> {
 }
 
 /**
+ * Refuses weights of which nothing can be drawn; `path` names their file or folder.
+ * @throws TensorError that names the first tensors with NaN or infinity
+ */
+export async function refuseNotFinite(path: string, params: unknown): Promise<void> {
+  const found = await notFinite(params);
+  if (found.length > 0)
+    throw new TensorError(
+      `${path}: there are weights that are NaN or infinite, so nothing can be drawn with it; they begin with: ${found.join(', ')}`,
+    );
+}
+
+/**
  * The error of a run whose numbers are not finite: names the step, the first such tensors and the last training
  * checkpoint.
  */

@@ -21,7 +21,7 @@ import {
   type Tensor,
   tensor,
 } from '../../tensor/index.ts';
-import { withPresentNames } from '../config/configKey.ts';
+import { withKeyNames } from '../config/configKey.ts';
 import { type PretrainSettings, pretrainKeys } from '../config/pretrainKeys.ts';
 import { gridPng } from '../data/imageGrid.ts';
 import { openCaptioned } from '../data/openSources.node.ts';
@@ -184,7 +184,7 @@ async function beginPretraining(
 
 /** Says with which other settings or keys a run resumes; more steps or another learning rate are a way to train. */
 function warnOfChanges(found: Checkpoint, settings: PretrainSettings, { onWarning }: PretrainHooks): void {
-  const changes = settingsChanges(withPresentNames(settingsOfRecord(found), pretrainKeys), settings);
+  const changes = settingsChanges(withKeyNames(settingsOfRecord(found), pretrainKeys), settings);
   if (found.record.keys !== keyVersion) onWarning?.(`${found.folder}: ${otherKeys}; it goes on with the new ones`);
   if (changes.length > 0) onWarning?.(`going on with other settings after step ${found.step}: ${changes.join('; ')}`);
 }

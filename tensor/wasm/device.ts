@@ -74,6 +74,7 @@ export class WasmDevice implements Device {
   readonly name = 'wasm';
   readonly description: string;
   readonly dtypes: ReadonlySet<DType> = new Set(dtypes);
+  readonly abilities: NonNullable<Device['abilities']>;
   readonly #heap: Heap;
   readonly #memoryImport: MemoryImport;
   readonly #threads: Threads;
@@ -94,6 +95,7 @@ export class WasmDevice implements Device {
     this.#threads = threads;
     this.#fuse = fuse;
     this.#plans = new PlanCache(plans, ({ id }) => threads.unload(id));
+    this.abilities = { features: [], limits: { memory: maxPages * 65_536 } };
     const speed = hasRelaxedSimd() ? 'relaxed SIMD' : 'SIMD';
     this.description = `wasm: WebAssembly ${speed}, ${threads.count} ${threads.count === 1 ? 'thread' : 'threads'}`;
   }

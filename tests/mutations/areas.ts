@@ -5,6 +5,7 @@ import { evaluateMutations } from './evaluate.ts';
 import { filesMutations } from './files.ts';
 import type { Mutation } from './mutation.ts';
 import { objectivesMutations } from './objectives.ts';
+import { samplingMutations } from './sampling.ts';
 import { tensorMutations } from './tensor.ts';
 import { trainMutations } from './train.ts';
 
@@ -18,4 +19,5 @@ export const areas: Readonly<Record<string, readonly Mutation[]>> = {
   train: trainMutations,
   evaluate: evaluateMutations,
   cli: cliMutations,
+  sampling: samplingMutations,
 };

@@ -141,7 +141,11 @@ export const evaluateRunMutations: readonly Mutation[] = [
       ],
       ['an evaluation draws with another seed', 'size, seed: settings.seed, signal', 'size, seed: 0, signal'],
       ['an evaluation ignores its sampling steps', 'steps: settings.samplingSteps', 'steps: 20'],
-      ['an evaluation draws without guidance', 'guidance: settings.guidance,', 'guidance: 1,'],
+      [
+        'an evaluation draws without guidance',
+        '...withDefaults(settings, base)',
+        '...{ ...withDefaults(settings, base), guidance: 1 }',
+      ],
       ['an evaluation does not rescale its guidance', 'rescale: settings.guidanceRescale', 'rescale: 0'],
       [
         'an evaluation ranks with another seed',

@@ -147,7 +147,7 @@ describe('an evaluation', () => {
         seed,
         size: [4, 4],
         steps,
-        guidance,
+        guidance: guidance ?? 3,
         rescale,
         first: 5,
       });

@@ -1,0 +1,105 @@
+import { openPipelineFolder, type PipelineSource } from '../../diffusion/index.node.ts';
+import { loadedStages, noisingFromConfig, type PipelinePart, samplers, textToImage } from '../../diffusion/index.ts';
+import { type Device, type FloatDType, flattenTree, key, TensorError } from '../../tensor/index.ts';
+import type { StorageDtype } from '../config/sampleKeys.ts';
+import { mergeLoraFile } from './loadTuned.node.ts';
+import { refuseNotFinite } from './notFinite.ts';
+import type { UNetParams } from './runPlan.ts';
+import type { SampledPipeline } from './sampleImages.ts';
+
+/** Options of `openSampled`. */
+export interface OpenSampledOptions {
+  readonly device: Device;
+  /** A file of LoRA adapters to merge into the UNet. */
+  readonly lora?: string | null;
+  /** The class of the sampler; default: the one that the pipeline names. */
+  readonly sampler?: string | null;
+  /** What weights are held in: 'auto' is as the files have it, or bf16 where that would not fit. */
+  readonly storage?: StorageDtype;
+  /** Told what a user should know of how the pipeline was opened. */
+  readonly onNote?: (note: string) => void;
+}
+
+/** A pipeline to sample from, with the description that its defaults follow from. */
+export interface OpenedPipeline extends SampledPipeline {
+  readonly source: PipelineSource;
+}
+
+/**
+ * Opens a model folder to sample from. Its parts are read when a stage of sampling begins and let go when it ends, so that the text
+ * encoders, the UNet and the autoencoder are never in memory together.
+ * @throws TensorError where a stage's weights are NaN or infinite, as every image would be
+ */
+export async function openSampled(folder: string, options: OpenSampledOptions): Promise<OpenedPipeline> {
+  const { device, lora = null, sampler = null, storage = 'auto', onNote } = options;
+  const source = await openPipelineFolder(folder);
+  const scheduler = withSampler(source, sampler);
+  const dtype = storageFor(source, storage, device, onNote);
+  const load = async (part: PipelinePart): Promise<unknown> => {
+    const adapters = part === 'unet' ? lora : null;
+    // Adapters are often small beside a half's rounding, so what they are merged into is in f32 unless halves are asked for.
+    const params = await source.loadPart(part, {
+      device,
+      dtype: adapters !== null && storage === 'auto' ? 'f32' : dtype,
+    });
+    await refuseNotFinite(source.place, { [part]: params });
+    return adapters === null ? params : mergeLoraFile(params as UNetParams, adapters);
+  };
+  const { config, tokenizer, tokenizer2, forceZerosForEmptyPrompt } = source;
+  const pipeline = { model: textToImage(config), tokenizer, tokenizer2, forceZerosForEmptyPrompt };
+  return {
+    ...{ source, ...pipeline, scheduler, params: {} as SampledPipeline['params'] },
+    stages: loadedStages(pipeline, source.parts, load),
+  };
+}
+
+/** The scheduler's configuration, with the class of another sampler where one is asked for. */
+function withSampler({ place, scheduler }: PipelineSource, sampler: string | null): SampledPipeline['scheduler'] {
+  const name = sampler ?? String(scheduler._class_name);
+  const known = Object.keys(samplers);
+  if (!known.includes(name))
+    throw new TensorError(
+      `${place}: there is no sampler ${JSON.stringify(name)}${sampler === null ? ', which its scheduler_config.json names' : ''}; ` +
+        `choose one with --sampler: ${known.join(', ')}`,
+    );
+  const chosen = { ...scheduler, _class_name: name };
+  const [own, other] = [scheduler, chosen].map((json) => noisingFromConfig(json).prediction);
+  if (own !== other)
+    throw new TensorError(
+      `${place}: its network predicts as ${own} has it (${scheduler._class_name}), and the sampler ${name} needs ${other}`,
+    );
+  return chosen;
+}
+
+/** The share of a device's memory that weights may take; the rest is for activations. */
+const weightShare = 0.6;
+
+/** What the weights of a pipeline are held in. */
+function storageFor(
+  { place, config, parts }: PipelineSource,
+  storage: StorageDtype,
+  device: Device,
+  onNote: OpenSampledOptions['onNote'],
+): FloatDType | ((stored: FloatDType) => FloatDType) | undefined {
+  if (storage !== 'auto') return storage;
+  const limit = device.abilities?.limits.memory ?? Number.POSITIVE_INFINITY;
+  const params = textToImage(config).init(key(0)) as Readonly<Record<PipelinePart, unknown>>;
+  const bytesOf = (part: PipelinePart) =>
+    flattenTree(params[part]).reduce((sum, { tensor }) => sum + 4 * tensor.shape.reduce((a, b) => a * b, 1), 0);
+  const [part, bytes] = parts
+    .map((one) => [one, bytesOf(one)] as const)
+    .reduce((most, one) => (one[1] > most[1] ? one : most));
+  if (bytes <= weightShare * limit) return undefined;
+  let isSaid = false;
+  return (stored) => {
+    if (stored !== 'f32') return stored;
+    if (!isSaid)
+      onNote?.(
+        `${place}: weights are held in bf16, since the ${part} takes ${gibibytes(bytes)} in f32, and the device has ${gibibytes(limit)} (storage)`,
+      );
+    isSaid = true;
+    return 'bf16';
+  };
+}
+
+const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
