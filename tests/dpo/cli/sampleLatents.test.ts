@@ -111,6 +111,9 @@ test('a PNG file says how its image was drawn', async () => {
   expect(other.png?.text.parameters).toMatch(
     /CFG scale: 5, Seed: 0, Size: 72x72, Model: sdxl, Init image: image\.png, Denoising strength: 0\.3, VAE tiles: 64$/,
   );
+  const whole = await drawn('sdxl', ...steps, '--size', '72', '--image', at('image.png'));
+  expect(whole.png?.text.parameters).not.toContain('VAE tiles');
+  expect(whole.png?.data).not.toEqual(other.png?.data);
 });
 
 test('what cannot be sampled with is refused, with the way out', async () => {
