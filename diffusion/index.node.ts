@@ -18,6 +18,8 @@ export {
   type PipelineDescription,
   type PipelineFiles,
   type PipelineSource,
+  type SavePipelineOptions,
   savePipelineFolder,
+  savePipelineParts,
 } from './pipeline/pipelineFolder.node.ts';
 export { loadTokenizerFolder, saveTokenizerFolder } from './text/tokenizerFolder.node.ts';

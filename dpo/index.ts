@@ -1,6 +1,7 @@
 /** Diffusion-DPO: fine-tuning a diffusion model on pairs of which people preferred one. */
 
 export { type Key, type Keys, readSettings, type SettingsOf } from './config/configKey.ts';
+export { type ConvertSettings, convertKeys } from './config/convertKeys.ts';
 export { commandKeys, configurationPage, keysTable } from './config/describeKeys.ts';
 export { type EvaluateSettings, evaluateKeys } from './config/evaluateKeys.ts';
 export { type PretrainSettings, pretrainKeys } from './config/pretrainKeys.ts';

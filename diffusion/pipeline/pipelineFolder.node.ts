@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { type Device, type FloatDType, FormatError, quote } from '../../tensor/index.ts';
+import { type Device, FormatError, quote } from '../../tensor/index.ts';
 import { formatObject, type JsonObject } from '../checkpoint/json.ts';
 import type { LoadOptions } from '../checkpoint/loadParameters.ts';
-import { loadModelFolder, saveModelFolder } from '../checkpoint/modelFolder.node.ts';
+import { loadModelFolder, type SaveModelOptions, saveModelFolder } from '../checkpoint/modelFolder.node.ts';
 import { type ModelOf, modelFor } from '../checkpoint/models.ts';
 import { readObject } from '../checkpoint/readObject.node.ts';
 import { finishReplacing, replaceFiles, writeText } from '../checkpoint/replaceFiles.node.ts';
@@ -179,14 +179,28 @@ function checkTokenizer(
   if (problem !== undefined) throw new FormatError(`${configPath}: ${problem}`);
 }
 
+/** Options of saving a pipeline's folder. */
+export type SavePipelineOptions = Pick<SaveModelOptions, 'dtype' | 'maxShardBytes'>;
+
 /**
  * Saves a pipeline as a folder that `loadPipelineFolder` can load, in diffusers' layout. Each part is replaced whole; the
  * index is written last, so a folder that has one has all parts.
  */
-export async function savePipelineFolder(
+export const savePipelineFolder = (
   folder: string,
-  { config, tokenizer, tokenizer2, scheduler, params, forceZerosForEmptyPrompt = false }: PipelineFiles,
-  { dtype }: { readonly dtype?: FloatDType | undefined } = {},
+  { params, ...description }: PipelineFiles,
+  options?: SavePipelineOptions,
+): Promise<void> => savePipelineParts(folder, description, (part, save) => save(params[part]), options);
+
+/**
+ * Saves a pipeline part by part: `withPart` passes the parameters of a part to `save`, and may let them go afterwards, so that one
+ * part at a time is in memory. See `savePipelineFolder`.
+ */
+export async function savePipelineParts(
+  folder: string,
+  { config, tokenizer, tokenizer2, scheduler, forceZerosForEmptyPrompt = false }: PipelineDescription,
+  withPart: (part: PipelinePart, save: (params: unknown) => Promise<void>) => Promise<void>,
+  options: SavePipelineOptions = {},
 ): Promise<void> {
   const { unet, textEncoder, textEncoder2, vae } = config;
   const takesSizes = unet.addition_embed_type === 'text_time';
@@ -198,15 +212,17 @@ export async function savePipelineFolder(
     scheduler: String(scheduler._class_name),
   });
   const { texts }: PipelineParts = partsOf(index, indexName);
-  await saveModelFolder(join(folder, 'unet'), unet, params.unet, { dtype });
-  if (vae !== undefined) await saveModelFolder(join(folder, 'vae'), vae, params.vae, { dtype });
+  const savePart = (part: PipelinePart, name: string, json: JsonObject): Promise<void> =>
+    withPart(part, (params) => saveModelFolder(join(folder, name), json, params, options));
+  await savePart('unet', 'unet', unet);
+  if (vae !== undefined) await savePart('vae', 'vae', vae);
   const encoders = [
-    { json: textEncoder, weights: params.text_encoder, files: tokenizer },
-    { json: textEncoder2, weights: params.text_encoder_2, files: tokenizer2 ?? tokenizer },
-  ];
+    { part: 'text_encoder', json: textEncoder, files: tokenizer },
+    { part: 'text_encoder_2', json: textEncoder2, files: tokenizer2 ?? tokenizer },
+  ] as const;
   for (const [i, text] of texts.entries()) {
-    const { json, weights, files } = encoders[i] as (typeof encoders)[number];
-    await saveModelFolder(join(folder, text.encoder), json ?? {}, weights, { dtype });
+    const { part, json, files } = encoders[i] as (typeof encoders)[number];
+    await savePart(part, text.encoder, json ?? {});
     await saveTokenizerFolder(join(folder, text.tokenizer), files);
   }
   await replaceText(join(folder, 'scheduler'), schedulerName, formatObject(scheduler));

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { packageVersion } from '../version.node.ts';
+import { convertCommand } from './convertCommand.node.ts';
 import { dataCommand } from './dataCommand.node.ts';
 import { doctorCommand } from './doctorCommand.node.ts';
 import { evaluateCommand } from './evaluateCommand.node.ts';
@@ -20,6 +21,7 @@ export async function runProgram(args: readonly string[]): Promise<void> {
     .addCommand(trainCommand())
     .addCommand(sampleCommand())
     .addCommand(evaluateCommand())
+    .addCommand(convertCommand())
     .addCommand(dataCommand())
     .addCommand(inspectCommand())
     .addCommand(doctorCommand());

@@ -1,4 +1,5 @@
 import { defaultOf, describeKey, expectedOf, type Keys } from './configKey.ts';
+import { convertKeys } from './convertKeys.ts';
 import { evaluateKeys } from './evaluateKeys.ts';
 import { pretrainKeys } from './pretrainKeys.ts';
 import { sampleKeys } from './sampleKeys.ts';
@@ -10,6 +11,7 @@ export const commandKeys: Readonly<Record<string, Keys>> = {
   train: trainKeys,
   sample: sampleKeys,
   evaluate: evaluateKeys,
+  convert: convertKeys,
 };
 
 /** A Markdown table of keys: name, default, accepted values, help text. */

@@ -26,25 +26,34 @@ export interface OpenedPipeline extends SampledPipeline {
 }
 
 /**
+ * Opens a model folder whose weights are checked when they are loaded, and whose UNet is merged with the LoRA adapters of a file
+ * if one is given.
+ * @throws TensorError where weights are NaN or infinite
+ */
+export async function openChecked(
+  folder: string,
+  { lora = null }: Pick<OpenSampledOptions, 'lora'> = {},
+): Promise<PipelineSource> {
+  const source = await openPipelineFolder(folder);
+  const loadPart: PipelineSource['loadPart'] = async (part, options) => {
+    const params = await source.loadPart(part, options);
+    await refuseNotFinite(source.place, { [part]: params });
+    return part === 'unet' && lora !== null ? mergeLoraFile(params as UNetParams, lora) : params;
+  };
+  return { ...source, loadPart };
+}
+
+/**
  * Opens a model folder to sample from. Its parts are read when a stage of sampling begins and let go when it ends, so that the text
  * encoders, the UNet and the autoencoder are never in memory together.
  * @throws TensorError where a stage's weights are NaN or infinite, as every image would be
  */
 export async function openSampled(folder: string, options: OpenSampledOptions): Promise<OpenedPipeline> {
   const { device, lora = null, sampler = null, storage = 'auto', onNote } = options;
-  const source = await openPipelineFolder(folder);
+  const source = await openChecked(folder, { lora });
   const scheduler = withSampler(source, sampler);
   const dtype = storageFor(source, storage, device, onNote);
-  const load = async (part: PipelinePart): Promise<unknown> => {
-    const adapters = part === 'unet' ? lora : null;
-    // Adapters are often small beside a half's rounding, so what they are merged into is in f32 unless halves are asked for.
-    const params = await source.loadPart(part, {
-      device,
-      dtype: adapters !== null && storage === 'auto' ? 'f32' : dtype,
-    });
-    await refuseNotFinite(source.place, { [part]: params });
-    return adapters === null ? params : mergeLoraFile(params as UNetParams, adapters);
-  };
+  const load = (part: PipelinePart): Promise<unknown> => source.loadPart(part, { device, dtype });
   const { config, tokenizer, tokenizer2, forceZerosForEmptyPrompt } = source;
   const pipeline = { model: textToImage(config), tokenizer, tokenizer2, forceZerosForEmptyPrompt };
   return {
@@ -74,28 +83,33 @@ function withSampler({ place, scheduler }: PipelineSource, sampler: string | nul
 /** The share of a device's memory that weights may take; the rest is for activations. */
 const weightShare = 0.6;
 
+/** The part of a pipeline with the most weights, and the bytes that they take in f32. */
+export function largestPart({ config, parts }: Pick<PipelineSource, 'config' | 'parts'>) {
+  const params = textToImage(config).init(key(0)) as Readonly<Record<PipelinePart, unknown>>;
+  const bytesOf = (part: PipelinePart) =>
+    flattenTree(params[part]).reduce((sum, { tensor }) => sum + 4 * tensor.size, 0);
+  return parts
+    .map((part) => ({ part, bytes: bytesOf(part) }))
+    .reduce((most, one) => (one.bytes > most.bytes ? one : most));
+}
+
 /** What the weights of a pipeline are held in. */
 function storageFor(
-  { place, config, parts }: PipelineSource,
+  source: PipelineSource,
   storage: StorageDtype,
   device: Device,
   onNote: OpenSampledOptions['onNote'],
 ): FloatDType | ((stored: FloatDType) => FloatDType) | undefined {
   if (storage !== 'auto') return storage;
   const limit = device.abilities?.limits.memory ?? Number.POSITIVE_INFINITY;
-  const params = textToImage(config).init(key(0)) as Readonly<Record<PipelinePart, unknown>>;
-  const bytesOf = (part: PipelinePart) =>
-    flattenTree(params[part]).reduce((sum, { tensor }) => sum + 4 * tensor.shape.reduce((a, b) => a * b, 1), 0);
-  const [part, bytes] = parts
-    .map((one) => [one, bytesOf(one)] as const)
-    .reduce((most, one) => (one[1] > most[1] ? one : most));
+  const { part, bytes } = largestPart(source);
   if (bytes <= weightShare * limit) return undefined;
   let isSaid = false;
   return (stored) => {
     if (stored !== 'f32') return stored;
     if (!isSaid)
       onNote?.(
-        `${place}: weights are held in bf16, since the ${part} takes ${gibibytes(bytes)} in f32, and the device has ${gibibytes(limit)} (storage)`,
+        `${source.place}: weights are held in bf16, since the ${part} takes ${gibibytes(bytes)} in f32, and the device has ${gibibytes(limit)} (storage)`,
       );
     isSaid = true;
     return 'bf16';

@@ -19,6 +19,16 @@ export const samplingMutations: readonly Mutation[] = [
     ['weights always fit', 'bytes <= weightShare * limit', 'bytes > 0'],
     ['flows are sampled with any sampler', 'if (own !== other)', 'if (own === undefined)'],
   ]),
+  ...changesOf(
+    'dpo/cli/convertCommand.node.ts',
+    ['tests/dpo/cli/convert.test.ts'],
+    [
+      ['convert writes over a pipeline', 'if (isTaken)', 'if (!isTaken && isTaken)'],
+      ['convert keeps the stored dtype', 'dtype: dtype ?? undefined', 'dtype: undefined'],
+      ['convert writes one file', 'maxShardBytes: maxShardBytes ?? undefined', 'maxShardBytes: undefined'],
+      ['convert does not merge adapters', 'openChecked(model, { lora })', 'openChecked(model)'],
+    ],
+  ),
   ...changesOf('dpo/train/samplingDefaults.ts', latents, [
     ['the given guidance is ignored', 'guidance: guidance ?? defaults', 'guidance: defaults'],
     ['Turbo has guidance', 'isDistilled(pipeline) ? 0', 'isDistilled(pipeline) ? 1.5'],
