@@ -22,4 +22,7 @@ export {
   savePipelineFolder,
   savePipelineParts,
 } from './pipeline/pipelineFolder.node.ts';
+export { type OpenPipelineOptions, openPipeline } from './singleFile/openPipeline.node.ts';
+export type { SingleFileOptions } from './singleFile/openSingleFile.node.ts';
+export { type SaveSingleFileOptions, saveSingleFile } from './singleFile/saveSingleFile.node.ts';
 export { loadTokenizerFolder, saveTokenizerFolder } from './text/tokenizerFolder.node.ts';

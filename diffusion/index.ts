@@ -9,6 +9,7 @@
  *   autoencoder/  between images and latents: AutoencoderKL and AutoencoderTiny, in slices and tiles
  *   unet/         UNet2DModel and UNet2DConditionModel, from their config.json
  *   pipeline/     a text encoder and a UNet together
+ *   singleFile/   checkpoints of one file in the original layout (in index.node.ts: they are read from disk)
  */
 
 export { type Autoencoder, type LatentDistribution, latentSample, sampleLatents } from './autoencoder/autoencoder.ts';

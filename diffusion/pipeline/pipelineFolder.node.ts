@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type Device, FormatError, quote } from '../../tensor/index.ts';
+import { type Device, FormatError } from '../../tensor/index.ts';
 import { formatObject, type JsonObject } from '../checkpoint/json.ts';
 import type { LoadOptions } from '../checkpoint/loadParameters.ts';
 import { loadModelFolder, type SaveModelOptions, saveModelFolder } from '../checkpoint/modelFolder.node.ts';
@@ -8,13 +8,14 @@ import { readObject } from '../checkpoint/readObject.node.ts';
 import { finishReplacing, replaceFiles, writeText } from '../checkpoint/replaceFiles.node.ts';
 import { readConfig } from '../config.ts';
 import { noisingFromConfig } from '../samplers/fromConfig.ts';
-import { clipTextModel, clipTextModelFields, endTokenProblem } from '../text/clipTextModel.ts';
-import { type ClipTokenizerFiles, clipTokenizer } from '../text/clipTokenizer.ts';
+import { clipTextModel, clipTextModelFields } from '../text/clipTextModel.ts';
+import type { ClipTokenizerFiles } from '../text/clipTokenizer.ts';
 import { loadTokenizerFolder, saveTokenizerFolder } from '../text/tokenizerFolder.node.ts';
 import type { UNetOptions } from '../unet/unet.ts';
 import { unet2dConditionModel } from '../unet/unet2dConditionModel.ts';
+import { checkTokenizer } from './checkTokenizer.ts';
 import { timeIdCount } from './microConditioning.ts';
-import { modelIndexOf, type PipelineParts, partsOf, type TextPart } from './modelIndex.ts';
+import { modelIndexOf, type PipelineParts, partsOf } from './modelIndex.ts';
 import type { PipelinePart } from './stages.ts';
 import { type TextToImage, type TextToImageConfig, type TextToImageParams, textToImage } from './textToImage.ts';
 
@@ -99,7 +100,11 @@ export async function openPipelineFolder(folder: string): Promise<PipelineSource
   const takesSizes = unet.addition_embed_type === 'text_time';
   // The last text encoder is the one whose pooled text is used.
   texts.forEach(({ text, config, tokenizer }, i) => {
-    checkTokenizer(folder, text, tokenizer, config, takesSizes && i === texts.length - 1);
+    checkTokenizer(tokenizer, config, {
+      usesPooled: takesSizes && i === texts.length - 1,
+      tokenizerPlace: (file) => join(folder, text.tokenizer, file),
+      configPlace: join(folder, text.encoder, 'config.json'),
+    });
   });
   const folderOf: Readonly<Partial<Record<PipelinePart, string>>> = {
     text_encoder: first.text.encoder,
@@ -130,7 +135,7 @@ const builders: Readonly<Record<PipelinePart, ModelOf | undefined>> = {
 };
 
 /** Runs what reads a file's content, and names the file where it throws. */
-function checked(path: string, read: () => unknown): void {
+export function checked(path: string, read: () => unknown): void {
   try {
     read();
   } catch (cause) {
@@ -156,28 +161,6 @@ export const loadPipelineFolder = async (folder: string, options: LoadPipelineOp
 const descriptionOf = ({ config, tokenizer, tokenizer2, scheduler, forceZerosForEmptyPrompt }: PipelineSource) => ({
   ...{ config, tokenizer, tokenizer2, scheduler, forceZerosForEmptyPrompt },
 });
-
-/** Refuses a tokenizer whose ids are not those of the text encoder; its end token matters where pooled texts are used. */
-function checkTokenizer(
-  folder: string,
-  { encoder, tokenizer: tokenizerFolder }: TextPart,
-  tokenizer: ClipTokenizerFiles,
-  config: JsonObject,
-  usesPooled: boolean,
-): void {
-  const { vocab_size: size } = readConfig('CLIPTextModel', config, clipTextModelFields);
-  const configPath = join(folder, encoder, 'config.json');
-  const beyond = (file: string, token: string, id: number) =>
-    new FormatError(
-      `${join(folder, tokenizerFolder, file)}: the token ${quote(token)} has the id ${id}, but the text encoder has ${size} tokens ` +
-        `(vocab_size of ${configPath}); are both of one model?`,
-    );
-  for (const [token, id] of Object.entries(tokenizer.vocabulary)) if (id >= size) throw beyond('vocab.json', token, id);
-  for (const { content, id } of tokenizer.addedTokens ?? [])
-    if (id >= size) throw beyond('tokenizer_config.json or added_tokens.json', content, id);
-  const problem = usesPooled ? endTokenProblem(config, clipTokenizer(tokenizer).endId) : undefined;
-  if (problem !== undefined) throw new FormatError(`${configPath}: ${problem}`);
-}
 
 /** Options of saving a pipeline's folder. */
 export type SavePipelineOptions = Pick<SaveModelOptions, 'dtype' | 'maxShardBytes'>;

@@ -37,3 +37,21 @@ export function refuseSubstitute(start: Uint8Array, what: string): void {
   const substitute = substituteIn(start);
   if (substitute !== undefined) throw new FormatError(`${what}: this is ${substitute}`);
 }
+
+/** PyTorch's files are pickles: bare ones in the versions before 1.6, inside a ZIP archive since. */
+const isPickle = ([mark, version = 0]: Uint8Array): boolean => mark === 0x80 && version >= 2 && version <= 5;
+const zipArchive = 'PK\x03\x04';
+const pickleAdvice =
+  'a pickle of PyTorch (.ckpt, .pt, .bin), which can hold programs and is never read; take the .safetensors file of the same model, or ' +
+  'make one in Python, where you trust it: weights = torch.load(FILE, weights_only=True), then ' +
+  'safetensors.torch.save_file(weights.get("state_dict", weights), "model.safetensors")';
+
+/** Describes what else people take for a safetensors file: a pickle, an archive, GGUF; by its first bytes. `undefined` if it is none. */
+export function otherWeightsIn(bytes: Uint8Array): string | undefined {
+  const start = new TextDecoder('latin1').decode(bytes.subarray(0, startBytes));
+  if (isPickle(bytes) || (start.startsWith(zipArchive) && /\.pkl/.test(start))) return pickleAdvice;
+  if (start.startsWith(zipArchive)) return 'a ZIP archive, not the file; unpack it first';
+  if (start.startsWith('GGUF'))
+    return 'a GGUF file, whose quantised weights are not read; take the .safetensors file of the same model';
+  return undefined;
+}

@@ -1,6 +1,6 @@
 import { FormatError } from '../errors.ts';
 import { type Shape, sizeOf } from '../shape.ts';
-import { refuseSubstitute } from './foreign.ts';
+import { otherWeightsIn, refuseSubstitute } from './foreign.ts';
 import { objectEntries, parseJson } from './json.ts';
 import { quote, show } from './message.ts';
 import { nameOf, type RandomAccess, readExactly, whereIs } from './source.ts';
@@ -67,14 +67,19 @@ async function readLength(source: RandomAccess, file: string): Promise<number> {
   }
   const bytes = await readExactly(source, 0, lengthBytes, 'the length of the header');
   const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
+  const rest = source.size - lengthBytes;
+  if (length > longestHeader || length > rest) {
+    const start = await source.read(0, Math.min(source.size, 1024));
+    refuseSubstitute(start, file);
+    const other = otherWeightsIn(start);
+    if (other !== undefined) throw new FormatError(`${file}: this is ${other}`);
+  }
   if (length > longestHeader) {
-    refuseSubstitute(await source.read(0, Math.min(source.size, 1024)), file);
     throw new FormatError(
       `${file}: the header is said to take ${length} bytes, more than the ${longestHeader} that the format allows; ` +
         'is this a safetensors file?',
     );
   }
-  const rest = source.size - lengthBytes;
   if (length > rest) {
     throw new FormatError(
       `${file}: the header is said to take ${length} bytes, but only ${rest} follow; is the file complete?`,

@@ -41,6 +41,11 @@ export interface SafetensorsReader extends AsyncDisposable {
 export interface SafetensorsFile extends SafetensorsReader {
   readonly entries: ReadonlyMap<string, TensorEntry>;
   readonly metadata: ReadonlyMap<string, string>;
+  /**
+   * Tensors that lie in this file under other names, in other shapes, or as parts of its tensors: where each begins, by name. Closing
+   * the view closes the file.
+   */
+  view(entries: ReadonlyMap<string, TensorEntry>): SafetensorsReader;
 }
 
 /** The bytes per read of a tensor, so that memory holds a tensor and a piece of it, not two copies. */
@@ -51,8 +56,17 @@ const largestPiece = 2 ** 23;
  * @throws FormatError for an invalid header
  */
 export async function openSafetensors(source: RandomAccess): Promise<SafetensorsFile> {
-  const file = nameOf(source);
   const { entries, metadata } = await readHeader(source);
+  return readerOf(source, entries, metadata);
+}
+
+/** The tensors of a source, whose places are known. */
+function readerOf(
+  source: RandomAccess,
+  entries: ReadonlyMap<string, TensorEntry>,
+  metadata: ReadonlyMap<string, string>,
+): SafetensorsFile {
+  const file = nameOf(source);
   const names = [...entries.keys()];
 
   async function entry(name: string): Promise<TensorEntry> {
@@ -83,7 +97,8 @@ export async function openSafetensors(source: RandomAccess): Promise<Safetensors
   }
 
   const close = async () => source.close?.();
-  return { name: file, names, entries, metadata, entry, read, close, ...derivedMethods(names, read, close) };
+  const view = (others: ReadonlyMap<string, TensorEntry>) => readerOf(source, others, metadata);
+  return { name: file, names, entries, metadata, entry, read, close, view, ...derivedMethods(names, read, close) };
 }
 
 /** A storage array at the beginning of a buffer. */
