@@ -1,0 +1,15 @@
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { parseMerges } from 'diffusion-dpo/diffusion';
+import { expect, test } from 'vitest';
+import { clipVocabulary } from '../../../diffusion/text/clipVocabulary.node.ts';
+
+const golden = (name: string) => fileURLToPath(new URL(`../../golden/tokenizer/${name}`, import.meta.url));
+
+test("the package's table is CLIP's vocab.json and merges.txt", async () => {
+  const { vocabulary, merges } = clipVocabulary();
+  const published = JSON.parse(await readFile(golden('vocab.json'), 'utf8')) as Record<string, number>;
+  expect(Object.keys(vocabulary)).toHaveLength(49_408);
+  expect(vocabulary).toEqual(published);
+  expect(merges).toEqual(parseMerges(await readFile(golden('merges.txt')), 'merges.txt'));
+});
