@@ -24,5 +24,5 @@ export {
 } from './pipeline/pipelineFolder.node.ts';
 export { type OpenPipelineOptions, openPipeline } from './singleFile/openPipeline.node.ts';
 export type { SingleFileOptions } from './singleFile/openSingleFile.node.ts';
-export { type SaveSingleFileOptions, saveSingleFile } from './singleFile/saveSingleFile.node.ts';
+export { type SaveSingleFileOptions, saveSingleFile, saveSingleFileParts } from './singleFile/saveSingleFile.node.ts';
 export { loadTokenizerFolder, saveTokenizerFolder } from './text/tokenizerFolder.node.ts';

@@ -1,7 +1,26 @@
-import { saveSafetensors } from '../../tensor/index.node.ts';
-import { concat, type FloatDType, FormatError, flattenTree, isFloat, type Tensor, zeros } from '../../tensor/index.ts';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import {
+  attempt,
+  existingPath,
+  openSafetensorsFile,
+  removedAtExit,
+  replaceFile,
+  saveSafetensors,
+} from '../../tensor/index.node.ts';
+import {
+  concat,
+  type FloatDType,
+  FormatError,
+  flattenTree,
+  isFloat,
+  joinSafetensors,
+  type Tensor,
+  zeros,
+} from '../../tensor/index.ts';
 import { readConfig } from '../config.ts';
-import type { PipelineFiles } from '../pipeline/pipelineFolder.node.ts';
+import type { PipelineDescription, PipelineFiles } from '../pipeline/pipelineFolder.node.ts';
+import type { PipelinePart } from '../pipeline/stages.ts';
 import type { TextToImageConfig } from '../pipeline/textToImage.ts';
 import { noisingFromConfig } from '../samplers/fromConfig.ts';
 import { clipTextModelFields } from '../text/clipTextModel.ts';
@@ -48,41 +67,87 @@ function tensorsIn({ places }: FilePart, parameters: unknown): Map<string, Tenso
   return tensors;
 }
 
+/** What a pipeline's description says of the file that it is saved as. */
+interface Plan {
+  readonly parts: readonly FilePart[];
+  /** Empty tensors whose names say something. */
+  readonly marks: readonly string[];
+}
+
+function planOf({ config, scheduler }: Pick<PipelineDescription, 'config' | 'scheduler'>): Plan {
+  const { unet, vae, textEncoder, textEncoder2 } = config;
+  if (vae === undefined || vae._class_name !== 'AutoencoderKL')
+    throw new FormatError(
+      'saveSingleFile: single files hold Stable Diffusion with an AutoencoderKL, and this pipeline has ' +
+        `${vae === undefined ? 'none' : `an ${String(vae._class_name)}`}; it is saved as a folder only`,
+    );
+  const { prediction } = noisingFromConfig(scheduler);
+  if (prediction !== 'epsilon' && prediction !== 'v_prediction')
+    throw new FormatError(`saveSingleFile: no single file holds a network whose prediction is ${prediction}`);
+  return {
+    parts: [
+      unetPart(unet),
+      vaePart(vae),
+      ...textPlaces[familyOf(config)].map((place, i) =>
+        textPart(i === 0 ? textEncoder : (textEncoder2 ?? textEncoder), place),
+      ),
+    ],
+    marks: [
+      ...(prediction === 'v_prediction' ? [markers.prediction] : []),
+      ...(scheduler.rescale_betas_zero_snr === true ? [markers.zeroTerminalSnr] : []),
+    ],
+  };
+}
+
 /**
  * Saves a pipeline as one `.safetensors` file in the original layout of Stable Diffusion 1, 2 or XL, which other programs read. The file
  * holds weights alone: neither configurations nor tokenizers; that the network predicts v, and that the schedule ends with noise
  * alone, are said by the names of two empty tensors, `v_pred` and `ztsnr`. Written under a temporary name, then renamed.
  * @throws FormatError where the layout has no place for a part: a pipeline on pixels, an AutoencoderTiny
  */
-export async function saveSingleFile(
-  { config, params, scheduler }: Pick<PipelineFiles, 'config' | 'params' | 'scheduler'>,
+export const saveSingleFile = (
+  { params, ...description }: Pick<PipelineFiles, 'config' | 'params' | 'scheduler'>,
   path: string,
+  options?: SaveSingleFileOptions,
+): Promise<void> => saveSingleFileParts(path, description, (part, save) => save(params[part]), options);
+
+/**
+ * Saves a pipeline as one file part by part: `withPart` passes the parameters of a part to `save`, and may let them go afterwards, so
+ * that one part at a time is in memory. Until all are there, they lie in a folder beside the file, which needs as much room again.
+ * See `saveSingleFile`.
+ */
+export async function saveSingleFileParts(
+  path: string,
+  description: Pick<PipelineDescription, 'config' | 'scheduler'>,
+  withPart: (part: PipelinePart, save: (params: unknown) => Promise<void>) => Promise<void>,
   { dtype }: SaveSingleFileOptions = {},
 ): Promise<void> {
-  const { unet, vae, textEncoder, textEncoder2 } = config;
-  if (vae === undefined || vae._class_name !== 'AutoencoderKL')
-    throw new FormatError(
-      `saveSingleFile: single files hold Stable Diffusion with an AutoencoderKL, and this pipeline has ` +
-        `${vae === undefined ? 'none' : `an ${String(vae._class_name)}`}; it is saved as a folder only`,
-    );
-  const places = textPlaces[familyOf(config)];
-  const parts: readonly (readonly [FilePart, unknown])[] = [
-    [unetPart(unet), params.unet],
-    [vaePart(vae), params.vae],
-    ...places.map((place, i) => {
-      const own = i === 0 ? textEncoder : (textEncoder2 ?? textEncoder);
-      return [textPart(own, place), params[place.part]] as const;
-    }),
-  ];
-  const { prediction } = noisingFromConfig(scheduler);
-  if (prediction !== 'epsilon' && prediction !== 'v_prediction')
-    throw new FormatError(`saveSingleFile: no single file holds a network whose prediction is ${prediction}`);
-  const tensors = new Map(
-    parts
-      .flatMap(([part, parameters]) => [...tensorsIn(part, parameters)])
-      .map(([name, x]) => [name, dtype === undefined || !isFloat(x.dtype) ? x : x.cast(dtype)] as const),
-  );
-  if (prediction === 'v_prediction') tensors.set(markers.prediction, zeros([0]));
-  if (scheduler.rescale_betas_zero_snr === true) tensors.set(markers.zeroTerminalSnr, zeros([0]));
-  await saveSafetensors(path, tensors, { metadata: { format: 'pt' } });
+  const { parts, marks } = planOf(description);
+  const target = await attempt('write', path, existingPath(path));
+  const staging = await attempt('write', path, mkdtemp(join(dirname(target), `.${basename(target)}-`)));
+  const isDone = removedAtExit(staging);
+  const files: string[] = [];
+  const add = async (tensors: ReadonlyMap<string, Tensor>): Promise<void> => {
+    files.push(join(staging, `${files.length}.safetensors`));
+    await saveSafetensors(files.at(-1) as string, tensors);
+  };
+  try {
+    for (const part of parts)
+      await withPart(part.part, async (params) => {
+        const tensors = [...tensorsIn(part, params)].map(
+          ([name, x]) => [name, dtype === undefined || !isFloat(x.dtype) ? x : x.cast(dtype)] as const,
+        );
+        await add(new Map(tensors));
+      });
+    await add(new Map(marks.map((name) => [name, zeros([0])])));
+    const readers = await Promise.all(files.map(openSafetensorsFile));
+    try {
+      await replaceFile(path, (write) => joinSafetensors({ write }, readers, { format: 'pt' }));
+    } finally {
+      await Promise.all(readers.map((reader) => reader.close()));
+    }
+  } finally {
+    await rm(staging, { recursive: true, force: true });
+    isDone();
+  }
 }

@@ -4,8 +4,14 @@ export { parseJson } from './json.ts';
 export { quote } from './message.ts';
 export { openSafetensors, type SafetensorsFile, type SafetensorsReader, type Through } from './reader.ts';
 export { openShards, parseShardIndex, type ShardIndex } from './shards.ts';
-export { fromBlob, fromBytes, type RandomAccess } from './source.ts';
+export { type ByteSink, fromBlob, fromBytes, type RandomAccess } from './source.ts';
 export { type StoredDType, storedByteLength, storedDtype } from './storedDtype.ts';
 export { suggestion } from './suggest.ts';
 export { decodeLines, decodeText, decodeUtf8, refuseOtherText, withoutMark } from './text.ts';
-export { type ByteSink, type Named, toSafetensorsBytes, type WriteOptions, writeSafetensors } from './writer.ts';
+export {
+  joinSafetensors,
+  type Named,
+  toSafetensorsBytes,
+  type WriteOptions,
+  writeSafetensors,
+} from './writer.ts';

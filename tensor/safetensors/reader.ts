@@ -7,7 +7,7 @@ import type { Tensor } from '../tensor.ts';
 import { bytesOf, codecFor } from './codec.ts';
 import { readHeader, type TensorEntry } from './header.ts';
 import { quote } from './message.ts';
-import { nameOf, type RandomAccess, readExactly, whereIs } from './source.ts';
+import { type ByteSink, nameOf, type RandomAccess, readExactly, whereIs } from './source.ts';
 import { bitSize, rememberStoredDtype } from './storedDtype.ts';
 import { suggestion } from './suggest.ts';
 
@@ -46,6 +46,8 @@ export interface SafetensorsFile extends SafetensorsReader {
    * the view closes the file.
    */
   view(entries: ReadonlyMap<string, TensorEntry>): SafetensorsReader;
+  /** Writes the bytes of a tensor, as they are in the file, to a sink, piece by piece. @throws FormatError if there is no such tensor */
+  copy(name: string, sink: ByteSink): Promise<void>;
 }
 
 /** The bytes per read of a tensor, so that memory holds a tensor and a piece of it, not two copies. */
@@ -96,9 +98,28 @@ function readerOf(
     return tensor;
   }
 
+  async function copy(name: string, sink: ByteSink): Promise<void> {
+    const { offset, byteLength } = await entry(name);
+    for (let first = 0; first < byteLength; first += largestPiece) {
+      const length = Math.min(largestPiece, byteLength - first);
+      await sink.write(await readExactly(source, offset + first, length, `tensor ${quote(name)}`));
+    }
+  }
+
   const close = async () => source.close?.();
   const view = (others: ReadonlyMap<string, TensorEntry>) => readerOf(source, others, metadata);
-  return { name: file, names, entries, metadata, entry, read, close, view, ...derivedMethods(names, read, close) };
+  return {
+    name: file,
+    names,
+    entries,
+    metadata,
+    entry,
+    read,
+    copy,
+    close,
+    view,
+    ...derivedMethods(names, read, close),
+  };
 }
 
 /** A storage array at the beginning of a buffer. */

@@ -14,6 +14,11 @@ export interface RandomAccess {
   close?(): Promise<void>;
 }
 
+/** The destination of a file, piece by piece and in order. `write` must not change a piece, nor keep it when it is done. */
+export interface ByteSink {
+  write(bytes: Uint8Array): Promise<void>;
+}
+
 /** The name of a source in messages. */
 export const nameOf = (source: RandomAccess): string => source.name ?? 'safetensors';
 

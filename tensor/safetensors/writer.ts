@@ -1,15 +1,13 @@
 import { FormatError, TensorError } from '../errors.ts';
 import { readStorage } from '../evaluate.ts';
+import { type Shape, sizeOf } from '../shape.ts';
 import { checkUsable, Tensor } from '../tensor.ts';
 import { codecFor } from './codec.ts';
 import { longestHeader, metadataName } from './header.ts';
 import { quote } from './message.ts';
+import type { SafetensorsFile } from './reader.ts';
+import type { ByteSink } from './source.ts';
 import { bitSize, isStoredDType, type StoredDType, storedDtype, storedDtypes } from './storedDtype.ts';
-
-/** The destination of a file, piece by piece and in order. `write` must not change a piece, nor keep it when it is done. */
-export interface ByteSink {
-  write(bytes: Uint8Array): Promise<void>;
-}
 
 /** Named values: an object, a map, or any iterable of pairs. */
 export type Named<T> = Readonly<Record<string, T>> | Iterable<readonly [string, T]>;
@@ -39,6 +37,24 @@ export async function writeSafetensors(
   }
 }
 
+/**
+ * Writes the tensors of several files as one file, byte by byte and in the order of `writeSafetensors`, so that memory holds a piece of
+ * one at a time.
+ * @throws FormatError for a name that two files have
+ */
+export async function joinSafetensors(
+  sink: ByteSink,
+  files: readonly SafetensorsFile[],
+  metadata: Named<string> = {},
+): Promise<void> {
+  const all = files.flatMap((file) =>
+    [...file.entries].map(([name, entry]) => [name, { name, ...entry, file }] as const),
+  );
+  const sorted = inOrder([...toMap(all, 'the files').values()]);
+  await sink.write(encodeHeader(sorted, metadata));
+  for (const { name, file } of sorted) await file.copy(name, sink);
+}
+
 /** Writes a safetensors file to memory; see `writeSafetensors`. */
 export async function toSafetensorsBytes(tensors: Named<Tensor>, options: WriteOptions = {}): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
@@ -52,12 +68,23 @@ export async function toSafetensorsBytes(tensors: Named<Tensor>, options: WriteO
   return file;
 }
 
-/** A tensor to write, and its stored dtype. */
-interface Planned {
+/** What a header says of a tensor. */
+interface HeaderItem {
   readonly name: string;
+  readonly dtype: StoredDType;
+  readonly shape: Shape;
+}
+
+/** A tensor to write, and its stored dtype. */
+interface Planned extends HeaderItem {
   readonly where: string;
   readonly tensor: Tensor;
-  readonly dtype: StoredDType;
+}
+
+/** Tensors in the order of a file: by dtype, widest first, then by name. */
+function inOrder<Item extends HeaderItem>(items: readonly Item[]): Item[] {
+  const rank = (dtype: StoredDType) => storedDtypes.indexOf(dtype);
+  return items.toSorted((a, b) => rank(b.dtype) - rank(a.dtype) || compareCodePoints(a.name, b.name));
 }
 
 /** Checks names and dtypes, and sorts the tensors into the order of the file. */
@@ -79,22 +106,21 @@ function plan(tensors: Named<Tensor>, dtypes: Named<StoredDType>): Planned[] {
     if (!isStoredDType(dtype) || codecFor(dtype, where).dtype !== tensor.dtype) {
       throw new FormatError(`${where}: ${tensor.dtype} cannot be written as ${String(dtype)}; cast it first`);
     }
-    return { name, where, tensor, dtype };
+    return { name, where, tensor, dtype, shape: tensor.shape };
   });
-  const rank = (dtype: StoredDType) => storedDtypes.indexOf(dtype);
-  return planned.sort((a, b) => rank(b.dtype) - rank(a.dtype) || compareCodePoints(a.name, b.name));
+  return inOrder(planned);
 }
 
 /** The length of the header and its JSON, padded with spaces so that the data starts at a multiple of 8. */
-function encodeHeader(planned: readonly Planned[], metadata: Named<string>): Uint8Array {
+function encodeHeader(planned: readonly HeaderItem[], metadata: Named<string>): Uint8Array {
   const items: string[] = [];
   const about = [...toMap(metadata, 'metadata')].sort(([a], [b]) => compareCodePoints(a, b));
   if (about.length > 0) items.push(jsonItem(metadataName, jsonObject(about.map(metadataItem))));
   let offset = 0;
-  for (const { name, tensor, dtype } of planned) {
+  for (const { name, shape, dtype } of planned) {
     const begin = offset;
-    offset += (tensor.size * bitSize[dtype]) / 8;
-    items.push(jsonItem(name, JSON.stringify({ dtype, shape: tensor.shape, data_offsets: [begin, offset] })));
+    offset += (sizeOf(shape) * bitSize[dtype]) / 8;
+    items.push(jsonItem(name, JSON.stringify({ dtype, shape, data_offsets: [begin, offset] })));
   }
   const json = new TextEncoder().encode(jsonObject(items));
   const length = Math.ceil(json.length / 8) * 8;

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, mkdtemp, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { autoencoderKL, type PipelinePart } from 'diffusion-dpo/diffusion';
@@ -10,10 +10,20 @@ import {
   saveModelFolder,
   savePipelineFolder,
   saveSingleFile,
+  saveSingleFileParts,
   saveTokenizerFolder,
 } from 'diffusion-dpo/diffusion/node';
 import { sampleImages } from 'diffusion-dpo/dpo';
-import { flattenTree, key, openDevice, read, realize, setDefaultDevice, type Tensor } from 'diffusion-dpo/tensor';
+import {
+  dispose,
+  flattenTree,
+  key,
+  openDevice,
+  read,
+  realize,
+  setDefaultDevice,
+  type Tensor,
+} from 'diffusion-dpo/tensor';
 import { openSafetensorsFile, saveSafetensors } from 'diffusion-dpo/tensor/node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { emaKey } from '../../../diffusion/singleFile/layouts.ts';
@@ -302,4 +312,35 @@ test('a dtype that is asked for is written', async () => {
   await saveSingleFile(await loadPipeline(await openPipeline(folder())), at('half.safetensors'), { dtype: 'f16' });
   await using reader = await openSafetensorsFile(at('half.safetensors'));
   expect([...new Set([...reader.entries.values()].map(({ dtype }) => dtype))]).toEqual(['F16']);
+});
+
+describe('saving part by part', () => {
+  test('gives the same file, with one part at a time in memory and nothing left beside it', async () => {
+    await mkdir(at('parts'));
+    const source = await openPipeline(folder());
+    const inMemory: string[] = [];
+    let most = 0;
+    await saveSingleFileParts(at('parts/model.safetensors'), source, async (part, save) => {
+      const params = await source.loadPart(part);
+      inMemory.push(part);
+      most = Math.max(most, inMemory.length);
+      await save(params);
+      dispose(params);
+      inMemory.pop();
+    });
+    expect(most).toBe(1);
+    expect(await readdir(at('parts'))).toEqual(['model.safetensors']);
+    expect((await readFile(at('parts/model.safetensors'))).equals(await readFile(file()))).toBe(true);
+  });
+
+  test('leaves the old file where it fails', async () => {
+    const source = await openPipeline(folder());
+    const failing = saveSingleFileParts(at('parts/model.safetensors'), source, async (part, save) => {
+      if (part === 'vae') throw new Error('no more room');
+      await save(await source.loadPart(part));
+    });
+    await expect(failing).rejects.toThrow('no more room');
+    expect(await readdir(at('parts'))).toEqual(['model.safetensors']);
+    expect((await readFile(at('parts/model.safetensors'))).equals(await readFile(file()))).toBe(true);
+  });
 });
