@@ -4,12 +4,14 @@ import { networkMutations } from './networks.ts';
 import { optimiserMutations } from './optimisers.ts';
 import { samplerMutations } from './samplers.ts';
 import { sigmaSamplerMutations } from './sigmaSamplers.ts';
+import { singleFileMutations } from './singleFiles.ts';
 
-/** Samplers, noise schedules, UNets and their configurations, and the layers and optimisers under them. */
+/** Samplers, noise schedules, UNets and their configurations, single files, and the layers and optimisers under them. */
 export const diffusionMutations: readonly Mutation[] = [
   ...samplerMutations,
   ...sigmaSamplerMutations,
   ...networkMutations,
   ...layerMutations,
   ...optimiserMutations,
+  ...singleFileMutations,
 ];
