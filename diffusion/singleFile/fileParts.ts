@@ -5,6 +5,7 @@ import {
   realize,
   type SafetensorsFile,
   type SafetensorsReader,
+  type StoredDType,
   type Tensor,
 } from '../../tensor/index.ts';
 import { autoencoderKL } from '../autoencoder/autoencoderKL.ts';
@@ -108,6 +109,30 @@ export function checkParts(
       found,
       (name) => isBookkeeping(name) || ignores(name) || spare.some((test) => test(name)),
     ),
+  );
+}
+
+/** What weights may be stored in. */
+const readable: readonly StoredDType[] = ['F64', 'F32', 'F16', 'BF16'];
+
+/**
+ * Refuses weights in dtypes that are not read, such as those of 8 bits.
+ * @throws FormatError that says which, and of how many tensors
+ */
+export function checkDtypes(
+  { name, entries }: Pick<SafetensorsFile, 'name' | 'entries'>,
+  parts: readonly FilePart[],
+): void {
+  const others = [...tensorsOf(parts).keys()].flatMap((key) => {
+    const dtype = entries.get(key)?.dtype;
+    return dtype === undefined || readable.includes(dtype) ? [] : [{ key, dtype }];
+  });
+  const [first] = others;
+  if (first === undefined) return;
+  const dtypes = [...new Set(others.map(({ dtype }) => dtype))].join(', ');
+  throw new FormatError(
+    `${name}: ${others.length} of its weights are in ${dtypes}, such as ${first.key}; weights are read in F32, F16, BF16 and F64: take ` +
+      'the file of the same model in one of these',
   );
 }
 

@@ -1,9 +1,11 @@
 import { stat } from 'node:fs/promises';
 import { attempt } from '../../tensor/index.node.ts';
 import { TensorError } from '../../tensor/index.ts';
+import { finishReplacing } from '../checkpoint/replaceFiles.node.ts';
 import { checkFit } from '../pipeline/checkFit.ts';
 import { openPipelineFolder, type PipelineSource } from '../pipeline/pipelineFolder.node.ts';
 import { openSingleFile, type SingleFileOptions } from './openSingleFile.node.ts';
+import { refuseOtherFolder } from './otherFolder.node.ts';
 import { withUNet, withVae } from './replaceParts.node.ts';
 
 /** Options of `openPipeline`: what a pipeline does not hold itself, or what is taken from elsewhere. */
@@ -32,6 +34,8 @@ export async function openPipeline(path: string, options: OpenPipelineOptions = 
   const { vae, unet, ...single } = options;
   const isFolder = (await attempt('open', path, stat(path))).isDirectory();
   if (isFolder) {
+    await finishReplacing(path);
+    await refuseOtherFolder(path);
     const [option] = Object.entries(ofSingleFiles).filter(([name]) => {
       const value = single[name as keyof typeof ofSingleFiles];
       return value !== undefined && value !== false;

@@ -5,7 +5,7 @@ import { checkTokenizer } from '../pipeline/checkTokenizer.ts';
 import type { PipelineSource } from '../pipeline/pipelineFolder.node.ts';
 import { knownConfigs } from './chooseConfigs.ts';
 import { type ConfigFolder, readConfigFolder } from './configFolder.node.ts';
-import { checkParts, type FilePart, partReader, textPart, unetPart, vaePart } from './fileParts.ts';
+import { checkDtypes, checkParts, type FilePart, partReader, textPart, unetPart, vaePart } from './fileParts.ts';
 import { knownScheduler, type SingleFilePrediction } from './knownParts.ts';
 import { vaePrefix } from './layouts.ts';
 import { type Recognised, recognise } from './recognise.ts';
@@ -84,6 +84,7 @@ export async function findParts(
     texts,
     ignores: (name) => passed.has(name) || (!takesVae && name.startsWith(vaePrefix)),
   });
+  checkDtypes(file, parts);
   return { recognised, configs, parts };
 }
 

@@ -24,14 +24,19 @@ export const hollow = (shapes: ReadonlyMap<string, Shape>): Pick<SafetensorsFile
   ),
 });
 
-/** Writes a file whose header is that of tensors in f16, and whose data is a hole: it takes no room on the disk. */
-export async function writeHollow(path: string, shapes: ReadonlyMap<string, Shape>): Promise<void> {
+/** Writes a file whose header is that of tensors of a dtype, and whose data is a hole: it takes no room on the disk. */
+export async function writeHollow(
+  path: string,
+  shapes: ReadonlyMap<string, Shape>,
+  dtype: 'F16' | 'F8_E4M3' = 'F16',
+): Promise<void> {
   let offset = 0;
+  const bytes = dtype === 'F16' ? 2 : 1;
   const header = Object.fromEntries(
     [...shapes].map(([name, shape]) => {
       const begin = offset;
-      offset += 2 * shape.reduce((a, b) => a * b, 1);
-      return [name, { dtype: 'F16', shape, data_offsets: [begin, offset] }];
+      offset += bytes * shape.reduce((a, b) => a * b, 1);
+      return [name, { dtype, shape, data_offsets: [begin, offset] }];
     }),
   );
   const json = new TextEncoder().encode(JSON.stringify(header));

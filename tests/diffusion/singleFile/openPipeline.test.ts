@@ -26,7 +26,6 @@ import {
 } from 'diffusion-dpo/tensor';
 import { openSafetensorsFile, saveSafetensors } from 'diffusion-dpo/tensor/node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { emaKey } from '../../../diffusion/singleFile/layouts.ts';
 import { narrowPipeline, tokenizer } from './fullLayouts.ts';
 import { publishedTensors, writeHollow } from './hollowFiles.ts';
 
@@ -147,6 +146,8 @@ describe('what the network predicts', () => {
 describe('an average of the weights', () => {
   test('is read instead of them where it is asked for, and there', async () => {
     const isUNet = (name: string) => name.startsWith('model.diffusion_model.');
+    // model_ema.diffusion_modelinput_blocks00weight stands for model.diffusion_model.input_blocks.0.0.weight.
+    const emaKey = (name: string) => `model_ema.${name.split('.').slice(1).join('')}`;
     const both = await changed('ema.safetensors', (tensors) => {
       for (const [name, x] of [...tensors]) if (isUNet(name)) tensors.set(emaKey(name), x.mul(2));
     });
@@ -279,6 +280,13 @@ describe('files that are not read', () => {
     );
   });
 
+  test('weights of 8 bits', async () => {
+    await writeHollow(at('fp8.safetensors'), publishedTensors('Stable Diffusion 1'), 'F8_E4M3');
+    await expect(openPipeline(at('fp8.safetensors'))).rejects.toThrow(
+      /fp8\.safetensors: 1130 of its weights are in F8_E4M3, such as .*F32, F16, BF16/,
+    );
+  });
+
   test('a folder of configurations for another number of text encoders, or without what the file has', async () => {
     await savePipelineFolder(at('xl'), await narrowPipeline('Stable Diffusion XL', 'f16'));
     await expect(openPipeline(file(), { modelConfig: at('xl') })).rejects.toThrow(
@@ -286,6 +294,27 @@ describe('files that are not read', () => {
     );
     await expect(openPipeline(file(), { modelConfig: at('nothing') })).rejects.toThrow(/nothing/);
     await expect(openPipeline(at('nothing.safetensors'))).rejects.toThrow(/nothing\.safetensors/);
+  });
+
+  test('folders that are no pipeline are named as what they are', async () => {
+    await expect(openPipeline(join(folder(), 'unet'))).rejects.toThrow(/folder of a UNet alone: give it with --unet/);
+    await expect(openPipeline(join(folder(), 'vae'))).rejects.toThrow(
+      /folder of an autoencoder alone: give it with --vae/,
+    );
+    await expect(openPipeline(join(folder(), 'text_encoder'))).rejects.toThrow(/folder of a text encoder alone/);
+    const holding = async (name: string, ...files: string[]): Promise<string> => {
+      await mkdir(at(name));
+      for (const one of files) await writeFile(join(at(name), one), '');
+      return at(name);
+    };
+    await expect(openPipeline(await holding('lora', 'pytorch_lora_weights.safetensors'))).rejects.toThrow(/--lora/);
+    await expect(openPipeline(await holding('one', 'model.safetensors'))).rejects.toThrow(
+      /opened by its own name: .*one.model\.safetensors/,
+    );
+    await expect(openPipeline(await holding('ckpt', 'model.ckpt'))).rejects.toThrow(/only model\.ckpt: pickles/);
+    await mkdir(at('published/unet'), { recursive: true });
+    await expect(openPipeline(at('published'))).rejects.toThrow(/a folder unet\/, but no model_index\.json.*--unet/);
+    await expect(openPipeline(await holding('none'))).rejects.toThrow(/model_index\.json/);
   });
 
   test('options that folders have no use for', async () => {
