@@ -30,7 +30,8 @@ export function countBlocks(keys: Iterable<string>): Blocks {
     if (kind === 'label_emb') takesSizes = true;
     else if (kind === 'input_blocks' && third === 'op') down.set(Number(first), 'down');
     else if (kind === 'input_blocks' && first !== '0') atLeast(down, Number(first), count);
-    else if (kind === 'output_blocks') atLeast(up, Number(first), count);
+    // What doubles may have a number of its own, but is no residual block.
+    else if (kind === 'output_blocks' && third !== 'conv') atLeast(up, Number(first), count);
     else if (kind === 'middle_block') {
       const inMiddle = second === 'transformer_blocks' ? Number(third) + 1 : 0;
       mid = Math.max(mid, inMiddle);

@@ -43,12 +43,12 @@ const isCrossAttention = (name: string): boolean => name.endsWith('.attn2.to_k.w
  */
 export function knownConfigs(
   file: Pick<SafetensorsFile, 'name' | 'names' | 'entries'>,
-  { family, texts: places, hasVae }: Recognised,
+  { family, texts: places, hasVae, hasGaps }: Recognised,
 ): PartConfigs {
   const { name, config: unet } = knownUNet(file, family);
   const [texts, vae] = [knownTexts[family], knownVaes[family]];
   const parts: FilePart[] = [
-    unetPart(unet),
+    unetPart(unet, { hasGaps }),
     ...places.map((place, i) => textPart(texts[i] ?? texts[0], place)),
     ...(hasVae ? [vaePart(vae)] : []),
   ];

@@ -37,11 +37,12 @@ const partOf = (part: PipelinePart, config: JsonObject, template: unknown, table
 };
 
 /**
- * Where a single file holds the parameters of a UNet; with `ema`, those of their average.
+ * Where a single file holds the parameters of a UNet; with `ema`, those of their average; with `hasGaps`, in files whose blocks are
+ * numbered with gaps.
  * @throws FormatError where the original layout has no such UNet
  */
-export function unetPart(config: JsonObject, { ema = false } = {}): FilePart {
-  const table = unetKeysOf(config);
+export function unetPart(config: JsonObject, { ema = false, hasGaps = false } = {}): FilePart {
+  const table = unetKeysOf(config, hasGaps);
   if (table === undefined)
     throw new FormatError(
       'the unet: the layout of single files has no place for other numbers of residual blocks on each level (layers_per_block); ' +

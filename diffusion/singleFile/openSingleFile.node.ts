@@ -51,7 +51,7 @@ export async function findParts(
   elsewhere: TakenElsewhere = {},
 ): Promise<SingleFileParts> {
   const recognised = recognise(file);
-  const { texts, hasVae, hasEma } = recognised;
+  const { texts, hasVae, hasEma, hasGaps } = recognised;
   if (ema && !hasEma)
     throw new FormatError(
       `${file.name}: has no average of its weights (no tensors model_ema.…), which --ema asks for; leave it out`,
@@ -74,10 +74,10 @@ export async function findParts(
     throw new FormatError(`${modelConfig}: has no vae/config.json, and ${file.name} has an autoencoder`);
   const parts = [
     ...texts.map((place, i) => textPart(configs.texts[i] ?? configs.texts[0], place)),
-    unetPart(configs.unet, { ema }),
+    unetPart(configs.unet, { ema, hasGaps }),
     ...(takesVae && configs.vae !== undefined ? [vaePart(configs.vae)] : []),
   ];
-  const plain = ema ? unetPart(configs.unet) : undefined;
+  const plain = ema ? unetPart(configs.unet, { hasGaps }) : undefined;
   const passed = new Set([...(plain?.places.values() ?? [])].map(({ key }) => key));
   checkParts(file, parts, {
     title: `${file.name}: its tensors are not those of ${configs.name}`,

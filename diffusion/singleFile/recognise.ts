@@ -9,6 +9,8 @@ export interface Recognised {
   /** Where it has its text encoders. */
   readonly texts: readonly [TextPlace, ...TextPlace[]];
   readonly hasVae: boolean;
+  /** Whether the UNet's blocks are numbered with gaps: see `UNetNumbering`. */
+  readonly hasGaps: boolean;
   /** Whether it also has the average of the UNet's weights over training. */
   readonly hasEma: boolean;
   /** What marker tensors say; undefined where there are none. */
@@ -108,6 +110,9 @@ export function recognise({ name, names, entries }: Pick<SafetensorsFile, 'name'
   return {
     ...texts,
     hasVae: names.some((key) => key.startsWith(vaePrefix)),
+    hasGaps:
+      entries.has(`${unetPrefix}input_blocks.3.0.op.weight`) &&
+      !names.some((key) => key.startsWith(`${unetPrefix}input_blocks.2.`)),
     hasEma: names.some((key) => key.startsWith('model_ema.diffusion_model')),
     prediction: entries.has(markers.prediction) ? 'v_prediction' : undefined,
     zeroTerminalSnr: entries.has(markers.zeroTerminalSnr),

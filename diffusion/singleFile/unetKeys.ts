@@ -19,14 +19,21 @@ export interface UNetNumbering {
   readonly layersPerBlock: number;
   /** For each block of the way up, deepest first, whether it has attention. */
   readonly upAttention: readonly boolean[];
+  /**
+   * Whether blocks are numbered as if each level had two residual blocks on the way down, as files have it of models with one that were
+   * converted with the numbers of Stable Diffusion 1; default false.
+   */
+  readonly hasGaps?: boolean;
 }
 
 /**
  * The names of a UNet2DConditionModel in the original layout (CompVis' and Stability's UNetModel): blocks are numbered through, those
  * that halve or double included; inside, attention stands behind its residual block.
  */
-export function unetKeys({ layersPerBlock, upAttention }: UNetNumbering): KeyTable {
-  const stride = layersPerBlock + 1;
+export function unetKeys({ layersPerBlock, upAttention, hasGaps = false }: UNetNumbering): KeyTable {
+  const stride = hasGaps ? 3 : layersPerBlock + 1;
+  // What doubles stands behind the residual block and its attention; with gaps, as in Stable Diffusion 1, whose deepest block has none.
+  const isSecond = (block: number): boolean => (hasGaps ? block > 0 : upAttention[block] === true);
   const down = (level: number, layer: number): string => `input_blocks.${1 + level * stride + layer}`;
   const up = (block: number, layer: number): string => `output_blocks.${block * stride + layer}`;
   return keyTable([
@@ -37,16 +44,13 @@ export function unetKeys({ layersPerBlock, upAttention }: UNetNumbering): KeyTab
     ['add_embedding.linear_2', 'label_emb.0.2'],
     ['down_blocks.#.resnets.#', (level, layer) => `${down(level, layer)}.0`, resnet],
     ['down_blocks.#.attentions.#', (level, layer) => `${down(level, layer)}.1`],
-    ['down_blocks.#.downsamplers.0.conv', (level) => `${down(level, layersPerBlock)}.0.op`],
+    ['down_blocks.#.downsamplers.0.conv', (level) => `${down(level, stride - 1)}.0.op`],
     ['mid_block.resnets.0', 'middle_block.0', resnet],
     ['mid_block.attentions.0', 'middle_block.1'],
     ['mid_block.resnets.1', 'middle_block.2', resnet],
     ['up_blocks.#.resnets.#', (block, layer) => `${up(block, layer)}.0`, resnet],
     ['up_blocks.#.attentions.#', (block, layer) => `${up(block, layer)}.1`],
-    [
-      'up_blocks.#.upsamplers.0.conv',
-      (block) => `${up(block, layersPerBlock)}.${upAttention[block] === true ? 2 : 1}.conv`,
-    ],
+    ['up_blocks.#.upsamplers.0.conv', (block) => `${up(block, stride - 1)}.${isSecond(block) ? 2 : 1}.conv`],
     ['conv_norm_out', 'out.0'],
     ['conv_out', 'out.2'],
   ]);
@@ -56,7 +60,7 @@ export function unetKeys({ layersPerBlock, upAttention }: UNetNumbering): KeyTab
  * The names of the UNet of a configuration.
  * @returns undefined where the original layout has no such UNet: with other numbers of residual blocks on each level
  */
-export function unetKeysOf(json: JsonObject): KeyTable | undefined {
+export function unetKeysOf(json: JsonObject, hasGaps = false): KeyTable | undefined {
   const { layers_per_block: layers, up_block_types: up } = readConfig(
     'UNet2DConditionModel',
     json,
@@ -64,5 +68,5 @@ export function unetKeysOf(json: JsonObject): KeyTable | undefined {
   );
   const [first, ...others] = typeof layers === 'number' ? [layers] : layers;
   if (first === undefined || others.some((one) => one !== first)) return undefined;
-  return unetKeys({ layersPerBlock: first, upAttention: up.map((type) => type === 'CrossAttnUpBlock2D') });
+  return unetKeys({ layersPerBlock: first, upAttention: up.map((type) => type === 'CrossAttnUpBlock2D'), hasGaps });
 }

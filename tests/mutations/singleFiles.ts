@@ -9,13 +9,8 @@ const views = ['tests/tensor/safetensorsViews.test.ts'];
 /** Checkpoints of one file in the original layout: their names, what they are told by, reading and saving them. */
 export const singleFileMutations: readonly Mutation[] = [
   ...changesOf(at('unetKeys.ts'), golden, [
-    ['doubling stands before attention', '=== true ? 2 : 1', '=== true ? 1 : 2'],
-    [
-      'blocks are numbered as if none halved',
-      'const stride = layersPerBlock + 1;',
-      'const stride = layersPerBlock;',
-      'short',
-    ],
+    ['doubling stands before attention', 'isSecond(block) ? 2 : 1', 'isSecond(block) ? 1 : 2'],
+    ['blocks are numbered as if none halved', '3 : layersPerBlock + 1;', '3 : layersPerBlock;', 'short'],
   ]),
   ...changesOf(at('vaeKeys.ts'), golden, [
     ["the decoder's levels are numbered from the smallest images", 'levels - 1 - block', 'block'],
@@ -60,8 +55,8 @@ export const singleFileMutations: readonly Mutation[] = [
     ],
     [
       'averages are read whatever is asked for',
-      'unetPart(configs.unet, { ema }),',
-      'unetPart(configs.unet, { ema: hasEma }),',
+      'unetPart(configs.unet, { ema, hasGaps }),',
+      'unetPart(configs.unet, { ema: hasEma, hasGaps }),',
     ],
   ]),
   ...changesOf(at('saveSingleFile.node.ts'), opened, [

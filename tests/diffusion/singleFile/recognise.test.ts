@@ -18,7 +18,7 @@ function check(shapes: Shapes): string {
   const configs = knownConfigs(file, recognised);
   const { texts, hasVae } = recognised;
   const parts = [
-    unetPart(configs.unet),
+    unetPart(configs.unet, { hasGaps: recognised.hasGaps }),
     ...texts.map((place, i) => textPart(configs.texts[i] ?? configs.texts[0], place)),
     ...(hasVae && configs.vae ? [vaePart(configs.vae)] : []),
   ];
@@ -87,6 +87,44 @@ describe('other names of the same', () => {
   test("Stable Diffusion 2 with the names of Stability's newer code", () => {
     const newer = renamed(second, (name) => name.replace('cond_stage_model.', 'conditioner.embedders.0.'));
     expect(check(newer)).toBe('Stable Diffusion 2');
+  });
+
+  test('one residual block a level, numbered as if there were two', () => {
+    // As diffusers' script for Stable Diffusion 1 names any model: block 3i + j, and what doubles in block 3i + 2.
+    const gaps = (name: string): string =>
+      name.replace(
+        /(in|out)put_blocks\.(\d+)\.(\d+)\.(\w+)/,
+        (_, way: string, block: string, inner: string, kind: string) => {
+          const [index, isInput] = [Number(block), way === 'in'];
+          if (isInput && index === 0) return `input_blocks.0.${inner}.${kind}`;
+          const place = isInput ? index - 1 : index;
+          const [level, layer] = [Math.floor(place / 2), place % 2];
+          if (isInput) return `input_blocks.${1 + 3 * level + (kind === 'op' ? 2 : layer)}.${inner}.${kind}`;
+          if (kind === 'conv') return `output_blocks.${3 * level + 2}.${level === 0 ? 1 : 2}.conv`;
+          return `output_blocks.${3 * level + layer}.${inner}.${kind}`;
+        },
+      );
+    for (const name of ['BK-SDM-Base', 'BK-SDM-Small', 'BK-SDM-Tiny']) {
+      const shapes = renamed(publishedTensors(name), gaps);
+      expect(check(shapes)).toBe(name);
+      const blocks = (way: string) => [
+        ...new Set(
+          [...shapes.keys()].flatMap((key) => new RegExp(`\\.${way}put_blocks\\.(\\d+)\\.0\\.`).exec(key)?.[1] ?? []),
+        ),
+      ];
+      if (name === 'BK-SDM-Tiny') {
+        expect(
+          blocks('in')
+            .map(Number)
+            .sort((a, b) => a - b),
+        ).toEqual([0, 1, 3, 4, 6, 7]);
+        expect(
+          blocks('out')
+            .map(Number)
+            .sort((a, b) => a - b),
+        ).toEqual([0, 1, 3, 4, 6, 7]);
+      }
+    }
   });
 
   test('linear layers where the autoencoder has 1×1 convolutions', () => {

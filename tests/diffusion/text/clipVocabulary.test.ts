@@ -9,7 +9,9 @@ const golden = (name: string) => fileURLToPath(new URL(`../../golden/tokenizer/$
 test("the package's table is CLIP's vocab.json and merges.txt", async () => {
   const { vocabulary, merges } = clipVocabulary();
   const published = JSON.parse(await readFile(golden('vocab.json'), 'utf8')) as Record<string, number>;
-  expect(Object.keys(vocabulary)).toHaveLength(49_408);
-  expect(vocabulary).toEqual(published);
-  expect(merges).toEqual(parseMerges(await readFile(golden('merges.txt')), 'merges.txt'));
+  const pairs = parseMerges(await readFile(golden('merges.txt')), 'merges.txt');
+  // The first difference alone: to print all would take minutes.
+  expect(Object.entries(vocabulary).find(([token, id]) => published[token] !== id)).toBeUndefined();
+  expect(merges.find((pair, i) => pair !== pairs[i])).toBeUndefined();
+  expect([Object.keys(vocabulary), merges].map(({ length }) => length)).toEqual([49_408, pairs.length]);
 });

@@ -5,6 +5,7 @@ import { saveSingleFile } from '../../../diffusion/index.node.ts';
 import { loadParameters, type TextToImageParams } from '../../../diffusion/index.ts';
 import { readConfigFolder } from '../../../diffusion/singleFile/configFolder.node.ts';
 import { type FilePart, partReader, tensorsOf } from '../../../diffusion/singleFile/fileParts.ts';
+import { isBookkeeping } from '../../../diffusion/singleFile/layouts.ts';
 import { findParts } from '../../../diffusion/singleFile/openSingleFile.node.ts';
 import { openSafetensorsFile } from '../../../tensor/index.node.ts';
 import { dispose, flattenTree, type Tensor } from '../../../tensor/index.ts';
@@ -166,7 +167,13 @@ async function checkSaved(
       }),
     );
     const results = new Map([...saved].map(([name, x]) => [name, inDtype(x, settings)]));
-    const problems = [...expected.keys()].filter((name) => !saved.has(name)).map((name) => `'${name}' was not saved`);
+    const problems = [
+      ...[...expected.keys()].filter((name) => !saved.has(name)).map((name) => `'${name}' was not saved`),
+      // What is said of the network has a name alone.
+      ...[...saved.keys()]
+        .filter((name) => !expected.has(name) && !isBookkeeping(name))
+        .map((name) => `'${name}' was saved, and is not in the file`),
+    ];
     const comparisons = await equal(results, expected, settings);
     dispose([...saved.values(), ...stored.values()]);
     return { report: { file: io.path, name: 'saved', problems, comparisons }, expected: expected.size };
