@@ -8,20 +8,22 @@ export {
 } from './checkpoint/modelFolder.node.ts';
 export { readObject } from './checkpoint/readObject.node.ts';
 export { finishReplacing, removeUnfinishedSaves, replaceFiles, writeText } from './checkpoint/replaceFiles.node.ts';
+export { type OpenFolderOptions, openPipelineFolder } from './pipeline/openPipelineFolder.node.ts';
 export {
-  type LoadPartOptions,
   type LoadPipelineOptions,
   loadPipeline,
   loadPipelineFolder,
-  openPipelineFolder,
-  type Pipeline,
-  type PipelineDescription,
-  type PipelineFiles,
-  type PipelineSource,
   type SavePipelineOptions,
   savePipelineFolder,
   savePipelineParts,
 } from './pipeline/pipelineFolder.node.ts';
+export type {
+  LoadPartOptions,
+  Pipeline,
+  PipelineDescription,
+  PipelineFiles,
+  PipelineSource,
+} from './pipeline/pipelineSource.ts';
 export { type OpenPipelineOptions, openPipeline } from './singleFile/openPipeline.node.ts';
 export type { SingleFileOptions } from './singleFile/openSingleFile.node.ts';
 export { type SaveSingleFileOptions, saveSingleFile, saveSingleFileParts } from './singleFile/saveSingleFile.node.ts';

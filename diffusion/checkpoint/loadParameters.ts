@@ -50,17 +50,7 @@ export async function loadParameters<T>(
   { device: asked, dtype, ignore = [], oldNames = () => undefined }: LoadOptions = {},
 ): Promise<T> {
   const device = asked ?? (await defaultDevice());
-  const wanted = new Map(flattenTree(template).map(({ path, tensor }) => [path, tensor]));
-  const found = new Map<string, TensorEntry>();
-  /** By the model's names, those in the file. */
-  const stored = new Map<string, string>();
-  const inFile = new Set(reader.names);
-  for (const name of reader.names) {
-    const today = wanted.has(name) ? undefined : oldNames(name);
-    const own = today !== undefined && wanted.has(today) && !inFile.has(today) ? today : name;
-    found.set(own, await reader.entry(name));
-    stored.set(own, name);
-  }
+  const { wanted, found, stored } = await matchEntries(template, reader, oldNames);
   checkEntries(wanted, found, device, reader.name, pathMatcher(...ignore));
 
   // No dtype in memory takes more than four bytes for each of the file's: that is U8, which is read as u32.
@@ -81,25 +71,53 @@ export async function loadParameters<T>(
   return replaceLeaves(template, loaded);
 }
 
+/**
+ * Checks by a file's header that it holds a tree of parameters, without reading numbers.
+ * @throws FormatError as `loadParameters`, but for what depends on the device.
+ */
+export async function checkParameters(
+  template: unknown,
+  reader: SafetensorsReader,
+  { ignore = [], oldNames = () => undefined }: Pick<LoadOptions, 'ignore' | 'oldNames'> = {},
+): Promise<void> {
+  const { wanted, found } = await matchEntries(template, reader, oldNames);
+  checkEntries(wanted, found, undefined, reader.name, pathMatcher(...ignore));
+}
+
+/** The tensors that a tree wants and those in a file, by the model's names, and by these the names in the file. */
+async function matchEntries(template: unknown, reader: SafetensorsReader, oldNames: OldNames) {
+  const wanted = new Map(flattenTree(template).map(({ path, tensor }) => [path, tensor]));
+  const found = new Map<string, TensorEntry>();
+  const stored = new Map<string, string>();
+  const inFile = new Set(reader.names);
+  for (const name of reader.names) {
+    const today = wanted.has(name) ? undefined : oldNames(name);
+    const own = today !== undefined && wanted.has(today) && !inFile.has(today) ? today : name;
+    found.set(own, await reader.entry(name));
+    stored.set(own, name);
+  }
+  return { wanted, found, stored };
+}
+
 const dtypeIn = (found: ReadonlyMap<string, TensorEntry>, name: string) => (found.get(name) as TensorEntry).dtype;
 
 function checkEntries(
   wanted: ReadonlyMap<string, Tensor>,
   found: ReadonlyMap<string, TensorEntry>,
-  device: Device,
+  device: Device | undefined,
   file: string,
   ignores: (name: string) => boolean,
 ): void {
   const shapes = (all: ReadonlyMap<string, { readonly shape: Shape }>) =>
     new Map([...all].map(([name, { shape }]) => [name, shape]));
   const floats = [...wanted].flatMap(([name, { dtype }]) => (isFloat(dtype) && found.has(name) ? [name] : []));
-  const isMissing = (dtype: FloatDType | undefined) => dtype !== undefined && !device.dtypes.has(dtype);
+  const isMissing = (dtype: FloatDType | undefined) => dtype !== undefined && device?.dtypes.has(dtype) === false;
   throwProblems(`${file}: these are not the parameters of this model`, {
     ...differences(shapes(wanted), shapes(found), ignores),
     'of another kind': floats
       .filter((name) => floatDtypes[dtypeIn(found, name)] === undefined)
       .map((name) => `${name} is ${dtypeIn(found, name)}, the model has numbers with fractions`),
-    [`of a dtype that the device '${device.name}' does not have`]: floats
+    [`of a dtype that the device '${device?.name}' does not have`]: floats
       .filter((name) => isMissing(floatDtypes[dtypeIn(found, name)]))
       .map((name) => `${name} is ${dtypeIn(found, name)}`),
   });

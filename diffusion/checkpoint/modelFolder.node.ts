@@ -14,7 +14,7 @@ import {
 } from '../../tensor/index.ts';
 import { differences, throwProblems } from './differences.ts';
 import { formatObject, type JsonObject } from './json.ts';
-import { type LoadOptions, loadParameters } from './loadParameters.ts';
+import { checkParameters, type LoadOptions, loadParameters } from './loadParameters.ts';
 import { type AnyModel, modelFor, publishedFilesOf, stemFor } from './models.ts';
 import { readObject } from './readObject.node.ts';
 import { finishReplacing, replaceFiles, writeText } from './replaceFiles.node.ts';
@@ -56,6 +56,24 @@ export async function loadModelFolder<Model extends AnyModel = AnyModel>(
   folder: string,
   options: LoadModelOptions<Model> = {},
 ): Promise<LoadedModel<Model>> {
+  const { config, model, reader, published } = await openModelFolder(folder, options);
+  await using file = reader;
+  const parameters = await loadParameters(model.init(key(0)), file, { ...options, ...published });
+  return { config, model, parameters: parameters as ParamsOf<Model> };
+}
+
+/**
+ * Checks by the headers of its files that a folder holds a model, without reading numbers.
+ * @throws FormatError as `loadModelFolder`.
+ */
+export async function checkModelFolder(folder: string, options: LoadModelOptions = {}): Promise<void> {
+  const { model, reader, published } = await openModelFolder(folder, options);
+  await using file = reader;
+  await checkParameters(model.init(key(0)), file, published);
+}
+
+/** A folder's configuration, its model, the reader of its weights, and how published weights of it may differ. */
+async function openModelFolder<Model extends AnyModel>(folder: string, options: LoadModelOptions<Model>) {
   await finishReplacing(folder);
   const files = await attempt('open', folder, readdir(folder));
   const path = join(folder, configName);
@@ -67,13 +85,9 @@ export async function loadModelFolder<Model extends AnyModel = AnyModel>(
   const model = modelOf(config, path, options);
   const { ignore = [], oldNames } = publishedFilesOf(config, options.model ?? (() => model));
   const weights = join(folder, chooseWeights(weightsName(config, options), files, folder));
-  await using reader = await openSafetensorsPath(weights);
-  const parameters = await loadParameters(model.init(key(0)), reader, {
-    oldNames,
-    ...options,
-    ignore: [...ignore, ...(options.ignore ?? [])],
-  });
-  return { config, model, parameters: parameters as ParamsOf<Model> };
+  const reader = await openSafetensorsPath(weights);
+  const published = { oldNames: options.oldNames ?? oldNames, ignore: [...ignore, ...(options.ignore ?? [])] };
+  return { config, model, reader, published };
 }
 
 /** The model of a configuration, which `file` holds. */

@@ -53,6 +53,10 @@ const dtypesOf = (stem: string, files: readonly string[]): string[] =>
 /** The names under which weights may be found: of one file, or of an index. */
 const namesToRead = (name: WeightsName): readonly string[] => [singleName(name), ...indexNames(name)];
 
+/** Whether a folder has weights of a variant, under whatever stem. */
+export const hasVariant = (files: readonly string[], variant: string): boolean =>
+  files.some((file) => file.includes('.safetensors') && file.split(/[.-]/).slice(1).includes(variant));
+
 /**
  * The file to open, an index or a single file, among the files of a folder. Where no variant is asked for, and all weights that are
  * there are of one dtype that names have, such as fp16, those are meant.

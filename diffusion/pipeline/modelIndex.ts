@@ -1,6 +1,11 @@
 import { FormatError } from '../../tensor/index.ts';
 import type { JsonObject } from '../checkpoint/json.ts';
 
+/** The file of a pipeline's folder that names its parts. */
+export const indexName = 'model_index.json';
+/** The file of the folder `scheduler`. */
+export const schedulerName = 'scheduler_config.json';
+
 /** A text encoder of a pipeline and the tokenizer that makes its ids, by the names of their folders. */
 export interface TextPart {
   readonly encoder: 'text_encoder' | 'text_encoder_2';

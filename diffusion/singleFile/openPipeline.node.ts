@@ -3,7 +3,8 @@ import { attempt } from '../../tensor/index.node.ts';
 import { TensorError } from '../../tensor/index.ts';
 import { finishReplacing } from '../checkpoint/replaceFiles.node.ts';
 import { checkFit } from '../pipeline/checkFit.ts';
-import { openPipelineFolder, type PipelineSource } from '../pipeline/pipelineFolder.node.ts';
+import { openPipelineFolder } from '../pipeline/openPipelineFolder.node.ts';
+import type { PipelineSource } from '../pipeline/pipelineSource.ts';
 import { openSingleFile, type SingleFileOptions } from './openSingleFile.node.ts';
 import { refuseOtherFolder } from './otherFolder.node.ts';
 import { withUNet, withVae } from './replaceParts.node.ts';
@@ -14,6 +15,8 @@ export interface OpenPipelineOptions extends SingleFileOptions {
   readonly vae?: string | undefined;
   /** Another UNet: its folder, or a pipeline's that has one. */
   readonly unet?: string | undefined;
+  /** Of a folder: the weights of a variant such as `fp16`. Default: the plain ones, or those that stand alone. */
+  readonly variant?: string | undefined;
 }
 
 /** What only single files need to be told, with the names of the command line. */
@@ -31,7 +34,7 @@ const ofSingleFiles = {
  * @throws FormatError that says what is wrong with it, or which option it needs; TensorError for an option that only single files have
  */
 export async function openPipeline(path: string, options: OpenPipelineOptions = {}): Promise<PipelineSource> {
-  const { vae, unet, ...single } = options;
+  const { vae, unet, variant, ...single } = options;
   const isFolder = (await attempt('open', path, stat(path))).isDirectory();
   if (isFolder) {
     await finishReplacing(path);
@@ -45,8 +48,12 @@ export async function openPipeline(path: string, options: OpenPipelineOptions = 
         `${path}: ${option[1]} is for single files, which do not say it; a pipeline's folder holds it: in its scheduler/, tokenizer/ or config.json`,
       );
   }
+  if (!isFolder && variant !== undefined)
+    throw new TensorError(
+      `${path}: --variant is for folders, and this is one file; name the file of the variant itself`,
+    );
   const own = isFolder
-    ? await openPipelineFolder(path)
+    ? await openPipelineFolder(path, { variant })
     : await openSingleFile(path, single, { vae: vae !== undefined });
   const withOther = vae === undefined ? own : await withVae(own, vae);
   const source = unet === undefined ? withOther : await withUNet(withOther, unet);

@@ -2,7 +2,7 @@ import { openSafetensorsFile } from '../../tensor/index.node.ts';
 import { FormatError, type SafetensorsFile } from '../../tensor/index.ts';
 import { loadParameters } from '../checkpoint/loadParameters.ts';
 import { checkTokenizer } from '../pipeline/checkTokenizer.ts';
-import type { PipelineSource } from '../pipeline/pipelineFolder.node.ts';
+import type { PipelineSource } from '../pipeline/pipelineSource.ts';
 import { knownConfigs } from './chooseConfigs.ts';
 import { type ConfigFolder, readConfigFolder } from './configFolder.node.ts';
 import { checkDtypes, checkParts, type FilePart, partReader, textPart, unetPart, vaePart } from './fileParts.ts';

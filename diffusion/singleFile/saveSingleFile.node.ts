@@ -19,7 +19,7 @@ import {
   zeros,
 } from '../../tensor/index.ts';
 import { readConfig } from '../config.ts';
-import type { PipelineDescription, PipelineFiles } from '../pipeline/pipelineFolder.node.ts';
+import type { PipelineDescription, PipelineFiles } from '../pipeline/pipelineSource.ts';
 import type { PipelinePart } from '../pipeline/stages.ts';
 import type { TextToImageConfig } from '../pipeline/textToImage.ts';
 import { noisingFromConfig } from '../samplers/fromConfig.ts';
