@@ -72,16 +72,18 @@ const noise: JsonObject = {
   ...{ trained_betas: null, clip_sample: false, set_alpha_to_one: false, steps_offset: 1 },
 };
 
+/** What a scheduler's configuration says where no signal is left at the last time step: sampling must begin there. */
+export const endsWithNoise: JsonObject = { rescale_betas_zero_snr: true, timestep_spacing: 'trailing' };
+
 /** The scheduler of published pipelines of a family, for what its network predicts. */
 export function knownScheduler(family: Family, prediction: SingleFilePrediction, zeroTerminalSnr: boolean): JsonObject {
   const predicts = { ...noise, prediction_type: prediction };
-  // With no signal left at the last time step, sampling must begin there.
   if (zeroTerminalSnr && prediction === 'epsilon')
     throw new FormatError(
       'a network whose last time step has no signal left (zero terminal SNR) predicts v: from noise alone, a prediction of ' +
         'the noise says nothing of the image. Choose --prediction v_prediction, or leave --zero-terminal-snr out',
     );
-  const ends = zeroTerminalSnr ? { rescale_betas_zero_snr: true, timestep_spacing: 'trailing' } : {};
+  const ends = zeroTerminalSnr ? endsWithNoise : {};
   if (family === 'sdxl' || family === 'refiner')
     return {
       _class_name: 'EulerDiscreteScheduler',

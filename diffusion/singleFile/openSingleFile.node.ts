@@ -6,7 +6,7 @@ import type { PipelineSource } from '../pipeline/pipelineSource.ts';
 import { knownConfigs } from './chooseConfigs.ts';
 import { type ConfigFolder, readConfigFolder } from './configFolder.node.ts';
 import { checkDtypes, checkParts, type FilePart, partReader, textPart, unetPart, vaePart } from './fileParts.ts';
-import { knownScheduler, type SingleFilePrediction } from './knownParts.ts';
+import { endsWithNoise, knownScheduler, type SingleFilePrediction } from './knownParts.ts';
 import { vaePrefix } from './layouts.ts';
 import { type Recognised, recognise } from './recognise.ts';
 import { tokenizersFor } from './tokenizers.node.ts';
@@ -99,13 +99,18 @@ function schedulerOf(
     throw new FormatError(
       `${name}: its tensor v_pred says that the network predicts v, and --prediction says ${asked}; leave --prediction out`,
     );
-  const prediction = asked ?? marked;
   const zero = askedZero ?? (markedZero ? true : undefined);
+  // From noise alone, a prediction of the noise says nothing.
+  const prediction = asked ?? marked ?? (zero === true ? 'v_prediction' : undefined);
   if (own !== undefined)
     return {
       ...own,
       ...(prediction !== undefined && { prediction_type: prediction }),
-      ...(zero !== undefined && { rescale_betas_zero_snr: zero }),
+      ...(zero === false && { rescale_betas_zero_snr: false }),
+      // Where the folder says so too, all else is as it has it.
+      ...(zero === true && own.rescale_betas_zero_snr !== true && endsWithNoise),
+      // PNDM, which extrapolates from earlier steps, does not begin with noise alone.
+      ...(zero === true && own._class_name === 'PNDMScheduler' && { _class_name: 'DDIMScheduler' }),
     };
   if (prediction === undefined && family === 'sd2')
     throw new FormatError(

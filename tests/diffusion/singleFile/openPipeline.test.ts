@@ -134,9 +134,25 @@ describe('what the network predicts', () => {
   test('stands above the folder of configurations, and is written into files and read again', async () => {
     const asked = { prediction: 'v_prediction', zeroTerminalSnr: true } as const;
     const opened = await openPipeline(file(), own(asked));
-    expect(opened.scheduler).toMatchObject({ prediction_type: 'v_prediction', rescale_betas_zero_snr: true });
     await saveSingleFile(await loadPipeline(opened), at('v.safetensors'));
     expect(await scheduler(at('v.safetensors'), own())).toEqual(opened.scheduler);
+    expect(opened.scheduler).toMatchObject({
+      ...{ _class_name: 'DDIMScheduler', prediction_type: 'v_prediction' },
+      ...{ rescale_betas_zero_snr: true, timestep_spacing: 'trailing' },
+    });
+    const options = { captions: ['a red square'], seed: 3, size: [16, 16], steps: 2, guidance: 4 } as const;
+    expect((await sampleImages(await loadPipeline(opened), options)).every(Number.isFinite)).toBe(true);
+    // A folder of configurations that says the same is not changed.
+    await savePipelineFolder(at('zero'), {
+      ...(await loadPipeline(opened)),
+      scheduler: { ...opened.scheduler, timestep_spacing: 'linspace' },
+    });
+    expect((await openPipeline(at('v.safetensors'), { modelConfig: at('zero') })).scheduler.timestep_spacing).toBe(
+      'linspace',
+    );
+    expect((await openPipeline(second(), { zeroTerminalSnr: true })).scheduler).toMatchObject({
+      prediction_type: 'v_prediction',
+    });
     await expect(openPipeline(second(), { prediction: 'epsilon', zeroTerminalSnr: true })).rejects.toThrow(
       /zero terminal SNR\) predicts v/,
     );
