@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import { attempt, makeFolder, readWhole, removeLeftovers, replaceFile } from '../../tensor/index.node.ts';
 import { openDevice, setDefaultDevice, type Tensor, TensorError, tensor } from '../../tensor/index.ts';
+import { pipelineOptions } from '../config/modelKeys.ts';
 import { type SampleSettings, sampleKeys } from '../config/sampleKeys.ts';
 import { decodeImage } from '../data/decodeImage.node.ts';
 import { gridLayout, gridPng } from '../data/imageGrid.ts';
@@ -34,7 +35,10 @@ export function sampleCommand(): Command {
       const device = await openDevice(settings.device);
       setDefaultDevice(device);
       const { lora, sampler, storage } = settings;
-      const pipeline = await openSampled(settings.model, { device, lora, sampler, storage, onNote: printStatus });
+      const pipeline = await openSampled(settings.model, {
+        ...{ ...pipelineOptions(settings), device, lora, sampler, storage },
+        onNote: printStatus,
+      });
       const captions = settings.captions.flatMap((caption) => new Array<string>(settings.count).fill(caption));
       const { size, from } = await imageOf(settings, pipeline);
       const { columns } = settings;

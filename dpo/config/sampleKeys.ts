@@ -12,6 +12,7 @@ import {
   upperLimits,
   wholeFrom,
 } from './fields.ts';
+import { modelKeys } from './modelKeys.ts';
 
 /** Keys of the sampler; `evaluate` has them too. */
 export const samplingKeys = {
@@ -32,7 +33,7 @@ export const samplingKeys = {
 
 /** The keys of `sample`. */
 export const sampleKeys = {
-  model: pathKey(neededText, 'The model folder of a pipeline, in the layout of diffusers.'),
+  ...modelKeys,
   lora: pathKey(optional(neededText), 'LoRA adapters to add: a pytorch_lora_weights.safetensors.'),
   captions: { ...configKey(neededTexts, 'A caption, or a list of captions.'), otherName: 'prompt' },
   negative: configKey(

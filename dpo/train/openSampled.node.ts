@@ -1,4 +1,4 @@
-import { openPipelineFolder, type PipelineSource } from '../../diffusion/index.node.ts';
+import { type OpenPipelineOptions, openPipeline, type PipelineSource } from '../../diffusion/index.node.ts';
 import { loadedStages, noisingFromConfig, type PipelinePart, samplers, textToImage } from '../../diffusion/index.ts';
 import { type Device, type FloatDType, flattenTree, key, TensorError } from '../../tensor/index.ts';
 import type { StorageDtype } from '../config/sampleKeys.ts';
@@ -7,11 +7,15 @@ import { refuseNotFinite } from './notFinite.ts';
 import type { UNetParams } from './runPlan.ts';
 import type { SampledPipeline } from './sampleImages.ts';
 
-/** Options of `openSampled`. */
-export interface OpenSampledOptions {
-  readonly device: Device;
+/** Options of `openChecked`: those of `openPipeline`, and adapters. */
+export interface OpenCheckedOptions extends OpenPipelineOptions {
   /** A file of LoRA adapters to merge into the UNet. */
   readonly lora?: string | null;
+}
+
+/** Options of `openSampled`. */
+export interface OpenSampledOptions extends OpenCheckedOptions {
+  readonly device: Device;
   /** The class of the sampler; default: the one that the pipeline names. */
   readonly sampler?: string | null;
   /** What weights are held in: 'auto' is as the files have it, or bf16 where that would not fit. */
@@ -26,15 +30,15 @@ export interface OpenedPipeline extends SampledPipeline {
 }
 
 /**
- * Opens a model folder whose weights are checked when they are loaded, and whose UNet is merged with the LoRA adapters of a file
+ * Opens a pipeline whose weights are checked when they are loaded, and whose UNet is merged with the LoRA adapters of a file
  * if one is given.
  * @throws TensorError where weights are NaN or infinite
  */
 export async function openChecked(
-  folder: string,
-  { lora = null }: Pick<OpenSampledOptions, 'lora'> = {},
+  path: string,
+  { lora = null, ...options }: OpenCheckedOptions = {},
 ): Promise<PipelineSource> {
-  const source = await openPipelineFolder(folder);
+  const source = await openPipeline(path, options);
   const loadPart: PipelineSource['loadPart'] = async (part, options) => {
     const params = await source.loadPart(part, options);
     await refuseNotFinite(source.place, { [part]: params });
@@ -44,13 +48,13 @@ export async function openChecked(
 }
 
 /**
- * Opens a model folder to sample from. Its parts are read when a stage of sampling begins and let go when it ends, so that the text
+ * Opens a pipeline to sample from. Its parts are read when a stage of sampling begins and let go when it ends, so that the text
  * encoders, the UNet and the autoencoder are never in memory together.
  * @throws TensorError where a stage's weights are NaN or infinite, as every image would be
  */
-export async function openSampled(folder: string, options: OpenSampledOptions): Promise<OpenedPipeline> {
-  const { device, lora = null, sampler = null, storage = 'auto', onNote } = options;
-  const source = await openChecked(folder, { lora });
+export async function openSampled(path: string, options: OpenSampledOptions): Promise<OpenedPipeline> {
+  const { device, sampler = null, storage = 'auto', onNote, ...opening } = options;
+  const source = await openChecked(path, opening);
   const scheduler = withSampler(source, sampler);
   const dtype = storageFor(source, storage, device, onNote);
   const load = (part: PipelinePart): Promise<unknown> => source.loadPart(part, { device, dtype });

@@ -23,10 +23,10 @@ export const samplingMutations: readonly Mutation[] = [
     'dpo/cli/convertCommand.node.ts',
     ['tests/dpo/cli/convert.test.ts'],
     [
-      ['convert writes over a pipeline', 'if (isTaken)', 'if (!isTaken && isTaken)'],
+      ['convert writes over a pipeline', 'if (!taken) return;', 'return;'],
       ['convert keeps the stored dtype', 'dtype: dtype ?? undefined', 'dtype: undefined'],
       ['convert writes one file', 'maxShardBytes: maxShardBytes ?? undefined', 'maxShardBytes: undefined'],
-      ['convert does not merge adapters', 'openChecked(model, { lora })', 'openChecked(model)'],
+      ['convert does not merge adapters', '{ ...pipelineOptions(settings), lora }', 'pipelineOptions(settings)'],
     ],
   ),
   ...changesOf('dpo/train/samplingDefaults.ts', latents, [

@@ -74,7 +74,7 @@ export type TinyLatentName = keyof typeof tinyLatentConfigs;
 const words = ['a red square', 'a blue square', 'a green dot'];
 
 /** Writes such a pipeline with random weights. */
-export async function writeTinyLatents(folder: string, name: TinyLatentName): Promise<void> {
+export async function writeTinyLatents(folder: string, name: TinyLatentName, seed = 0): Promise<void> {
   const { config, scheduler: noise, ...options } = tinyLatentConfigs[name];
   const tokenizer = learnTokenizer(words, { merges: 10, maxLength: 16 });
   const size = Object.keys(tokenizer.vocabulary).length;
@@ -84,7 +84,7 @@ export async function writeTinyLatents(folder: string, name: TinyLatentName): Pr
     textEncoder: { ...config.textEncoder, ...ids },
     ...('textEncoder2' in config && { textEncoder2: { ...config.textEncoder2, ...ids } }),
   };
-  const params = await realize(textToImage(sized).init(key(0)));
+  const params = await realize(textToImage(sized).init(key(seed)));
   const tokenizer2 = 'textEncoder2' in config ? { tokenizer2: { ...tokenizer, padToken: '!' } } : {};
   await savePipelineFolder(folder, { config: sized, tokenizer, ...tokenizer2, scheduler: noise, params, ...options });
 }

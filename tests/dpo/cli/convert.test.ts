@@ -5,6 +5,7 @@ import { openPipelineFolder } from 'diffusion-dpo/diffusion/node';
 import { initLora, loraTensors } from 'diffusion-dpo/nn';
 import { flattenTree, full, key, mapTree, openDevice, read, setDefaultDevice } from 'diffusion-dpo/tensor';
 import { openSafetensorsFile, saveSafetensors } from 'diffusion-dpo/tensor/node';
+import { decode } from 'fast-png';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { runProgram } from '../../../dpo/cli/program.node.ts';
 import { openChecked } from '../../../dpo/train/openSampled.node.ts';
@@ -100,6 +101,30 @@ test('adapters are merged into the UNet alone', async () => {
         .add(1 / 16),
     ),
   ).toEqual(written);
+});
+
+test.each(names)('%s becomes a single file and again the folder, byte for byte', async (name) => {
+  expect((await convert(name, `${name}.safetensors`)).said).toMatch(/the pipeline is in .*\.safetensors/);
+  // Widths as these are in no table, so the folder says what the file is.
+  const told = ['--model-config', at(name)];
+  expect((await convert(`${name}.safetensors`, `${name}-unknown`)).said).toMatch(/--model-config FOLDER/);
+  expect(await convert(`${name}.safetensors`, `${name}-back`, ...told)).toMatchObject({ hasFailed: false });
+  expect(await filesOf(`${name}-back`)).toEqual(await filesOf(name));
+  const drawn = async (output: string, model: string, ...flags: string[]) => {
+    const shown = ['--captions', 'a red square', '--size', '16', '--sampling-steps', '2', '--device', 'wasm'];
+    await runProgram(['sample', '--model', at(model), '--output', at(output), ...shown, ...flags]);
+    return decode(await readFile(at(output))).data;
+  };
+  expect(await drawn('file.png', `${name}.safetensors`, ...told)).toEqual(await drawn('folder.png', name));
+  expect((await convert(name, `${name}.safetensors`)).said).toMatch(/is there already; name another file/);
+});
+
+test('a bare UNet and another autoencoder take the place of the own ones', async () => {
+  await writeTinyLatents(at('other'), 'sd15', 1);
+  await convert('sd15', 'replaced', '--unet', at('other', 'unet'), '--vae', at('other'));
+  const [own, other, replaced] = [await filesOf('sd15'), await filesOf('other'), await filesOf('replaced')];
+  for (const [path, bytes] of replaced)
+    expect(bytes.equals((/^.(unet|vae)./.test(path) ? other : own).get(path) ?? Buffer.alloc(0)), path).toBe(true);
 });
 
 test('a folder that holds a pipeline is not written over, and a broken one is refused before anything is written', async () => {
