@@ -8,6 +8,7 @@ export {
 } from './checkpoint/modelFolder.node.ts';
 export { readObject } from './checkpoint/readObject.node.ts';
 export { finishReplacing, removeUnfinishedSaves, replaceFiles, writeText } from './checkpoint/replaceFiles.node.ts';
+export { withLoras } from './lora/withLoras.node.ts';
 export { type OpenFolderOptions, openPipelineFolder } from './pipeline/openPipelineFolder.node.ts';
 export {
   type LoadPipelineOptions,

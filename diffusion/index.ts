@@ -9,6 +9,7 @@
  *   autoencoder/  between images and latents: AutoencoderKL and AutoencoderTiny, in slices and tiles
  *   unet/         UNet2DModel and UNet2DConditionModel, from their config.json
  *   pipeline/     a text encoder and a UNet together
+ *   lora/         LoRA adapters as people have them, for a pipeline's UNet and text encoders
  *   singleFile/   checkpoints of one file in the original layout (in index.node.ts: they are read from disk)
  */
 
@@ -35,6 +36,10 @@ export {
   texts,
 } from './config.ts';
 export { configNotes } from './configNotes.ts';
+export { type LoraSource, loraArgument } from './lora/argument.ts';
+export { kohyaLoraTensors } from './lora/kohya.ts';
+export type { LoraPart } from './lora/layerNames.ts';
+export { type LoraTarget, mergeIntoPart, openPipelineLora } from './lora/pipelineLora.ts';
 export {
   addNoise,
   type BatchTimesteps,

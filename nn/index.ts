@@ -36,7 +36,7 @@ export { type AffineParams, initAffine } from './initialisers.ts';
 export type { InitOptions, Layer, ParamsOf } from './layer.ts';
 export { linear } from './linear.ts';
 export type { LoraAdapter, LoraAdapters } from './lora/adapter.ts';
-export { loraTensors, readLora } from './lora/file.ts';
+export { type LoraFile, type LoraFileOptions, loraTensors, openLora, readLora } from './lora/file.ts';
 export {
   attachLora,
   attentionProjections,
@@ -44,8 +44,11 @@ export {
   type LoraOptions,
   type LoraStrength,
   mergeLora,
+  mergeLoras,
   unmergeLora,
+  type WeightedLora,
 } from './lora/lora.ts';
+export type { LoraLayer, LoraLayerOf } from './lora/names.ts';
 export { type Bound, type ChildParams, module } from './module.ts';
 export { groupNorm, layerNorm, type NormOptions, type NormParams } from './norms.ts';
 export { type AdafactorOptions, type AdafactorState, adafactor } from './optimisers/adafactor.ts';

@@ -61,6 +61,13 @@ const parts: readonly (readonly [key: RegExp, what: string])[] = [
 const firstMatch = (table: typeof others, keys: readonly string[]): string | undefined =>
   table.find(([key]) => keys.some((name) => key.test(name)))?.[1];
 
+/** What a file is that should hold something else, as far as its keys tell. */
+export function describeOther(keys: readonly string[]): string | undefined {
+  if (keys.some((key) => key.startsWith(unetPrefix)))
+    return 'a whole checkpoint in the original layout: it is a model itself, and is given with --model';
+  return firstMatch([...others, ...parts], keys);
+}
+
 /** Why a file without a UNet or without text encoders is no checkpoint. */
 function whyNone(keys: readonly string[]): string {
   const found = parts.filter(([key]) => keys.some((name) => key.test(name)));

@@ -67,19 +67,45 @@ export const attachLora = <P>(params: P, adapters: LoraAdapters, { strength = 1 
     return { ...layer, lora: { down, up, alpha: alpha * strength } };
   });
 
+/** Adapters and how much of what they add counts. */
+export interface WeightedLora extends LoraStrength {
+  readonly adapters: LoraAdapters;
+}
+
 /**
- * Parameters with the adapters' products added to the weights, in the weights' dtypes: the same function, and no adapters.
+ * Parameters with the products of several sets of adapters added to the weights: W + Σ strength·(alpha/r)·B·A, summed in f32 (f64
+ * for weights in f64) and cast once to the weights' dtypes. The same function, and no adapters.
  * @throws TensorError as `attachLora` does.
  */
-export const mergeLora = <P>(params: P, adapters: LoraAdapters, { strength = 1 }: LoraStrength = {}): P =>
-  updateLayers('mergeLora', params, adapters, (layer, adapter) => {
-    const weight = widened(layer.weight);
-    const [down, up] = [adapter.down.cast(weight.dtype), adapter.up.cast(weight.dtype)];
-    const [rank, outputs] = [down.shape[0] as number, weight.shape[0] as number];
-    const product = matmul(up.reshape([outputs, rank]), down.reshape([rank, weight.size / outputs]));
-    const change = product.mul(loraScale(adapter) * strength).reshape(weight.shape);
-    return { ...layer, weight: weight.add(change).cast(layer.weight.dtype) };
-  });
+export function mergeLoras<P>(params: P, loras: readonly WeightedLora[]): P {
+  const problems = loras.flatMap(({ adapters }) => adapterProblems(params, adapters));
+  if (problems.length > 0) throw new TensorError(`mergeLora: ${listed(problems)}`);
+  const paths = new Set(loras.flatMap(({ adapters }) => Object.keys(adapters)));
+  return [...paths].reduce(
+    (tree, path) =>
+      updateAt(tree, path, (node) => {
+        const layer = node as { readonly weight: Tensor };
+        const weight = loras.reduce((sum, { adapters, strength = 1 }) => {
+          const own = Object.hasOwn(adapters, path) ? adapters[path] : undefined;
+          return own === undefined ? sum : sum.add(changeOf(sum, own, strength));
+        }, widened(layer.weight));
+        return { ...layer, weight: weight.cast(layer.weight.dtype) };
+      }),
+    params,
+  );
+}
+
+/** strength·(alpha/r)·B·A, in the shape and dtype of a weight. */
+function changeOf(weight: Tensor, adapter: LoraAdapter, strength: number): Tensor {
+  const [down, up] = [adapter.down.cast(weight.dtype), adapter.up.cast(weight.dtype)];
+  const [rank, outputs] = [down.shape[0] as number, weight.shape[0] as number];
+  const product = matmul(up.reshape([outputs, rank]), down.reshape([rank, weight.size / outputs]));
+  return product.mul(loraScale(adapter) * strength).reshape(weight.shape);
+}
+
+/** Parameters with the products of adapters added to the weights: see `mergeLoras`. */
+export const mergeLora = <P>(params: P, adapters: LoraAdapters, options: LoraStrength = {}): P =>
+  mergeLoras(params, [{ adapters, ...options }]);
 
 /** Takes away again what `mergeLora` added. Rounding remains: to have the very same weights back, keep them. */
 export const unmergeLora = <P>(params: P, adapters: LoraAdapters, { strength = 1 }: LoraStrength = {}): P =>

@@ -16,6 +16,18 @@ export interface AdapterShapes {
   readonly up: { readonly shape: Shape };
 }
 
+/**
+ * Shapes of an adapter as they count beside a weight of so many axes: a linear layer is a 1×1 convolution, and files may hold
+ * adapters of the one for the other.
+ */
+export function besideWeight(axes: number, { down, up }: AdapterShapes): AdapterShapes {
+  const fit = (shape: Shape): Shape => {
+    if (axes === 4 && shape.length === 2) return [...shape, 1, 1];
+    return axes === 2 && shape.length === 4 && shape[2] === 1 && shape[3] === 1 ? shape.slice(0, 2) : shape;
+  };
+  return { down: { shape: fit(down.shape) }, up: { shape: fit(up.shape) } };
+}
+
 const show = (shape: readonly (number | string)[]): string => `[${shape.join(', ')}]`;
 
 /** What is wrong with adapters for these parameters, in words: layers that are not there, and shapes that do not fit. */

@@ -271,8 +271,8 @@ export const optimiserMutations: readonly Mutation[] = [
   {
     name: 'merged LoRA replaces the weight',
     file: 'nn/lora/lora.ts',
-    find: 'weight.add(change)',
-    replace: 'change',
+    find: 'sum.add(changeOf(sum, own, strength))',
+    replace: 'changeOf(sum, own, strength)',
     tests: ['tests/nn/lora.test.ts'],
   },
   {

@@ -180,9 +180,9 @@ describe('what does not fit', () => {
     expect(error).toHaveProperty('name', 'FormatError');
     expect((error as Error).message.split('\n')).toEqual([
       'lora.safetensors: there are 9 problems:',
-      "  'lora_te_text_model_encoder.lora_down.weight' is not the name of a part of an adapter of unet",
-      "  'unet.conv_in.weight' is not the name of a part of an adapter of unet",
+      "  'unet.conv_in.weight' is not the name of a part of an adapter",
       `  'unet.${at}.attn1.to_v.lora.down.weight' and 'unet.${at}.attn1.to_v.lora_A.weight' are two names of one tensor`,
+      "  unet: 'lora_te_text_model_encoder' has A (down), but no B (up)",
       `  unet: '${at}.attn1.to_k' has A (down), but no B (up)`,
       `  unet: '${q}.alpha' must be one number, not [2]`,
       `  unet: '${at}.conv' has an alpha, but no A (down) and B (up)`,
