@@ -1,7 +1,7 @@
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { autoencoderKL, type PipelinePart } from 'diffusion-dpo/diffusion';
+import { autoencoderKL, autoencoderTiny, type PipelinePart } from 'diffusion-dpo/diffusion';
 import {
   loadPipeline,
   type OpenPipelineOptions,
@@ -23,6 +23,7 @@ import {
   realize,
   setDefaultDevice,
   type Tensor,
+  zeros,
 } from 'diffusion-dpo/tensor';
 import { openSafetensorsFile, saveSafetensors } from 'diffusion-dpo/tensor/node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -223,6 +224,28 @@ describe('another autoencoder', () => {
         expect(await values(await openPipeline(path, { ...options, vae: at(vae) }), 'vae'), vae).toEqual(expected);
   });
 
+  test('may be TAESD, in one file with the names of diffusers', async () => {
+    const tiny = {
+      _class_name: 'AutoencoderTiny',
+      encoder_block_out_channels: [4, 4, 4, 4],
+      decoder_block_out_channels: [4, 4, 4, 4],
+    };
+    const params = await realize(autoencoderTiny(tiny).init(key(7)));
+    await saveModelFolder(at('taesd'), tiny, params);
+    const source = await openPipeline(file(), own({ vae: at('taesd/diffusion_pytorch_model.safetensors') }));
+    expect(source.config.vae).toEqual(tiny);
+    expect(await values(source, 'vae')).toEqual(
+      await values(await openPipeline(file(), own({ vae: at('taesd') })), 'vae'),
+    );
+    await saveSafetensors(at('taesd-half.safetensors'), {
+      '0.weight': zeros([4, 3]),
+      '1.conv.0.weight': zeros([4, 4]),
+    });
+    await expect(openPipeline(file(), own({ vae: at('taesd-half.safetensors') }))).rejects.toThrow(
+      'this is a half of TAESD',
+    );
+  });
+
   test('must have the latents of the UNet', async () => {
     const { config } = await other();
     const eight = { ...config, latent_channels: 8 };
@@ -230,11 +253,9 @@ describe('another autoencoder', () => {
     await expect(openPipeline(file(), own({ vae: at('eight') }))).rejects.toThrow(
       'the vae has latents of 8 channels, but the unet takes 4 and gives 4',
     );
-    await expect(
-      openPipeline(file(), own({ vae: at('eight/diffusion_pytorch_model.safetensors') })).then((source) =>
-        source.loadPart('vae'),
-      ),
-    ).rejects.toThrow(/these are not the parameters.*of another shape/s);
+    await expect(openPipeline(file(), own({ vae: at('eight/diffusion_pytorch_model.safetensors') }))).rejects.toThrow(
+      /these are not the parameters.*of another shape/s,
+    );
     await expect(openPipeline(file(), own({ vae: join(folder(), 'unet') }))).rejects.toThrow('this is no autoencoder');
   });
 });
