@@ -9,6 +9,7 @@ export const bounds = {
   modules: { output: 5e-6, gradient: 2e-5 },
   unet: { output: 2e-5, allGradients: 5e-5, gradient: 2e-4 },
   vae: { output: 2e-5, gradient: 1e-4 },
+  lora: { output: 2e-5, gradient: 1e-4 },
   textEncoder: { hiddenState: 1e-5 },
   schedulers: { value: 2e-5 },
   pipeline: { embeddings: 1e-5, latents: 1e-4, ddimPixel: 5e-4 },

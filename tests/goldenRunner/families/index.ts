@@ -1,6 +1,7 @@
 import { autoencoders } from './autoencoders.ts';
 import { dpoFamily } from './dpo.ts';
 import type { Family } from './family.ts';
+import { loras } from './loras.ts';
 import { manifests } from './manifests.ts';
 import { modules } from './modules.ts';
 import { objectives } from './objectives.ts';
@@ -17,6 +18,7 @@ import { unets } from './unets.ts';
 export const families: readonly Family[] = [
   // Before the families of the parts that single files come with.
   singleFiles,
+  loras,
   dpoFamily,
   objectives,
   operators,
