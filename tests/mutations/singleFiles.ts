@@ -62,10 +62,14 @@ export const singleFileMutations: readonly Mutation[] = [
   ...changesOf(at('saveSingleFile.node.ts'), opened, [
     ['what the network predicts is not written', '? [markers.prediction] : []', '? [] : []'],
   ]),
-  ...changesOf('diffusion/pipeline/checkFit.ts', opened, [
-    ['latents may have any channels', 'latents !== inputs || latents !== outputs', 'false'],
-    ['text may have any width', 'if (one !== width)', 'if (one !== one)'],
-  ]),
+  ...changesOf(
+    'diffusion/pipeline/checkFit.ts',
+    ['tests/diffusion/singleFile/otherParts.test.ts'],
+    [
+      ['latents may have any channels', 'latents !== inputs || latents !== outputs', 'false'],
+      ['text may have any width', 'if (one !== width)', 'if (one !== one)'],
+    ],
+  ),
   ...changesOf(
     'diffusion/text/clipVocabulary.node.ts',
     ['tests/diffusion/text/clipVocabulary.test.ts'],

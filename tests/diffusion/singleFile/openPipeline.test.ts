@@ -1,70 +1,29 @@
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { autoencoderKL, autoencoderTiny, type PipelinePart } from 'diffusion-dpo/diffusion';
 import {
   loadPipeline,
   type OpenPipelineOptions,
   openPipeline,
-  type PipelineSource,
-  saveModelFolder,
   savePipelineFolder,
   saveSingleFile,
   saveSingleFileParts,
   saveTokenizerFolder,
 } from 'diffusion-dpo/diffusion/node';
 import { sampleImages } from 'diffusion-dpo/dpo';
-import {
-  dispose,
-  flattenTree,
-  key,
-  openDevice,
-  read,
-  realize,
-  setDefaultDevice,
-  type Tensor,
-  zeros,
-} from 'diffusion-dpo/tensor';
-import { openSafetensorsFile, saveSafetensors } from 'diffusion-dpo/tensor/node';
+import { dispose } from 'diffusion-dpo/tensor';
+import { openSafetensorsFile } from 'diffusion-dpo/tensor/node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { narrowPipeline, tokenizer } from './fullLayouts.ts';
 import { publishedTensors, writeHollow } from './hollowFiles.ts';
+import { narrowOnDisk, valuesOf } from './narrowOnDisk.ts';
 
-setDefaultDevice(await openDevice('wasm', { threads: 1 }));
-let place: string;
-const at = (name: string) => join(place, name);
-/** A pipeline with the blocks of Stable Diffusion 1 as a folder, and as a file whose configurations are those of the folder. */
-const [folder, file] = [() => at('sd1'), () => at('sd1.safetensors')];
-const own = (options: OpenPipelineOptions = {}): OpenPipelineOptions => ({ modelConfig: folder(), ...options });
-
-beforeAll(async () => {
-  place = await mkdtemp(join(tmpdir(), 'open-'));
-  const pipeline = await narrowPipeline('Stable Diffusion 1', 'f32');
-  await savePipelineFolder(folder(), pipeline);
-  await saveSingleFile(pipeline, file());
-});
-afterAll(() => rm(place, { recursive: true, force: true }));
-
-/** Writes the file's tensors again, changed, and gives the path. */
-async function changed(name: string, change: (tensors: Map<string, Tensor>) => void): Promise<string> {
-  await using reader = await openSafetensorsFile(file());
-  const tensors = await reader.readAll();
-  change(tensors);
-  await saveSafetensors(at(name), tensors);
-  return at(name);
-}
-
-const values = async (source: PipelineSource, part: PipelinePart): Promise<Record<string, ArrayLike<unknown>>> =>
-  Object.fromEntries(
-    await Promise.all(
-      flattenTree(await source.loadPart(part)).map(async ({ path, tensor }) => [path, await read(tensor)] as const),
-    ),
-  );
+const { at, folder, file, own, changed, remove } = await narrowOnDisk();
+afterAll(remove);
 
 test('a file is sampled from as its folder is', async () => {
   const options = { captions: ['a red square'], seed: 3, size: [16, 16], steps: 2, guidance: 4 } as const;
   const images = await Promise.all(
-    [openPipeline(folder()), openPipeline(file(), own())].map(async (source) =>
+    [openPipeline(folder), openPipeline(file, own())].map(async (source) =>
       sampleImages(await loadPipeline(await source), options),
     ),
   );
@@ -86,9 +45,9 @@ test('a file with the widths of a published model needs no configurations, and h
 describe('the tokenizer', () => {
   test('is that of a folder where one is given, with "!" to fill up for the second text encoder', async () => {
     await saveTokenizerFolder(at('tokenizer'), tokenizer);
-    const source = await openPipeline(file(), own({ tokenizer: at('tokenizer') }));
+    const source = await openPipeline(file, own({ tokenizer: at('tokenizer') }));
     expect(source.tokenizer.merges).toEqual(tokenizer.merges);
-    await expect(openPipeline(file(), own({ tokenizer: join(folder(), 'unet') }))).rejects.toThrow(
+    await expect(openPipeline(file, own({ tokenizer: join(folder, 'unet') }))).rejects.toThrow(
       /holds no tokenizer: .*1 text encoder/,
     );
   });
@@ -97,7 +56,7 @@ describe('the tokenizer', () => {
     await mkdir(at('bare'));
     await savePipelineFolder(at('bare'), await narrowPipeline('Stable Diffusion 1', 'f32'));
     await rm(at('bare/tokenizer'), { recursive: true });
-    await expect(openPipeline(file(), { modelConfig: at('bare') })).rejects.toThrow(
+    await expect(openPipeline(file, { modelConfig: at('bare') })).rejects.toThrow(
       /CLIP's tokenizer, which is taken where none is given with --tokenizer FOLDER \(vocab\.json\): the token .* but the text encoder has/,
     );
   });
@@ -134,7 +93,7 @@ describe('what the network predicts', () => {
 
   test('stands above the folder of configurations, and is written into files and read again', async () => {
     const asked = { prediction: 'v_prediction', zeroTerminalSnr: true } as const;
-    const opened = await openPipeline(file(), own(asked));
+    const opened = await openPipeline(file, own(asked));
     await saveSingleFile(await loadPipeline(opened), at('v.safetensors'));
     expect(await scheduler(at('v.safetensors'), own())).toEqual(opened.scheduler);
     expect(opened.scheduler).toMatchObject({
@@ -171,110 +130,15 @@ describe('an average of the weights', () => {
     const [plain, average] = await Promise.all([openPipeline(both, own()), openPipeline(both, own({ ema: true }))]);
     expect(plain.passedOver).toEqual(['model_ema']);
     expect(average.passedOver).toEqual([]);
-    const [weights, averages] = [await values(plain, 'unet'), await values(average, 'unet')];
+    const [weights, averages] = [await valuesOf(plain, 'unet'), await valuesOf(average, 'unet')];
     expect(averages).toEqual(
       Object.fromEntries(
         Object.entries(weights).map(([name, x]) => [name, Float32Array.from(x as ArrayLike<number>, (v) => 2 * v)]),
       ),
     );
-    expect(await values(average, 'vae')).toEqual(await values(plain, 'vae'));
-    await expect(openPipeline(file(), own({ ema: true }))).rejects.toThrow(/has no average of its weights.*--ema/);
+    expect(await valuesOf(average, 'vae')).toEqual(await valuesOf(plain, 'vae'));
+    await expect(openPipeline(file, own({ ema: true }))).rejects.toThrow(/has no average of its weights.*--ema/);
   });
-});
-
-describe('another autoencoder', () => {
-  /** Weights that differ from the pipeline's. */
-  const other = async () => {
-    const { config } = await openPipeline(folder());
-    const params = await realize(autoencoderKL(config.vae).init(key(7)));
-    return { config: config.vae ?? {}, params };
-  };
-
-  test('is needed where a file has none', async () => {
-    const bare = await changed('bare.safetensors', (tensors) => {
-      for (const name of [...tensors.keys()]) if (name.startsWith('first_stage_model.')) tensors.delete(name);
-    });
-    await expect(openPipeline(bare, own())).rejects.toThrow(/has no autoencoder .*--vae FOLDER or --vae FILE/);
-    const source = await openPipeline(bare, own({ vae: join(folder(), 'vae') }));
-    expect(source.parts).toContain('vae');
-    expect(await values(source, 'vae')).toEqual(await values(await openPipeline(folder()), 'vae'));
-    expect(await values(await openPipeline(bare, own({ vae: file() })), 'vae')).toEqual(await values(source, 'vae'));
-  });
-
-  test('is read from a folder, a pipeline, and files with the names of diffusers or the original layout', async () => {
-    const { config, params } = await other();
-    await saveModelFolder(at('vae'), config, params);
-    await copyFile(at('vae/diffusion_pytorch_model.safetensors'), at('vae.safetensors'));
-    const pipeline = await loadPipeline(await openPipeline(folder()));
-    const full = { ...pipeline, params: { ...pipeline.params, vae: params } };
-    await savePipelineFolder(at('full'), full);
-    await saveSingleFile(full, at('full.safetensors'));
-    await using reader = await openSafetensorsFile(at('full.safetensors'));
-    const prefix = 'first_stage_model.';
-    const tensors = [...(await reader.readAll())].filter(([name]) => name.startsWith(prefix));
-    await saveSafetensors(at('plain.safetensors'), new Map(tensors.map(([name, x]) => [name.slice(prefix.length), x])));
-    const expected = Object.fromEntries(
-      await Promise.all(flattenTree(params).map(async ({ path, tensor }) => [path, await read(tensor)] as const)),
-    );
-    for (const vae of ['vae', 'vae.safetensors', 'full', 'full.safetensors', 'plain.safetensors'])
-      for (const [path, options] of [
-        [folder(), {}],
-        [file(), own()],
-      ] as const)
-        expect(await values(await openPipeline(path, { ...options, vae: at(vae) }), 'vae'), vae).toEqual(expected);
-  });
-
-  test('may be TAESD, in one file with the names of diffusers', async () => {
-    const tiny = {
-      _class_name: 'AutoencoderTiny',
-      encoder_block_out_channels: [4, 4, 4, 4],
-      decoder_block_out_channels: [4, 4, 4, 4],
-    };
-    const params = await realize(autoencoderTiny(tiny).init(key(7)));
-    await saveModelFolder(at('taesd'), tiny, params);
-    const source = await openPipeline(file(), own({ vae: at('taesd/diffusion_pytorch_model.safetensors') }));
-    expect(source.config.vae).toEqual(tiny);
-    expect(await values(source, 'vae')).toEqual(
-      await values(await openPipeline(file(), own({ vae: at('taesd') })), 'vae'),
-    );
-    await saveSafetensors(at('taesd-half.safetensors'), {
-      '0.weight': zeros([4, 3]),
-      '1.conv.0.weight': zeros([4, 4]),
-    });
-    await expect(openPipeline(file(), own({ vae: at('taesd-half.safetensors') }))).rejects.toThrow(
-      'this is a half of TAESD',
-    );
-  });
-
-  test('must have the latents of the UNet', async () => {
-    const { config } = await other();
-    const eight = { ...config, latent_channels: 8 };
-    await saveModelFolder(at('eight'), eight, await realize(autoencoderKL(eight).init(key(0))));
-    await expect(openPipeline(file(), own({ vae: at('eight') }))).rejects.toThrow(
-      'the vae has latents of 8 channels, but the unet takes 4 and gives 4',
-    );
-    await expect(openPipeline(file(), own({ vae: at('eight/diffusion_pytorch_model.safetensors') }))).rejects.toThrow(
-      /these are not the parameters.*of another shape/s,
-    );
-    await expect(openPipeline(file(), own({ vae: join(folder(), 'unet') }))).rejects.toThrow('this is no autoencoder');
-  });
-});
-
-test('another UNet is read from its folder, which may be inside a pipeline, and must fit the text encoder', async () => {
-  const other = await narrowPipeline('Stable Diffusion 1', 'f16', 5);
-  await savePipelineFolder(at('tuned'), other);
-  const expected = await values(await openPipeline(at('tuned')), 'unet');
-  for (const unet of [at('tuned'), at('tuned/unet')])
-    for (const [path, options] of [
-      [folder(), {}],
-      [file(), own()],
-    ] as const)
-      expect(await values(await openPipeline(path, { ...options, unet }), 'unet')).toEqual(expected);
-  await savePipelineFolder(at('large'), await narrowPipeline('Stable Diffusion 2', 'f16'));
-  await expect(openPipeline(file(), own({ unet: at('large') }))).rejects.toThrow(
-    'the unet looks at text of width 10 (cross_attention_dim), but the text encoder gives 8 (hidden_size)',
-  );
-  await expect(openPipeline(file(), own({ unet: file() }))).rejects.toThrow('a UNet is given as a folder');
 });
 
 describe('files that are not read', () => {
@@ -310,8 +174,8 @@ describe('files that are not read', () => {
   });
 
   test('a file that is cut short', async () => {
-    await copyFile(file(), at('short.safetensors'));
-    await truncate(at('short.safetensors'), (await stat(file())).size - 100);
+    await copyFile(file, at('short.safetensors'));
+    await truncate(at('short.safetensors'), (await stat(file)).size - 100);
     await expect(openPipeline(at('short.safetensors'), own())).rejects.toThrow(
       /short\.safetensors: .*is the file complete\?/,
     );
@@ -326,19 +190,19 @@ describe('files that are not read', () => {
 
   test('a folder of configurations for another number of text encoders, or without what the file has', async () => {
     await savePipelineFolder(at('xl'), await narrowPipeline('Stable Diffusion XL', 'f16'));
-    await expect(openPipeline(file(), { modelConfig: at('xl') })).rejects.toThrow(
+    await expect(openPipeline(file, { modelConfig: at('xl') })).rejects.toThrow(
       /sd1\.safetensors: has 1 text encoder\(s\), and .*xl has the configurations of 2/,
     );
-    await expect(openPipeline(file(), { modelConfig: at('nothing') })).rejects.toThrow(/nothing/);
+    await expect(openPipeline(file, { modelConfig: at('nothing') })).rejects.toThrow(/nothing/);
     await expect(openPipeline(at('nothing.safetensors'))).rejects.toThrow(/nothing\.safetensors/);
   });
 
   test('folders that are no pipeline are named as what they are', async () => {
-    await expect(openPipeline(join(folder(), 'unet'))).rejects.toThrow(/folder of a UNet alone: give it with --unet/);
-    await expect(openPipeline(join(folder(), 'vae'))).rejects.toThrow(
+    await expect(openPipeline(join(folder, 'unet'))).rejects.toThrow(/folder of a UNet alone: give it with --unet/);
+    await expect(openPipeline(join(folder, 'vae'))).rejects.toThrow(
       /folder of an autoencoder alone: give it with --vae/,
     );
-    await expect(openPipeline(join(folder(), 'text_encoder'))).rejects.toThrow(/folder of a text encoder alone/);
+    await expect(openPipeline(join(folder, 'text_encoder'))).rejects.toThrow(/folder of a text encoder alone/);
     const holding = async (name: string, ...files: string[]): Promise<string> => {
       await mkdir(at(name));
       for (const one of files) await writeFile(join(at(name), one), '');
@@ -355,15 +219,15 @@ describe('files that are not read', () => {
   });
 
   test('options that folders have no use for', async () => {
-    await expect(openPipeline(folder(), { ema: true })).rejects.toThrow(/--ema is for single files/);
-    await expect(openPipeline(folder(), { tokenizer: at('tokenizer') })).rejects.toThrow(
+    await expect(openPipeline(folder, { ema: true })).rejects.toThrow(/--ema is for single files/);
+    await expect(openPipeline(folder, { tokenizer: at('tokenizer') })).rejects.toThrow(
       /--tokenizer is for single files/,
     );
   });
 
   test('pipelines that the layout has no place for, when they are saved', async () => {
-    const { vae: _, ...pixels } = (await openPipeline(folder())).config;
-    const pipeline = await loadPipeline(await openPipeline(folder()));
+    const { vae: _, ...pixels } = (await openPipeline(folder)).config;
+    const pipeline = await loadPipeline(await openPipeline(folder));
     await expect(saveSingleFile({ ...pipeline, config: pixels }, at('pixels.safetensors'))).rejects.toThrow(
       /this pipeline has none; it is saved as a folder only/,
     );
@@ -375,7 +239,7 @@ describe('files that are not read', () => {
 });
 
 test('a dtype that is asked for is written', async () => {
-  await saveSingleFile(await loadPipeline(await openPipeline(folder())), at('half.safetensors'), { dtype: 'f16' });
+  await saveSingleFile(await loadPipeline(await openPipeline(folder)), at('half.safetensors'), { dtype: 'f16' });
   await using reader = await openSafetensorsFile(at('half.safetensors'));
   expect([...new Set([...reader.entries.values()].map(({ dtype }) => dtype))]).toEqual(['F16']);
 });
@@ -383,7 +247,7 @@ test('a dtype that is asked for is written', async () => {
 describe('saving part by part', () => {
   test('gives the same file, with one part at a time in memory and nothing left beside it', async () => {
     await mkdir(at('parts'));
-    const source = await openPipeline(folder());
+    const source = await openPipeline(folder);
     const inMemory: string[] = [];
     let most = 0;
     await saveSingleFileParts(at('parts/model.safetensors'), source, async (part, save) => {
@@ -396,17 +260,17 @@ describe('saving part by part', () => {
     });
     expect(most).toBe(1);
     expect(await readdir(at('parts'))).toEqual(['model.safetensors']);
-    expect((await readFile(at('parts/model.safetensors'))).equals(await readFile(file()))).toBe(true);
+    expect((await readFile(at('parts/model.safetensors'))).equals(await readFile(file))).toBe(true);
   });
 
   test('leaves the old file where it fails', async () => {
-    const source = await openPipeline(folder());
+    const source = await openPipeline(folder);
     const failing = saveSingleFileParts(at('parts/model.safetensors'), source, async (part, save) => {
       if (part === 'vae') throw new Error('no more room');
       await save(await source.loadPart(part));
     });
     await expect(failing).rejects.toThrow('no more room');
     expect(await readdir(at('parts'))).toEqual(['model.safetensors']);
-    expect((await readFile(at('parts/model.safetensors'))).equals(await readFile(file()))).toBe(true);
+    expect((await readFile(at('parts/model.safetensors'))).equals(await readFile(file))).toBe(true);
   });
 });
