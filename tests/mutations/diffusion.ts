@@ -1,4 +1,5 @@
 import { layerMutations } from './layers.ts';
+import { loraFileMutations } from './loraFiles.ts';
 import type { Mutation } from './mutation.ts';
 import { networkMutations } from './networks.ts';
 import { optimiserMutations } from './optimisers.ts';
@@ -6,7 +7,7 @@ import { samplerMutations } from './samplers.ts';
 import { sigmaSamplerMutations } from './sigmaSamplers.ts';
 import { singleFileMutations } from './singleFiles.ts';
 
-/** Samplers, noise schedules, UNets and their configurations, single files, and the layers and optimisers under them. */
+/** Samplers, noise schedules, UNets and their configurations, single files, LoRA files, and the layers and optimisers under them. */
 export const diffusionMutations: readonly Mutation[] = [
   ...samplerMutations,
   ...sigmaSamplerMutations,
@@ -14,4 +15,5 @@ export const diffusionMutations: readonly Mutation[] = [
   ...layerMutations,
   ...optimiserMutations,
   ...singleFileMutations,
+  ...loraFileMutations,
 ];

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { kohyaLoraTensors } from 'diffusion-dpo/diffusion';
@@ -112,6 +112,20 @@ describe('a pipeline with LoRAs', () => {
     expect(a.get(name)?.dtype).toBe('bf16');
     const rounded = (b.get(name) as Tensor).cast('bf16');
     expect(Array.from(await read(a.get(name) as Tensor))).toEqual(Array.from(await read(rounded)));
+  });
+
+  test('may be given the folder that diffusers writes them to', async () => {
+    const source = await openPipeline(at('sdxl'));
+    const path = join(at('tuned'), 'pytorch_lora_weights.safetensors');
+    await mkdir(at('tuned'));
+    await saveSafetensors(path, loraTensors({ unet: adapters.unet ?? {} }));
+    const name = 'mid_block.attentions.0.proj_in.weight';
+    const mergedBy = async (file: string) => {
+      const params = await (await withLoras(source, [{ path: file, scale: 1 }])).loadPart('unet');
+      return read(weights(params).get(name) as Tensor);
+    };
+    expect(await mergedBy(at('tuned'))).toEqual(await mergedBy(path));
+    await expect(withLoras(source, [{ path: at('none'), scale: 1 }])).rejects.toThrow(`cannot open ${at('none')}`);
   });
 
   test('holds no more memory than without', async () => {
