@@ -156,6 +156,17 @@ test('all tensors that are missing, superfluous or mis-shaped are in one message
   );
 });
 
+test('whichever tensor is missing or of another shape, the message names it', () => {
+  // A prime, so that every kind of tensor has its turn.
+  const names = [...first.keys()].filter((_, i) => i % 101 === 7);
+  expect(names.length).toBeGreaterThan(10);
+  for (const name of names) {
+    expect(() => check(without(first, (one) => one === name)), name).toThrow(name);
+    expect(() => check(new Map([...first, [name, [1, 2, 3]]])), name).toThrow(`${name} is [1, 2, 3]`);
+    expect(() => check(renamed(first, (one) => (one === name ? `${one}.x` : one))), name).toThrow(`${name}.x`);
+  }
+});
+
 test('unknown blocks and widths name --model-config', () => {
   const fewer = without(first, (name) => name.startsWith('model.diffusion_model.middle_block.1.'));
   expect(() => check(fewer)).toThrow(
