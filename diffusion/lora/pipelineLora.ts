@@ -1,4 +1,4 @@
-import { type LoraAdapters, type LoraFile, mergeLoras, openLora, type WeightedLora } from '../../nn/index.ts';
+import { type LoraFile, mergeLoras, openLora, type WeightedLora } from '../../nn/index.ts';
 import { dispose, flattenTree, realize, replaceLeaves, type SafetensorsReader } from '../../tensor/index.ts';
 import type { TextToImageConfig, TextToImageParams } from '../pipeline/textToImage.ts';
 import { type LoraPart, pipelineLoraLayers } from './layerNames.ts';
@@ -36,7 +36,7 @@ export async function openPipelineLora(
 
 /**
  * Merges adapters into the parameters of a part, weight by weight: see `mergeLoras`. Each weight that changes is disposed of as soon as
- * its successor is computed, so that no second copy of the part is held; `params` must not be used afterwards.
+ * its successor is computed, so that no second copy of the part is held, and the adapters at the end; neither they nor `params` may be used afterwards.
  */
 export async function mergeIntoPart<P>(params: P, loras: readonly WeightedLora[]): Promise<P> {
   const before = flattenTree(params);
@@ -47,6 +47,6 @@ export async function mergeIntoPart<P>(params: P, loras: readonly WeightedLora[]
     if (old === undefined || tensor === old) leaves.push(tensor);
     else leaves.push(await realize(tensor, { donate: old }));
   }
-  dispose(loras.map(({ adapters }): LoraAdapters => adapters));
+  dispose(loras.map(({ adapters }) => adapters));
   return replaceLeaves(params, leaves);
 }

@@ -98,6 +98,9 @@ async function readAdapters(
 ): Promise<LoraAdapters> {
   const weights = adaptableWeights(params);
   const own: [string, LoraAdapter][] = [];
+  // The metadata may have another name for the model than `model`: the one in front of its tensors.
+  const inMetadata = (name: string, path: string): number | undefined =>
+    alphaInMetadata(name.slice(0, name.indexOf('.')), path) ?? alphaInMetadata(model, path);
   for (const [path, places] of layers) {
     const [a, b] = [await reader.read(places.down as string), await reader.read(places.up as string)];
     const { down, up } = besideWeight(weights.get(path)?.shape.length ?? a.rank, { down: a, up: b });
@@ -109,7 +112,7 @@ async function readAdapters(
       {
         down: fits(a, down.shape),
         up: fits(b, up.shape),
-        alpha: stored ?? alphaInMetadata(model, path) ?? (a.shape[0] as number),
+        alpha: stored ?? inMetadata(places.down as string, path) ?? (a.shape[0] as number),
       },
     ]);
   }

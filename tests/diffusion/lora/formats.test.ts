@@ -132,6 +132,9 @@ test('the text encoder of the refiner is the second one of SDXL', async () => {
   const { text_encoder } = refiner.adapters;
   const peft = loraTensors({ text_encoder_2: text_encoder ?? {} });
   expect(Object.keys(await readFrom(peft, refiner))).toEqual(['text_encoder'] satisfies LoraPart[]);
+  const metadata = { lora_adapter_metadata: JSON.stringify({ 'text_encoder_2.lora_alpha': 5 }) };
+  const { text_encoder: found } = await readFrom(peft, refiner, metadata);
+  expect(new Set(Object.values(found ?? {}).map(({ alpha }) => alpha))).toEqual(new Set([5]));
 });
 
 test('adapters of linear layers may be held as 1×1 convolutions, and the other way round', async () => {

@@ -58,6 +58,9 @@ interface Base {
   outputs(params: unknown, inputs: Readonly<Record<string, Tensor>>): Record<string, Tensor>;
 }
 
+/** The models of a folder of data, which may leave some out. */
+type Bases = Readonly<Partial<Record<LoraPart, Base>>>;
+
 async function checkFolder(
   folder: string,
   io: GoldenFile,
@@ -76,7 +79,7 @@ async function checkFolder(
         await baseOf(part, join(root, String(path)), withPrefix(all, `${part}.`), settings),
       ]),
     ),
-  ) as Readonly<Record<LoraPart, Base>>;
+  ) as Bases;
   const formats = found.filter((name) => name !== ioName && name !== mergedName);
   const cases: CaseReport[] = [];
   let expectedTensors = 0;
@@ -162,33 +165,27 @@ async function baseOf(part: string, folder: string, given: Tensors, settings: Se
   };
 }
 
-async function adaptersOf(path: string, bases: Readonly<Record<LoraPart, Base>>): Promise<PartAdapters> {
+async function adaptersOf(path: string, bases: Bases): Promise<PartAdapters> {
   const { unet, text_encoder, text_encoder_2 } = bases;
   const params = {
-    unet: unet.params,
+    unet: unet?.params ?? {},
     text_encoder: text_encoder?.params ?? {},
     ...(text_encoder_2 && { text_encoder_2: text_encoder_2.params }),
   } as LoraTarget['params'];
   await using reader = await openSafetensorsFile(path);
   const file = await openPipelineLora(reader, { config: configOf(bases), params, place: 'of the data' });
-  const parts: PartAdapters = {};
   const own = await Promise.all(file.models.map(async (part) => [part, await file.read(part)] as const));
-  return Object.assign(parts, Object.fromEntries(own));
+  return Object.fromEntries(own);
 }
 
-const configOf = ({ unet, text_encoder, text_encoder_2 }: Readonly<Record<LoraPart, Base | undefined>>) => ({
+const configOf = ({ unet, text_encoder, text_encoder_2 }: Bases) => ({
   unet: unet?.config ?? {},
   textEncoder: text_encoder?.config ?? {},
   textEncoder2: text_encoder_2?.config,
 });
 
 /** What adapters are written as in a format of the project; undefined for one that is only read, or where alpha is not known any more. */
-function writtenAs(
-  name: string,
-  bases: Readonly<Record<LoraPart, Base>>,
-  adapters: PartAdapters,
-  spec: JsonObject,
-): Tensors | undefined {
+function writtenAs(name: string, bases: Bases, adapters: PartAdapters, spec: JsonObject): Tensors | undefined {
   if (name === 'peft.safetensors')
     return new Map(Object.entries(loraTensors(adapters as Record<string, LoraAdapters>)));
   const isKnown = Object.entries(adapters).every(([part, layers]) =>
@@ -288,7 +285,7 @@ async function notZero(
 }
 
 async function checkMerged(
-  bases: Readonly<Record<LoraPart, Base>>,
+  bases: Bases,
   adapters: PartAdapters,
   merged: Tensors,
   settings: Settings,
