@@ -1,6 +1,8 @@
-import { test } from 'vitest';
-import { expectAgreement, goldenPaths } from './goldenRunner/expectAgreement.ts';
+import { describe, test } from 'vitest';
+import { expectAgreement, goldenFolders, goldenPaths } from './goldenRunner/expectAgreement.ts';
 
-test.each(['f32', 'f64'] as const)('results agree with the golden data on the device reference in %s', (dtype) =>
-  expectAgreement(goldenPaths(), 'reference', dtype),
-);
+describe.each(['f32', 'f64'] as const)('on the device reference in %s', (dtype) => {
+  test.each(goldenFolders)('results of %s agree with the golden data', (folder) =>
+    expectAgreement(goldenPaths(folder), 'reference', dtype),
+  );
+});

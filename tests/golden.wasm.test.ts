@@ -1,4 +1,6 @@
 import { test } from 'vitest';
-import { expectAgreement, goldenPaths } from './goldenRunner/expectAgreement.ts';
+import { expectAgreement, goldenFolders, goldenPaths } from './goldenRunner/expectAgreement.ts';
 
-test('results agree with the golden data on the device wasm', () => expectAgreement(goldenPaths(), 'wasm', 'f32'));
+test.each(goldenFolders)('results of %s agree with the golden data on the device wasm', (folder) =>
+  expectAgreement(goldenPaths(folder), 'wasm', 'f32'),
+);

@@ -3,10 +3,10 @@ import { expectAgreement, goldenPaths } from './goldenRunner/expectAgreement.ts'
 import { adapter } from './tensor/webgpu/adapters.ts';
 
 // UNets and whole training steps take five minutes on a graphics processor in software: `npm run golden` runs them.
-const short = goldenPaths('ops', 'modules', 'schedulers', 'text_encoder', 'objectives', 'preprocess', 'dpo/loss.json');
+const short = ['ops', 'modules', 'schedulers', 'text_encoder', 'objectives', 'preprocess', 'dpo/loss.json'];
 
 if (adapter === null)
   console.warn('The golden data were NOT compared on WebGPU: neither a GPU nor SwiftShader was found');
-test.skipIf(adapter === null)('results agree with the golden data on the device webgpu', () =>
-  expectAgreement(short, 'webgpu', 'f32'),
+test.skipIf(adapter === null).each(short)('results of %s agree with the golden data on the device webgpu', (part) =>
+  expectAgreement(goldenPaths(part), 'webgpu', 'f32'),
 );

@@ -1,12 +1,16 @@
+import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { openDevice } from '../../tensor/index.ts';
 import { passed } from './families/family.ts';
 import { runGolden } from './run.ts';
 
-/** The golden data of this repository, or parts of them, such as `ops`. */
+/** Paths of parts of this repository's golden data, such as `ops`. */
 export const goldenPaths = (...parts: string[]): readonly string[] =>
-  (parts.length === 0 ? [''] : parts).map((part) => fileURLToPath(new URL(`../golden/${part}`, import.meta.url)));
+  parts.map((part) => fileURLToPath(new URL(`../golden/${part}`, import.meta.url)));
+
+/** The folders of the golden data of this repository. */
+export const goldenFolders: readonly string[] = readdirSync(new URL('../golden', import.meta.url)).toSorted();
 
 /** Expects every result on a device to agree with the golden data, and every expected tensor to be compared. */
 export async function expectAgreement(
