@@ -1,6 +1,6 @@
 import { test } from 'vitest';
-import { expectAgreement, goldenFolders, goldenPaths } from './goldenRunner/expectAgreement.ts';
+import { expectAgreement, goldenParts, goldenPaths } from './goldenRunner/expectAgreement.ts';
 
-test.each(goldenFolders)('results of %s agree with the golden data on the device wasm', (folder) =>
-  expectAgreement(goldenPaths(folder), 'wasm', 'f32'),
+test.each(goldenParts)('results of %s agree with the golden data on the device wasm', (part) =>
+  expectAgreement(goldenPaths(part), 'wasm', 'f32'),
 );
