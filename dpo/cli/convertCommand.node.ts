@@ -7,7 +7,8 @@ import { attempt, makeFolder } from '../../tensor/index.node.ts';
 import { dispose, openDevice, setDefaultDevice, TensorError } from '../../tensor/index.ts';
 import { convertKeys } from '../config/convertKeys.ts';
 import { pipelineOptions } from '../config/modelKeys.ts';
-import { largestPart, openChecked } from '../train/openSampled.node.ts';
+import { openChecked } from '../train/openChecked.node.ts';
+import { largestPart } from '../train/openSampled.node.ts';
 import { progress } from './progress.node.ts';
 import { commandOf, settingsOf } from './settings.node.ts';
 import { interruptible } from './stopping.node.ts';
@@ -27,7 +28,7 @@ export function convertCommand(): Command {
     await refuseTaken(output, isFile);
     if (isFile && maxShardBytes !== null)
       throw new TensorError(`convert: ${output} is one file, and maxShardBytes is for folders; leave it out`);
-    const source = await openChecked(model, { ...pipelineOptions(settings), lora });
+    const source = await openChecked(model, { ...pipelineOptions(settings), loras: lora });
     await attempt('write', output, makeFolder(isFile ? dirname(output) : output));
     // Weights that WebAssembly's memory cannot hold are converted by plain JavaScript.
     const wasm = await openDevice('wasm');

@@ -36,7 +36,7 @@ export function sampleCommand(): Command {
       setDefaultDevice(device);
       const { lora, sampler, storage } = settings;
       const pipeline = await openSampled(settings.model, {
-        ...{ ...pipelineOptions(settings), device, lora, sampler, storage },
+        ...{ ...pipelineOptions(settings), device, loras: lora, sampler, storage },
         onNote: printStatus,
       });
       const captions = settings.captions.flatMap((caption) => new Array<string>(settings.count).fill(caption));

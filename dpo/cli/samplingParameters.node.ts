@@ -16,7 +16,7 @@ export async function samplingParameters(
   const isTiled = autoencoder !== undefined && Math.max(height, width) > tileSize;
   const values: Readonly<Record<string, string | number | undefined>> = {
     ...{ Steps: steps, Sampler: String(scheduler._class_name), 'CFG scale': guidance, Seed: seed },
-    ...{ Size: `${width}x${height}`, Model: basename(model), Lora: lora === null ? undefined : basename(lora) },
+    ...{ Size: `${width}x${height}`, Model: basename(model), Lora: lora?.map((one) => basename(one)).join(' ') },
     Images: count * captions.length === 1 ? undefined : count * captions.length,
     'Clip skip': clipSkip === 0 ? undefined : clipSkip,
     'Init image': image === null ? undefined : basename(image),

@@ -1,12 +1,15 @@
 import { oneOf } from '../../diffusion/index.ts';
 import { configKey, pathKey, type SettingsOf } from './configKey.ts';
-import { neededText, optional, wholeFrom } from './fields.ts';
+import { neededText, neededTexts, optional, wholeFrom } from './fields.ts';
 import { modelKeys } from './modelKeys.ts';
 
 /** The keys of `convert`. */
 export const convertKeys = {
   ...modelKeys,
-  lora: pathKey(optional(neededText), 'LoRA adapters to merge into the weights: a pytorch_lora_weights.safetensors.'),
+  lora: pathKey(
+    optional(neededTexts),
+    'LoRA adapters to merge into the weights, of PEFT, diffusers or kohya: FILE, FILE:scale, or a list of them.',
+  ),
   output: pathKey(
     neededText,
     "A folder to write in the layout of diffusers, or a file whose name ends with .safetensors, in Stable Diffusion's original layout.",

@@ -34,7 +34,10 @@ export const samplingKeys = {
 /** The keys of `sample`. */
 export const sampleKeys = {
   ...modelKeys,
-  lora: pathKey(optional(neededText), 'LoRA adapters to add: a pytorch_lora_weights.safetensors.'),
+  lora: pathKey(
+    optional(neededTexts),
+    'LoRA adapters to merge into the weights, of PEFT, diffusers or kohya: FILE, FILE:scale, or a list of them.',
+  ),
   captions: { ...configKey(neededTexts, 'A caption, or a list of captions.'), otherName: 'prompt' },
   negative: configKey(
     optional(texts),

@@ -1,35 +1,17 @@
-import { type LoadPipelineOptions, loadPipelineFolder, type Pipeline } from '../../diffusion/index.node.ts';
-import { mergeLora, readLora } from '../../nn/index.ts';
-import { openSafetensorsFile } from '../../tensor/index.node.ts';
-import { dispose, realize } from '../../tensor/index.ts';
-import { refuseNotFinite } from './notFinite.ts';
-import type { UNetParams } from './runPlan.ts';
+import { type LoadPartOptions, loadPipeline, type Pipeline } from '../../diffusion/index.node.ts';
+import type { UNetOptions } from '../../diffusion/index.ts';
+import { openChecked } from './openChecked.node.ts';
 
 /**
- * Loads a model folder, in f32 unless `dtype` says otherwise, and merges the LoRA adapters of the file `lora` into its UNet, if one
- * is given.
+ * Loads a pipeline, in f32 unless `dtype` says otherwise, with the LoRA adapters of `lora`, a file or FILE:scale, merged into its
+ * weights.
  * @throws TensorError where weights are NaN or infinite, as every image would be
  */
 export async function loadTuned(
-  folder: string,
+  path: string,
   lora: string | null,
-  options: LoadPipelineOptions = {},
+  options: LoadPartOptions & UNetOptions = {},
 ): Promise<Pipeline> {
-  const pipeline = await loadPipelineFolder(folder, { dtype: 'f32', ...options });
-  await refuseNotFinite(folder, pipeline.params);
-  if (lora === null) return pipeline;
-  return { ...pipeline, params: { ...pipeline.params, unet: await mergeLoraFile(pipeline.params.unet, lora) } };
-}
-
-/**
- * Merges the adapters of a file into a UNet's parameters, which must not be used afterwards.
- * @throws TensorError where the merged weights are NaN or infinite
- */
-export async function mergeLoraFile(params: UNetParams, lora: string): Promise<UNetParams> {
-  await using file = await openSafetensorsFile(lora);
-  const { unet: adapters } = await readLora(file, { unet: params });
-  const unet = await realize(mergeLora(params, adapters));
-  dispose(adapters);
-  await refuseNotFinite(lora, { unet });
-  return unet;
+  const source = await openChecked(path, { loras: lora === null ? [] : [lora] });
+  return await loadPipeline(source, { dtype: 'f32', ...options });
 }

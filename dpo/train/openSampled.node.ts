@@ -1,17 +1,9 @@
-import { type OpenPipelineOptions, openPipeline, type PipelineSource } from '../../diffusion/index.node.ts';
+import type { PipelineSource } from '../../diffusion/index.node.ts';
 import { loadedStages, noisingFromConfig, type PipelinePart, samplers, textToImage } from '../../diffusion/index.ts';
 import { type Device, type FloatDType, flattenTree, key, TensorError } from '../../tensor/index.ts';
 import type { StorageDtype } from '../config/sampleKeys.ts';
-import { mergeLoraFile } from './loadTuned.node.ts';
-import { refuseNotFinite } from './notFinite.ts';
-import type { UNetParams } from './runPlan.ts';
+import { type OpenCheckedOptions, openChecked } from './openChecked.node.ts';
 import type { SampledPipeline } from './sampleImages.ts';
-
-/** Options of `openChecked`: those of `openPipeline`, and adapters. */
-export interface OpenCheckedOptions extends OpenPipelineOptions {
-  /** A file of LoRA adapters to merge into the UNet. */
-  readonly lora?: string | null;
-}
 
 /** Options of `openSampled`. */
 export interface OpenSampledOptions extends OpenCheckedOptions {
@@ -27,24 +19,6 @@ export interface OpenSampledOptions extends OpenCheckedOptions {
 /** A pipeline to sample from, with the description that its defaults follow from. */
 export interface OpenedPipeline extends SampledPipeline {
   readonly source: PipelineSource;
-}
-
-/**
- * Opens a pipeline whose weights are checked when they are loaded, and whose UNet is merged with the LoRA adapters of a file
- * if one is given.
- * @throws TensorError where weights are NaN or infinite
- */
-export async function openChecked(
-  path: string,
-  { lora = null, ...options }: OpenCheckedOptions = {},
-): Promise<PipelineSource> {
-  const source = await openPipeline(path, options);
-  const loadPart: PipelineSource['loadPart'] = async (part, options) => {
-    const params = await source.loadPart(part, options);
-    await refuseNotFinite(source.place, { [part]: params });
-    return part === 'unet' && lora !== null ? mergeLoraFile(params as UNetParams, lora) : params;
-  };
-  return { ...source, loadPart };
 }
 
 /**

@@ -189,16 +189,16 @@ export const cliMutations: readonly Mutation[] = [
   },
   {
     name: 'weights that are not finite are sampled with',
-    file: 'dpo/train/loadTuned.node.ts',
-    find: 'await refuseNotFinite(folder, pipeline.params);',
-    replace: '',
+    file: 'dpo/train/openChecked.node.ts',
+    find: 'const own = refusingNotFinite(source, source.place);',
+    replace: 'const own = source;',
     tests: ['tests/dpo/train/sampleImages.test.ts'],
   },
   {
     name: 'adapters that are not finite are sampled with',
-    file: 'dpo/train/loadTuned.node.ts',
-    find: 'await refuseNotFinite(lora, { unet });',
-    replace: '',
+    file: 'dpo/train/openChecked.node.ts',
+    find: "return refusingNotFinite(await withLoras(own, loras.map(loraArgument)), loras.join(', '));",
+    replace: 'return await withLoras(own, loras.map(loraArgument));',
     tests: ['tests/dpo/train/sampleImages.test.ts'],
   },
   {

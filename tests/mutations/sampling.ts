@@ -26,7 +26,7 @@ export const samplingMutations: readonly Mutation[] = [
       ['convert writes over a pipeline', 'if (!taken) return;', 'return;'],
       ['convert keeps the stored dtype', 'dtype: dtype ?? undefined', 'dtype: undefined'],
       ['convert writes one file', 'maxShardBytes: maxShardBytes ?? undefined', 'maxShardBytes: undefined'],
-      ['convert does not merge adapters', '{ ...pipelineOptions(settings), lora }', 'pipelineOptions(settings)'],
+      ['convert does not merge adapters', '...pipelineOptions(settings), loras: lora', '...pipelineOptions(settings)'],
     ],
   ),
   ...changesOf('dpo/train/samplingDefaults.ts', latents, [

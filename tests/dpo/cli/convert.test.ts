@@ -8,7 +8,7 @@ import { openSafetensorsFile, saveSafetensors } from 'diffusion-dpo/tensor/node'
 import { decode } from 'fast-png';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { runProgram } from '../../../dpo/cli/program.node.ts';
-import { openChecked } from '../../../dpo/train/openSampled.node.ts';
+import { openChecked } from '../../../dpo/train/openChecked.node.ts';
 import type { UNetParams } from '../../../dpo/train/runPlan.ts';
 import { type TinyLatentName, tinyLatentConfigs, writeTinyLatents } from '../../diffusion/pipeline/tinyLatents.ts';
 
@@ -87,7 +87,9 @@ test('adapters are merged into the UNet alone', async () => {
   const [before, after] = [await filesOf('sd15'), await filesOf('merged')];
   const changed = [...before.keys()].filter((path) => !before.get(path)?.equals(after.get(path) ?? Buffer.alloc(0)));
   expect(changed).toEqual([join('/', 'unet', 'diffusion_pytorch_model.safetensors')]);
-  const merged = (await (await openChecked(at('sd15'), { lora: at('lora.safetensors') })).loadPart('unet')) as unknown;
+  const merged = (await (
+    await openChecked(at('sd15'), { loras: [at('lora.safetensors')] })
+  ).loadPart('unet')) as unknown;
   await using file = await openSafetensorsFile(at('merged', 'unet', 'diffusion_pytorch_model.safetensors'));
   const { path, tensor } = flattenTree(merged).find(({ path }) => path.endsWith('to_q.weight')) ?? {};
   const written = await read(await file.read(path ?? ''));

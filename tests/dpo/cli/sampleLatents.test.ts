@@ -1,13 +1,17 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { encodePrompts, kohyaLoraTensors } from 'diffusion-dpo/diffusion';
 import { loadPipelineFolder, openPipelineFolder, savePipelineFolder } from 'diffusion-dpo/diffusion/node';
 import { encodePng } from 'diffusion-dpo/dpo';
-import { key, openDevice, random, read, setDefaultDevice } from 'diffusion-dpo/tensor';
+import { initLora, loraTensors } from 'diffusion-dpo/nn';
+import { key, mapTree, openDevice, random, read, setDefaultDevice } from 'diffusion-dpo/tensor';
+import { saveSafetensors } from 'diffusion-dpo/tensor/node';
 import { decode } from 'fast-png';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { runProgram } from '../../../dpo/cli/program.node.ts';
 import { openSampled } from '../../../dpo/train/openSampled.node.ts';
+import type { UNetParams } from '../../../dpo/train/runPlan.ts';
 import { isDistilled, samplingDefaults } from '../../../dpo/train/samplingDefaults.ts';
 import { tinyLatentConfigs, writeTinyLatents } from '../../diffusion/pipeline/tinyLatents.ts';
 
@@ -116,6 +120,28 @@ test('a PNG file says how its image was drawn', async () => {
   expect(whole.png?.data).not.toEqual(other.png?.data);
 });
 
+test('adapters are added with their scales, several at once, and named in the PNG file', async () => {
+  const source = await openPipelineFolder(at('sd15'));
+  const unet = (await source.loadPart('unet')) as UNetParams;
+  const text = await source.loadPart('text_encoder');
+  const filled = (params: unknown) =>
+    mapTree(initLora(params, key(0), { rank: 1, targets: ['**.to_q', '**.q_proj'] }), ({ shape }) =>
+      random.normal(key(3), shape),
+    );
+  await saveSafetensors(at('unet.safetensors'), loraTensors({ unet: filled(unet) }));
+  const kohya = kohyaLoraTensors(source.config, { text_encoder: filled(text) });
+  await saveSafetensors(at('text.safetensors'), kohya);
+  const [unetLora, textLora] = [at('unet.safetensors'), at('text.safetensors')];
+  const plain = await pixels('sd15');
+  expect(await pixels('sd15', '--lora', `${unetLora}:0`)).toEqual(plain);
+  const one = await pixels('sd15', '--lora', unetLora);
+  expect(one).not.toEqual(plain);
+  expect(await pixels('sd15', '--lora', `${unetLora}:0.5`)).not.toEqual(one);
+  const both = await drawn('sd15', '--lora', unetLora, `${textLora}:0.5`);
+  expect(both.png?.data).not.toEqual(one);
+  expect(both.png?.text.parameters).toContain('Lora: unet.safetensors text.safetensors:0.5');
+});
+
 test('what cannot be sampled with is refused, with the way out', async () => {
   const sampler = await drawn('sd15', '--sampler', 'UniPCMultistepScheduler');
   expect(sampler.said).toMatch(/no sampler "UniPCMultistepScheduler"; choose one with --sampler: DDPMScheduler/);
@@ -176,7 +202,6 @@ test('halves of the text encoder are widened: its states are in f32', async () =
   const source = await openPipelineFolder(at('sd15'));
   const { model, tokenizer } = await loadPipelineFolder(at('sd15'));
   const params = { text_encoder: await source.loadPart('text_encoder', { dtype: 'bf16' }) } as never;
-  const { encodePrompts } = await import('diffusion-dpo/diffusion');
   const { context } = encodePrompts(
     { model, tokenizer, params },
     { prompts: ['a dot'], size: [16, 16], isGuided: false },
