@@ -1,6 +1,8 @@
 import { test } from 'vitest';
-import { expectAgreement, goldenParts, goldenPaths } from './goldenRunner/expectAgreement.ts';
+import { expectAgreement, goldenParts, goldenPaths, goldenTimeout } from './goldenRunner/expectAgreement.ts';
 
-test.each(goldenParts)('results of %s agree with the golden data on the device wasm', (part) =>
-  expectAgreement(goldenPaths(part), 'wasm', 'f32'),
+test.each(goldenParts)(
+  'results of %s agree with the golden data on the device wasm',
+  (part) => expectAgreement(goldenPaths(part), 'wasm', 'f32'),
+  goldenTimeout,
 );

@@ -1,5 +1,5 @@
 import { test } from 'vitest';
-import { expectAgreement, goldenPaths } from './goldenRunner/expectAgreement.ts';
+import { expectAgreement, goldenPaths, goldenTimeout } from './goldenRunner/expectAgreement.ts';
 import { adapter } from './tensor/webgpu/adapters.ts';
 
 // UNets and whole training steps take five minutes on a graphics processor in software: `npm run golden` runs them.
@@ -7,6 +7,8 @@ const short = ['ops', 'modules', 'schedulers', 'text_encoder', 'objectives', 'pr
 
 if (adapter === null)
   console.warn('The golden data were NOT compared on WebGPU: neither a GPU nor SwiftShader was found');
-test.skipIf(adapter === null).each(short)('results of %s agree with the golden data on the device webgpu', (part) =>
-  expectAgreement(goldenPaths(part), 'webgpu', 'f32'),
+test.skipIf(adapter === null).each(short)(
+  'results of %s agree with the golden data on the device webgpu',
+  (part) => expectAgreement(goldenPaths(part), 'webgpu', 'f32'),
+  goldenTimeout,
 );

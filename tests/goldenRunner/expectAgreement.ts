@@ -17,6 +17,9 @@ const childrenOf = (folder: string) =>
 /** Folders whose models take so long that each is a part of its own. */
 const divided = ['dpo', 'unet'];
 
+/** Milliseconds that a part may take: plain JavaScript on one busy core needs minutes for a training trajectory. */
+export const goldenTimeout = 600_000;
+
 /** The golden data of this repository in parts that take minutes at most: folders and files. */
 export const goldenParts: readonly string[] = childrenOf('').flatMap(({ name }) =>
   divided.includes(name)
