@@ -1,6 +1,7 @@
 import { random, read, type Tensor, TensorError } from '../../tensor/index.ts';
 import { checkConfidence, type Figure, quantile } from './figure.ts';
 
+/** Options of `bootstrap` and `bootstrapMean`. */
 export interface BootstrapOptions {
   /** What the resamples are drawn by. */
   readonly key: Tensor;

@@ -9,6 +9,7 @@ export interface CaptionedFeatures {
   readonly captions: readonly string[];
 }
 
+/** Options of `captionMatch`. */
 export interface CaptionMatchOptions {
   /** What the other candidates are drawn by. */
   readonly key: Tensor;
@@ -18,6 +19,7 @@ export interface CaptionMatchOptions {
   readonly confidence?: number;
 }
 
+/** The mean of `matched` with Wilson's interval, and the result of each sample. */
 export interface CaptionMatch extends Figure {
   /** For each sample 1 where its own caption is nearest, 1/k where k captions are equally near, else 0. */
   readonly matched: readonly number[];

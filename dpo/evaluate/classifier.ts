@@ -25,6 +25,7 @@ export interface Classifier {
   readonly statistics: readonly BatchStatistics[];
 }
 
+/** Option of the functions that run a classifier over images. */
 export interface BatchOptions {
   /** Images at a time; default 256. Results do not depend on it. */
   readonly batchSize?: number;
@@ -62,6 +63,7 @@ export function checkImages(what: string, images: Tensor, channels: number): voi
     throw new ShapeError(`${what}: needs images [N, ${channels}, H, W], got ${typeOf(images)}`);
 }
 
+/** A classifier's output for N images. */
 export interface Predictions {
   /** For each image the number of its most probable class. */
   readonly classes: Int32Array;

@@ -233,6 +233,7 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
   return summary;
 }
 
+/** The figures and details of an evaluation, as `evaluate` returns them and writes them to `summary.json`. */
 export type EvaluationSummary = Awaited<ReturnType<typeof evaluate>>;
 
 function joined(a: RealImages, b: RealImages): RealImages {

@@ -40,6 +40,7 @@ export interface EvaluationFigures {
   };
 }
 
+/** The figures, samples, real images and training metrics that `evaluationReport` shows. */
 export interface EvaluationReportOptions {
   readonly summary: EvaluationFigures;
   /** Images [N, 3, height, width] of both pipelines, from −1 to 1. */

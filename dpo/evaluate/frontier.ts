@@ -97,6 +97,7 @@ export interface FrontierRun {
   readonly kl: number;
 }
 
+/** A run compared with the frontier at the same divergence: the result of `placeOnFrontier`. */
 export interface FrontierPlace {
   /** The point of the frontier with the run's divergence. */
   readonly frontier: FrontierPoint;

@@ -13,6 +13,7 @@ export function jackknifeVariance(leftOut: ArrayLike<number>): number {
   return ((values.length - 1) / values.length) * values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
 }
 
+/** Options of the jackknife interval of `fid` and `slicedWasserstein`. */
 export interface JackknifeOptions {
   /** Groups of rows that are left out in turn: row i is in group i mod groups. Default 20, or fewer where rows are few. */
   readonly groups?: number;

@@ -18,6 +18,7 @@ export interface Judges {
   readonly caption: Classifier;
 }
 
+/** Images and training options of `trainJudges`. */
 export interface JudgesOptions {
   readonly train: RealImages;
   /** Images that the networks do not learn from. */
@@ -43,6 +44,12 @@ const captionEpochs = 60;
 /** More captions than this would need a larger network than this one. */
 const mostCaptions = 2000;
 
+/**
+ * Trains the two judges on real images: the judge of kinds on `kindImages` and half as many images of neither kind made from
+ * them (`neitherImages`), and the judge of captions on `train` and `heldOut`, for 60 epochs. The accuracy is that of the
+ * judge of kinds on `heldOut` and half as many images of neither kind. The result follows from the options alone.
+ * @throws TensorError if `train` and `heldOut` have more than 2000 distinct captions, or fewer than two
+ */
 export async function trainJudges(options: JudgesOptions): Promise<Judges> {
   const { train, heldOut, size, kindImages = train, kindEpochs = 24, onStep, signal } = options;
   const [kindKey, heldOutKey, learnKey, captionKey] = random.split(options.key, 4) as [Tensor, Tensor, Tensor, Tensor];

@@ -3,6 +3,7 @@ import { checkComparable, type Features, rowOf, squaredDistance } from './featur
 import type { Figure } from './figure.ts';
 import { wilsonInterval } from './proportions.ts';
 
+/** The nearest training image of each sample: the result of `nearestNeighbours`. */
 export interface NearestNeighbours {
   /** For each sample the row of the nearest image, the first of several, */
   readonly rows: Int32Array;
@@ -27,6 +28,7 @@ export function nearestNeighbours(samples: Features, training: Features): Neares
   return { rows, distances: distances.map(Math.sqrt) };
 }
 
+/** Options of `precisionRecall`. */
 export interface PrecisionRecallOptions {
   /** A ball reaches to the k-th nearest neighbour of its centre; default 3. */
   readonly neighbours?: number;

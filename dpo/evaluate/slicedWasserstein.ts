@@ -3,6 +3,7 @@ import { checkComparable, dot, type Features, rowOf } from './features.ts';
 import type { Figure } from './figure.ts';
 import { type JackknifeOptions, jackknife } from './jackknife.ts';
 
+/** Options of `slicedWasserstein`. */
 export interface SlicedWassersteinOptions extends JackknifeOptions {
   /** What directions are drawn by. */
   readonly key: Tensor;

@@ -18,6 +18,7 @@ import {
 import { type Classifier, checkImages, checkLabels } from './classifier.ts';
 import { type ConvClassifierParams, convClassifier } from './convClassifier.ts';
 
+/** Progress after one step of `trainClassifier`. */
 export interface ClassifierStep {
   /** Steps made, from 1, of how many. */
   readonly step: number;
@@ -27,6 +28,7 @@ export interface ClassifierStep {
   readonly accuracy: number;
 }
 
+/** Data and training options of `trainClassifier`. */
 export interface TrainClassifierOptions {
   /** [N, channels, H, W], from −1 to 1. */
   readonly images: Tensor;

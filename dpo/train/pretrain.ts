@@ -22,6 +22,7 @@ export interface CaptionedImages {
   readonly emptyIds: Tensor;
 }
 
+/** The model, data and settings of `pretraining`. */
 export interface PretrainOptions {
   readonly model: TextToImage;
   readonly schedule: NoiseSchedule;

@@ -26,6 +26,7 @@ export interface SampledPipeline extends LoadedPipeline {
   readonly stages?: RunStage | undefined;
 }
 
+/** Prompts, size, sampler settings and hooks of `sampleImages`. */
 export interface SampleImagesOptions {
   /** One for each image. */
   readonly captions: readonly string[];

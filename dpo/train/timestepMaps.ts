@@ -13,6 +13,7 @@ export const timestepMaps = {
   refiner: (t: number, numTrainTimesteps = 1000): number => t % Math.ceil(numTrainTimesteps / 5),
 } as const;
 
+/** A key of `timestepMaps`, the values of the setting `timesteps`. */
 export type TimestepMapName = keyof typeof timestepMaps;
 
 /**

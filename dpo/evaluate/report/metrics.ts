@@ -56,6 +56,7 @@ export interface Curve {
   readonly axisIsLogarithmic?: boolean;
 }
 
+/** Options of `curveOf`: the values to plot, and the title, note, axis and scales of the diagram. */
 export interface CurveOptions extends Omit<Curve, 'at' | 'series'> {
   /** Names in the records, dots leading into records within, and how they are labelled. */
   readonly keys: Readonly<Record<string, string>>;
