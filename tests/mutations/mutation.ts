@@ -31,3 +31,10 @@ export const changesOf = (
   changes: readonly (readonly [name: string, find: string, replace: string, list?: 'short'])[],
 ): Mutation[] =>
   changes.map(([name, find, replace, list]) => ({ name, file, find, replace, tests, short: list === 'short' }));
+
+/** Mutations of one file, as `changesOf` makes them, that one test file must notice, or those of its tests whose names match `only`. */
+export const changes = (
+  { file, tests, only }: Pick<Mutation, 'file' | 'only'> & { readonly tests: string },
+  list: Parameters<typeof changesOf>[2],
+): Mutation[] =>
+  changesOf(file, [tests], list).map((mutation) => (only === undefined ? mutation : { ...mutation, only }));

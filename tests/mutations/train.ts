@@ -1,21 +1,10 @@
-import type { Mutation } from './mutation.ts';
-
-/** What a change does, the text that is changed, what stands there then, and whether it is in the short list. */
-type Change = readonly [name: string, find: string, replace: string, short?: 'short'];
-
-/** Changes of one file that the same tests must notice. */
-const changes = (
-  { file, tests, only }: Pick<Mutation, 'file' | 'only'> & { readonly tests: string },
-  list: readonly Change[],
-): Mutation[] =>
-  list.map(([name, find, replace, short]) => ({
-    ...{ name, file, find, replace, tests: [tests], short: short !== undefined },
-    ...(only === undefined ? {} : { only }),
-  }));
+import { changes, type Mutation } from './mutation.ts';
+import { trainOptimiserMutations } from './trainOptimisers.ts';
 
 const training = 'tests/dpo/train/training.test.ts';
 const pretraining = 'tests/dpo/train/pretraining.test.ts';
 
+/** The steps, runs and settings of training, and the optimisers, averages and adapters that they use. */
 export const trainMutations: readonly Mutation[] = [
   ...changes({ file: 'dpo/train/preferenceStep.ts', tests: training }, [
     [
@@ -71,9 +60,6 @@ export const trainMutations: readonly Mutation[] = [
       'gradientNorm: clipped.norm',
       'gradientNorm: globalNorm(clipped.gradients)',
     ],
-  ]),
-  ...changes({ file: 'nn/optimisers/gradients.ts', tests: training }, [
-    ['accumulated gradients are summed instead of averaged', 'total.div(count)', 'total', 'short'],
   ]),
   ...changes({ file: 'dpo/train/noisedPairs.ts', tests: 'tests/dpo/train/noisedPairs.test.ts' }, [
     [
@@ -327,24 +313,6 @@ export const trainMutations: readonly Mutation[] = [
     { file: 'dpo/train/run/sameRun.node.ts', tests: 'tests/dpo/train/train.test.ts', only: 'drew other numbers' },
     [['a run goes on with other keys', 'if (record.keys !== keyVersion)', 'if (record.keys === 0)']],
   ),
-  ...changes({ file: 'nn/ema.ts', tests: 'tests/nn/optimisers.test.ts', only: 'averages of halves' }, [
-    ['the average is rounded at every step', '.mul(rest));', '.mul(rest)).cast(old.dtype);'],
-  ]),
-  ...changes({ file: 'nn/ema.ts', tests: 'tests/nn/optimisers.test.ts' }, [
-    [
-      'the decay of the average grows more slowly at first',
-      '(1 + since) / (10 + since)',
-      '(1 + since) / (11 + since)',
-      'short',
-    ],
-  ]),
-  ...changes({ file: 'nn/optimisers/gradients.ts', tests: 'tests/nn/optimisers.test.ts', only: 'gradients' }, [
-    [
-      'clipped gradients are rounded to halves',
-      'widened(g).div(factor.cast(widened(g).dtype))',
-      'widened(g).div(factor.cast(widened(g).dtype)).cast(g.dtype)',
-    ],
-  ]),
   ...changes({ file: 'dpo/train/train.node.ts', tests: 'tests/dpo/train/trainOptions.test.ts' }, [
     ['loraAlpha is ignored', 'alpha: settings.loraAlpha ?? rank', 'alpha: rank'],
     ['loraRank is ignored', 'const rank = settings.loraRank', 'const rank = 8'],
@@ -388,50 +356,5 @@ export const trainMutations: readonly Mutation[] = [
   ...changes({ file: 'dpo/config/pretrainKeys.ts', tests: 'tests/dpo/configuration.test.ts' }, [
     ['another learning rate is the default of pretrain', 'positive(1e-3)', 'positive(1e-4)'],
   ]),
-  ...changes({ file: 'nn/lora/lora.ts', tests: 'tests/nn/lora.test.ts' }, [
-    ['all adapters begin with one key', 'random.foldIn(key, i)', 'random.foldIn(key, 0)'],
-    ['alpha is 1 unless it is given', 'alpha = rank, init', 'alpha = 1, init'],
-    ['normal first values are not scaled by the rank', '.mul(1 / rank)', '.mul(1)'],
-    ['merging ignores its strength', 'loraScale(adapter) * strength', 'loraScale(adapter)'],
-    ['attaching ignores its strength', 'alpha: alpha * strength', 'alpha'],
-    ['taking adapters away adds them', 'strength: -strength', 'strength'],
-  ]),
-  ...changes({ file: 'nn/lora/adapter.ts', tests: 'tests/nn/lora.test.ts' }, [
-    ['alpha is not divided by the rank', 'alpha / (down.shape[0] as number)', 'alpha'],
-  ]),
-  ...changes({ file: 'nn/optimisers/adam.ts', tests: 'tests/nn/optimisers.test.ts' }, [
-    ['the bias of the first moment stays', 'learningRate / (1 - beta1 ** steps)', 'learningRate'],
-    ['the bias of the second moment stays', 'Math.sqrt(1 - beta2 ** steps)', '1'],
-    ['ε stands under the root', 'v.sqrt().div(root).add(eps)', 'v.div(root * root).add(eps).sqrt()'],
-    ['weight decay has the other sign', '1 - learningRate * weightDecay', '1 + learningRate * weightDecay'],
-    ["AdamW's default decays nothing", 'weightDecay = 0.01', 'weightDecay = 0'],
-  ]),
-  ...changes({ file: 'nn/optimisers/adafactor.ts', tests: 'tests/nn/optimisers.test.ts' }, [
-    ["Adafactor's weightDecay is ignored", 'weightDecay === 0 ? p', 'weightDecay >= 0 ? p', 'short'],
-    ["Adafactor's decay is not scaled by the learning rate", 'p.mul(weightDecay).mul(scale)', 'p.mul(weightDecay)'],
-    ['updates are not limited', '.div(rootMeanSquare(update).div(clipThreshold).maximum(1))', ''],
-    ['the rate does not follow from the step', 'relativeStep ? learningRate * ownRate', 'relativeStep ? learningRate'],
-    ['the least scale is left out', 'rootMeanSquare(p).maximum(leastScale)', 'rootMeanSquare(p)'],
-  ]),
-  ...changes({ file: 'nn/optimisers/lion.ts', tests: 'tests/nn/optimisers.test.ts' }, [
-    ["Lion's betas are exchanged", '[beta1, beta2] = [0.9, 0.99]', '[beta1, beta2] = [0.99, 0.9]'],
-    ["Lion's weight decay is ignored", '1 - learningRate * weightDecay', '1'],
-  ]),
-  ...changes({ file: 'nn/optimisers/sgd.ts', tests: 'tests/nn/optimisers.test.ts' }, [
-    ['Nesterov looks no step ahead', 'nesterov\n            ?', '!nesterov\n            ?'],
-    ['weight decay is subtracted', 'g.add(p.mul(weightDecay))', 'g.sub(p.mul(weightDecay))'],
-  ]),
-  ...changes({ file: 'nn/optimisers/learningRate.ts', tests: 'tests/nn/optimisers.test.ts' }, [
-    [
-      'the warm-up begins at its second step',
-      'step / Math.max(1, warmupSteps)',
-      '(step + 1) / Math.max(1, warmupSteps)',
-    ],
-    ['constant warms up', "const warms = name !== 'constant'", 'const warms = true'],
-  ]),
-  ...changes({ file: 'nn/ema.ts', tests: 'tests/nn/optimisers.test.ts' }, [
-    ['minDecay is ignored', 'Math.max(Math.min(grown, decay), minDecay)', 'Math.min(grown, decay)'],
-    ['the default decay is 0.999', 'decay = 0.9999', 'decay = 0.999'],
-    ['the warm-up counts one step more', 'step - updateAfterStep - 1', 'step - updateAfterStep'],
-  ]),
+  ...trainOptimiserMutations,
 ];
