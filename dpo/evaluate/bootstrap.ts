@@ -3,19 +3,20 @@ import { checkConfidence, type Figure, quantile } from './figure.ts';
 
 /** Options of `bootstrap` and `bootstrapMean`. */
 export interface BootstrapOptions {
-  /** What the resamples are drawn by. */
+  /** The random key of the resamples. */
   readonly key: Tensor;
-  /** How many resamples; default 2000. */
+  /** Number of resamples; default 2000. */
   readonly resamples?: number;
-  /** Default 0.95. */
+  /** Confidence of the interval, between 0 and 1; default 0.95. */
   readonly confidence?: number;
 }
 
 /**
- * A statistic with its percentile bootstrap interval (Efron 1979): the value over all `count` observations, and the ends
- * between which it lies in the middle share `confidence` of `resamples` drawn with replacement. `statistic` gets the
- * numbers of the observations that were drawn. Where observations come in groups, such as images of one caption, let an
- * observation be a group.
+ * A statistic with its percentile bootstrap interval (Efron 1979): its value over all `count` observations, and the
+ * quantiles (1 ∓ confidence)/2 of its values over `resamples` resamples, drawn with replacement. `statistic` receives the
+ * indices of the drawn observations, 0 … count − 1. If observations come in groups, such as images of one caption, treat
+ * each group as one observation.
+ * @throws TensorError if `count` or `resamples` is not a whole number above 0, or `confidence` is not between 0 and 1
  */
 export async function bootstrap(
   count: number,
@@ -39,11 +40,11 @@ export async function bootstrap(
   };
 }
 
-/** The mean of numbers with its bootstrap interval. */
+/** The mean of values with its bootstrap interval; errors as `bootstrap`. */
 export const bootstrapMean = (values: ArrayLike<number>, options: BootstrapOptions): Promise<Figure> =>
   bootstrap(values.length, (drawn) => meanOf(drawn, values), options);
 
-/** Mean of those values that were drawn. */
+/** Mean of the values at the drawn indices. */
 function meanOf(drawn: ArrayLike<number>, values: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < drawn.length; i++) sum += values[drawn[i] as number] as number;

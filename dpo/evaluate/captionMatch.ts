@@ -3,7 +3,7 @@ import { checkComparable, type Features, rowOf, squaredDistance } from './featur
 import type { Figure } from './figure.ts';
 import { meanShare } from './proportions.ts';
 
-/** Features of images with the caption of each. */
+/** Features of images, and one caption for each image. */
 export interface CaptionedFeatures {
   readonly features: Features;
   readonly captions: readonly string[];
@@ -11,25 +11,27 @@ export interface CaptionedFeatures {
 
 /** Options of `captionMatch`. */
 export interface CaptionMatchOptions {
-  /** What the other candidates are drawn by. */
+  /** The random key that draws the other candidates. */
   readonly key: Tensor;
-  /** Captions among which the sample's own is to be found, itself included; default 10, so that chance is 0.1. */
+  /** Number of candidate captions for each sample, its own included; default 10, where chance is 0.1. */
   readonly candidates?: number;
-  /** Default 0.95. */
+  /** Confidence of the interval, between 0 and 1; default 0.95. */
   readonly confidence?: number;
 }
 
 /** The mean of `matched` with Wilson's interval, and the result of each sample. */
 export interface CaptionMatch extends Figure {
-  /** For each sample 1 where its own caption is nearest, 1/k where k captions are equally near, else 0. */
+  /** For each sample: 1 if its own caption is nearest, 1/k if k captions including its own are equally near, else 0. */
   readonly matched: readonly number[];
 }
 
 /**
- * Whether samples show what their captions say: the share of samples to which, among their own caption and others drawn
- * at random, the real images of their own are nearest, in the features of a network that was fixed beforehand. The
- * distance to a caption is that to the nearest of its real images. With Wilson's interval. A sample's candidates depend
- * on the key and its place alone.
+ * The share of samples that match their caption, with Wilson's interval. A sample matches if its own caption is nearer than
+ * the other candidate captions, which are drawn at random. The distance from a sample to a caption is the Euclidean distance
+ * to the nearest real image with that caption, in the given features. Sample i's candidates depend only on its caption, the
+ * captions of the real images, the key and i.
+ * @throws TensorError if the features are not comparable, captions and features differ in number, a sample's caption has no
+ * real image, or `candidates` is below 2 or above the number of captions
  */
 export async function captionMatch(
   samples: CaptionedFeatures,
@@ -80,7 +82,7 @@ function rowsByCaption(captions: readonly string[]): ReadonlyMap<string, readonl
   return rows;
 }
 
-/** Different names other than the own one, as many as there are numbers in [0, 1): the first steps of a shuffle (Fisher & Yates). */
+/** Draws one distinct name other than `own` for each number in [0, 1): the first steps of a Fisher–Yates shuffle. */
 function chooseOthers(names: readonly string[], own: string, chances: ArrayLike<number>): string[] {
   const rest = names.filter((name) => name !== own);
   for (let i = 0; i < chances.length; i++) {

@@ -15,7 +15,7 @@ import type { Features } from './features.ts';
 import type { Figure } from './figure.ts';
 import { wilsonInterval } from './proportions.ts';
 
-/** A trained network: plain data and tensors, so that it can be saved like any tree. */
+/** A trained classifier as plain data and tensors, which can be saved like any tree. */
 export interface Classifier {
   /** Names of the classes, in the order of the outputs. */
   readonly classes: readonly string[];
@@ -27,13 +27,13 @@ export interface Classifier {
 
 /** Option of the functions that run a classifier over images. */
 export interface BatchOptions {
-  /** Images at a time; default 256. Results do not depend on it. */
+  /** Images in a batch; default 256. Results do not depend on it. */
   readonly batchSize?: number;
 }
 
 /**
- * Runs the network over images [N, channels, H, W], from −1 to 1, a batch at a time, and reads `pick` of its output:
- * rows of `width` numbers.
+ * Runs the network over images [N, channels, H, W], from −1 to 1, batch by batch. `pick` selects a tensor [batch, width] of
+ * the network's output. Returns the rows of all images, [N, width].
  */
 async function inBatches(
   classifier: Classifier,
@@ -49,7 +49,7 @@ async function inBatches(
   const size = Math.min(batchSize, count);
   const values = new Float32Array(count * width);
   for (let from = 0; from < count; from += size) {
-    // A last batch that is not full repeats the last image: one shape, hence one plan, for all.
+    // An incomplete last batch repeats the last image, so that all batches have one shape and share one plan.
     const rows = Int32Array.from({ length: size }, (_, i) => Math.min(from + i, count - 1));
     const output = await read(pick(network.apply(params, take(images, tensor(rows)), statistics)));
     values.set((output as Float32Array).subarray(0, Math.min(size, count - from) * width), from * width);
@@ -57,7 +57,7 @@ async function inBatches(
   return values;
 }
 
-/** Throws unless these are images with so many channels. */
+/** Throws a ShapeError unless `images` has the shape [N, channels, H, W] with N > 0. */
 export function checkImages(what: string, images: Tensor, channels: number): void {
   if (images.rank !== 4 || images.shape[1] !== channels || images.shape[0] === 0)
     throw new ShapeError(`${what}: needs images [N, ${channels}, H, W], got ${typeOf(images)}`);
@@ -65,13 +65,16 @@ export function checkImages(what: string, images: Tensor, channels: number): voi
 
 /** A classifier's output for N images. */
 export interface Predictions {
-  /** For each image the number of its most probable class. */
+  /** The index of each image's most probable class: [N]. */
   readonly classes: Int32Array;
-  /** [images, classes] */
+  /** Softmax of the logits: [N, classes], row-major. */
   readonly probabilities: Float32Array;
 }
 
-/** Which classes images [N, channels, H, W] belong to. */
+/**
+ * Predicts the classes of images [N, channels, H, W], from −1 to 1.
+ * @throws ShapeError if `images` has another shape or no rows
+ */
 export async function predictClasses(
   classifier: Classifier,
   images: Tensor,
@@ -85,7 +88,10 @@ export async function predictClasses(
   return { classes, probabilities };
 }
 
-/** What the network's last layer sees of images [N, channels, H, W]. */
+/**
+ * The features of images [N, channels, H, W], from −1 to 1: the inputs of the network's last layer, one row for each image.
+ * @throws ShapeError if `images` has another shape or no rows
+ */
 export async function classifierFeatures(
   classifier: Classifier,
   images: Tensor,
@@ -96,7 +102,11 @@ export async function classifierFeatures(
   return { count: images.shape[0] as number, width, values };
 }
 
-/** Share of images whose most probable class is theirs, with Wilson's interval. */
+/**
+ * The share of images [N, channels, H, W] whose most probable class is their label, with Wilson's interval.
+ * @throws TensorError if the labels are not N indices of classes
+ * @throws ShapeError if `images` has another shape or no rows
+ */
 export async function classifierAccuracy(
   classifier: Classifier,
   images: Tensor,
@@ -108,7 +118,7 @@ export async function classifierAccuracy(
   return wilsonInterval(labels.filter((label, i) => label === classes[i]).length, labels.length);
 }
 
-/** Throws unless there is a label for each image, the number of a class. */
+/** Throws a TensorError unless each image has one label, and each label is the index of a class. */
 export function checkLabels(what: string, classes: readonly string[], images: Tensor, labels: readonly number[]): void {
   if (labels.length !== images.shape[0])
     throw new TensorError(`${what}: ${labels.length} labels for ${images.shape[0]} images`);

@@ -1,18 +1,19 @@
 import { type BatchStatistics, batchNorm, conv2d, linear, module } from '../../nn/index.ts';
 import { relu, type Tensor } from '../../tensor/index.ts';
 
+/** The shape of a `convClassifier`. */
 export interface ConvClassifierOptions {
-  /** How many classes there are. */
+  /** Number of classes. */
   readonly classes: number;
   /** Channels of the images; default 3. */
   readonly channels?: number;
-  /** Channels of the convolutions; each after the first halves height and width. Default 32, 64, 64. */
+  /** Output channels of each convolution; all but the first have stride 2. Default 32, 64, 64. */
   readonly widths?: readonly number[];
 }
 
-/** What the network says of images. */
+/** The network's output for N images. */
 export interface ClassifierOutput {
-  /** Means of the last convolution's channels over all places: [N, last width]. */
+  /** Spatial means of the last block's channels: [N, last width]. */
   readonly features: Tensor;
   /** [N, classes] */
   readonly logits: Tensor;
@@ -21,13 +22,13 @@ export interface ClassifierOutput {
 
 /**
  * A small network for images [N, channels, H, W] of any size: 3 × 3 convolutions, each with batch normalisation and
- * relu, then means over all places, and a linear layer. The mean makes it care for what is seen, not where.
+ * relu, then global average pooling and a linear layer. Pooling makes the output depend less on positions in the image.
  */
 export function convClassifier({ classes, channels = 3, widths = [32, 64, 64] }: ConvClassifierOptions) {
   const norms = widths.map((width) => batchNorm(width));
   const layers = {
     blocks: widths.map((width, i) => ({
-      // Without a bias, since the normalisation would take it away again.
+      // Batch normalisation subtracts the mean, and a bias with it.
       conv: conv2d(widths[i - 1] ?? channels, width, 3, { stride: i === 0 ? 1 : 2, padding: 1, bias: false }),
       norm: norms[i] as (typeof norms)[number],
     })),

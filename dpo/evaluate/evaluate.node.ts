@@ -43,26 +43,27 @@ import { checkReward, meanReward, type Reward, rewardsOf } from './reward.ts';
 import { loadReward } from './rewardModule.node.ts';
 import { saveSampleList, saveSamples } from './samplesFolder.node.ts';
 
-/** How an evaluation is watched and stopped. */
+/** Hooks that watch, stop or extend an evaluation. */
 export interface EvaluateHooks {
-  /** Told how far a part is. */
+  /** Called with the progress of a part, such as `judges` or `samples before`. */
   readonly onProgress?: (part: string, done: number, total: number) => void;
-  /** Told of rows that were skipped since they cannot be read. */
+  /** Called for each row that is skipped as unreadable, and where `mostPairs` limits the real images. */
   readonly onWarning?: (message: string) => void;
-  /** What samples are compared by; default: the module that `settings.reward` names, or the judge of kinds. */
+  /** Scores the samples; default: the module that `settings.reward` names, else the judge of kinds. */
   readonly reward?: Reward;
   readonly signal?: AbortSignal;
 }
 
-/** Points of the frontier whose averages consist of fewer samples than this are not told. */
+/** Points of the frontier with a smaller effective sample size are not reported. */
 const fewestEffective = 10;
 
-/** Of the captions that were trained on: as many as the judge of kinds has images of. */
+/** The distinct captions, in order. */
 const distinct = (captions: readonly string[]): string[] => [...new Set(captions)];
 
 /**
- * Compares a tuned pipeline with its base, on held-out pairs and on samples of one caption and seed each, and writes
- * `samples/`, `summary.json` and `report.html` into `settings.output`. Returns what the summary holds.
+ * Compares a tuned pipeline with its base on held-out pairs and on samples, which both pipelines draw from the same captions
+ * and seed. Writes `samples/`, `summary.json` and `report.html` into `settings.output`, and returns the summary.
+ * @throws TensorError if `settings` names neither `tuned` nor `lora`, or the base is a latent pipeline
  */
 export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks = {}) {
   const began = performance.now();
@@ -130,7 +131,7 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
   const everywhere = isEverywhere ? ranking.correct : (await rank(task.timesteps)).correct;
   const implicitAccuracyEverywhere = meanShare(everywhere);
 
-  // Folders of other training than by preference have no objective.
+  // Only runs of preference training have an objective.
   const firstLoss =
     run?.settings.objective === undefined
       ? undefined
@@ -185,7 +186,7 @@ export async function evaluate(settings: EvaluateSettings, hooks: EvaluateHooks 
     ).filter(({ effectiveSamples }) => effectiveSamples >= fewestEffective),
     base: { reward: mean(before), kl: 0 },
     tuned: placed,
-    /** The most divergence that these samples can show; a run beyond it has no place. */
+    /** The largest divergence that these samples can resolve; beyond it, `place` is null. */
     largestDivergence: largestDivergence(before),
     place: placed.kl === 0 || placed.kl < largestDivergence(before) ? placeOnFrontier(before, placed) : null,
   };
@@ -248,7 +249,7 @@ function joined(a: RealImages, b: RealImages): RealImages {
   };
 }
 
-/** Settings, metrics and result of a training's output folder. */
+/** Reads settings, metrics and result from the output folder of a training run. */
 async function readRun(folder: string | null) {
   if (folder === null) return undefined;
   const settings = await readObject(join(folder, 'settings.json'));

@@ -12,7 +12,7 @@ import type { Report, ReportFigure, ReportGrid } from './report/report.ts';
 
 type Both = Readonly<Record<'base' | 'tuned', Figure>>;
 
-/** What a report tells of an evaluation. */
+/** The figures of an evaluation that a report shows. */
 export interface EvaluationFigures {
   readonly preferredShare: Both;
   readonly captionMatch: Both;
@@ -21,7 +21,7 @@ export interface EvaluationFigures {
   readonly implicitAccuracyEverywhere: Figure;
   readonly classifierAccuracy: Figure;
   readonly klEstimate: Figure;
-  /** What `reward`, the win rate and the frontier go by. */
+  /** Name of the score behind `reward`, `winRate` and `frontier`. */
   readonly rewardName: string;
   readonly reward: Both;
   readonly winRate: WinRate;
@@ -45,23 +45,23 @@ export interface EvaluationReportOptions {
   readonly summary: EvaluationFigures;
   /** Images [N, 3, height, width] of both pipelines, from −1 to 1. */
   readonly drawn: Readonly<Record<'base' | 'tuned', Float32Array>>;
-  /** One for each image. */
+  /** The caption of each image. */
   readonly captions: readonly string[];
   readonly size: readonly [number, number];
   readonly real: RealImages;
-  /** Rows of the training's metrics. */
+  /** Records of the training's metrics file; none if there was no training run. */
   readonly rows: readonly MetricRecord[];
-  /** The loss where the training began, if that does not depend on the images (`lossAtReference`). */
+  /** The loss at the start of training, if it does not depend on the images (`lossAtReference`). */
   readonly firstLoss?: number | undefined;
   readonly config: unknown;
 }
 
-/** Captions that are shown. */
+/** Number of captions that the report shows. */
 const shown = 32;
 
 const percent = (value: number): string => `${(100 * value).toFixed(0)} %`;
 
-/** An evaluation as a report for people. */
+/** Makes the report of an evaluation; `reportHtml` and `writeReport` render it. */
 export function evaluationReport(options: EvaluationReportOptions): Report {
   const { summary, rows, firstLoss, config } = options;
   const { preferredShare, captionMatch, implicitAccuracy } = summary;
@@ -136,7 +136,7 @@ function trainingCurves(rows: readonly MetricRecord[], firstLoss: number | undef
   ];
 }
 
-/** Where the tuned pipeline lies. Its divergence is known by an upper bound alone, so a gain is at least what it seems. */
+/** Describes the tuned pipeline's place on the frontier. Its divergence is an upper bound, so its gain is a lower bound. */
 function placeText({ place, largestDivergence, tuned }: EvaluationFigures['frontier']): string {
   if (tuned.kl === 0) return 'The tuned pipeline has not moved from the base, so nothing can be gained.';
   if (place === null)
@@ -145,7 +145,7 @@ function placeText({ place, largestDivergence, tuned }: EvaluationFigures['front
   return `At its divergence the tuned pipeline has gained at least ${percent(place.efficiency)} of what is possible.`;
 }
 
-/** Reward against divergence: what is possible, and what was reached. */
+/** Reward against divergence: the frontier and the tuned pipeline. */
 function frontierCurve({ frontier: found, rewardName }: EvaluationFigures): Curve {
   const { points, base, tuned } = found;
   const frontier = points.filter(({ kl }) => kl > 0).toSorted((a, b) => a.kl - b.kl);

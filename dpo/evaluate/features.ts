@@ -1,16 +1,16 @@
 import { TensorError } from '../../tensor/index.ts';
 
-/** Vectors that describe images, one a row. */
+/** Feature vectors of images, one row for each image. */
 export interface Features {
-  /** How many rows. */
+  /** Number of rows. */
   readonly count: number;
-  /** How many numbers in each. */
+  /** Numbers in each row. */
   readonly width: number;
   /** [count, width], row-major. */
   readonly values: Float32Array | Float64Array;
 }
 
-/** Throws unless features hold what they say, are finite, and are at least `least` rows. */
+/** Throws a TensorError unless the features have count · width finite values, and at least `least` rows. */
 export function checkFeatures(what: string, features: Features, least = 1): void {
   const { count, width, values } = features;
   if (!(Number.isInteger(count) && Number.isInteger(width) && width > 0 && values.length === count * width))
@@ -23,7 +23,7 @@ export function checkFeatures(what: string, features: Features, least = 1): void
     );
 }
 
-/** Throws unless both may be compared. */
+/** Throws a TensorError unless both pass `checkFeatures` and have one width. */
 export function checkComparable(what: string, a: Features, b: Features, least = 1): void {
   checkFeatures(what, a, least);
   checkFeatures(what, b, least);
@@ -31,11 +31,14 @@ export function checkComparable(what: string, a: Features, b: Features, least = 
     throw new TensorError(`${what}: features of width ${a.width} and ${b.width} are not of one network`);
 }
 
-/** One row, without copying. */
+/** A view of one row. */
 export const rowOf = ({ width, values }: Features, row: number): Float32Array | Float64Array =>
   values.subarray(row * width, (row + 1) * width);
 
-/** Some rows, in the order given. */
+/**
+ * Copies the given rows, in the given order.
+ * @throws TensorError if a row does not exist
+ */
 export function selectRows(features: Features, rows: readonly number[]): Features {
   const { width } = features;
   const values = new Float64Array(rows.length * width);
@@ -47,6 +50,7 @@ export function selectRows(features: Features, rows: readonly number[]): Feature
   return { count: rows.length, width, values };
 }
 
+/** Σ a·b. */
 export function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += (a[i] as number) * (b[i] as number);
@@ -60,7 +64,7 @@ export function squaredDistance(a: ArrayLike<number>, b: ArrayLike<number>): num
   return sum;
 }
 
-/** f of each row of a with each row of b: [a.count, b.count]. */
+/** f of every row of a and every row of b: [a.count, b.count], row-major. */
 export function pairwise(
   f: (a: ArrayLike<number>, b: ArrayLike<number>) => number,
   a: Features,

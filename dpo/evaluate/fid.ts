@@ -4,13 +4,14 @@ import { type JackknifeOptions, jackknife } from './jackknife.ts';
 import { symmetricEigen } from './symmetricEigen.ts';
 
 /**
- * The Fréchet inception distance (Heusel et al. 2017) of two sets of features: the squared 2-Wasserstein distance of the
- * Gaussians that have their means μ and covariances Σ (those of samples, over n − 1),
+ * The Fréchet inception distance (Heusel et al. 2017) of two sets of features: the squared 2-Wasserstein distance between
+ * Gaussians with the means μ and the sample covariances Σ (divisor n − 1) of the sets,
  *
  *   |μ_x − μ_y|² + tr(Σ_x + Σ_y − 2·(Σ_x Σ_y)^½).
  *
- * Biased upwards where rows are few: compare values of sets of one size alone. The interval, by a jackknife over groups
- * of rows, says how far the value would move with other rows, not how large the bias is.
+ * The value is biased upwards, more so for few rows: compare only values of sets of equal size. The jackknife interval over
+ * groups of rows covers the variance, not the bias.
+ * @throws TensorError if the features are not comparable or a set has fewer than 4 rows
  */
 export const fid = (x: Features, y: Features, options?: JackknifeOptions): Figure =>
   jackknife('fid', x, y, frechetDistance, options);
@@ -26,12 +27,12 @@ function frechetDistance(x: Features, y: Features): number {
   // (Σ_x Σ_y)^½ has the trace of (Σ_x^½ Σ_y Σ_x^½)^½, which is symmetric.
   const root = squareRoot(a.covariance, width);
   const inner = symmetricEigen(multiply(multiply(root, b.covariance, width), root, width), width);
-  // What rounding made negative is 0.
+  // Rounding can make eigenvalues near 0 negative.
   for (const value of inner.values) distance -= 2 * Math.sqrt(Math.max(0, value));
   return distance;
 }
 
-/** Mean and covariance of rows. */
+/** Mean [width] and sample covariance [width, width] of the rows. */
 function gaussianOf(features: Features): { mean: Float64Array; covariance: Float64Array } {
   const { count, width } = features;
   const mean = new Float64Array(width);
@@ -50,7 +51,7 @@ function gaussianOf(features: Features): { mean: Float64Array; covariance: Float
   return { mean, covariance };
 }
 
-/** The positive square root of a covariance. */
+/** The positive semidefinite square root of a covariance [n, n]. */
 function squareRoot(matrix: Float64Array, n: number): Float64Array {
   const { values, vectors } = symmetricEigen(matrix, n);
   // V·diag(λ^¼), times its transpose.

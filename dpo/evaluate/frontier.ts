@@ -1,6 +1,6 @@
 import { TensorError } from '../../tensor/index.ts';
 
-/** A point that no model can be above: the most reward for its divergence from the reference. */
+/** A point of the frontier: the highest reward that a model can reach at a given divergence from the reference. */
 export interface FrontierPoint {
   readonly beta: number;
   /** E_{p*} r */
@@ -8,8 +8,8 @@ export interface FrontierPoint {
   /** KL(p* ‖ reference), in nats */
   readonly kl: number;
   /**
-   * (Σ w)²/Σ w² for the weights w = e^{r/β}: of how many samples the averages really consist. Where they are few, the
-   * point is not to be trusted; nor can n samples show a divergence above log n.
+   * The effective sample size (Σ w)²/Σ w² of the weights w = e^{r/β}. Estimates from a small one are unreliable, and n
+   * samples cannot resolve a divergence above log n.
    */
   readonly effectiveSamples: number;
 }
@@ -17,6 +17,7 @@ export interface FrontierPoint {
 /**
  * The optimum of RLHF, p* ∝ p_ref·e^{r/β}, for several β, from the rewards of samples of the reference alone:
  * E_{p*} r ≈ Σ r·e^{r/β}/Σ e^{r/β} and KL(p* ‖ p_ref) = E_{p*}[r]/β − log mean e^{r/β}.
+ * @throws TensorError if rewards are missing or not finite, or a β is not a finite number above 0
  */
 export function rewardKlFrontier(rewards: ArrayLike<number>, betas: readonly number[]): FrontierPoint[] {
   const centred = centredRewards('rewardKlFrontier', rewards);
@@ -34,7 +35,7 @@ function checkRewards(what: string, rewards: ArrayLike<number>): Float64Array {
   return values;
 }
 
-/** Rewards as their mean and how far each is above it. */
+/** Rewards as their mean, and each reward less the mean. */
 interface CentredRewards {
   readonly mean: number;
   readonly above: Float64Array;
@@ -48,7 +49,7 @@ function centredRewards(what: string, rewards: ArrayLike<number>): CentredReward
 
 const meanOf = (values: Float64Array): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-/** e^x − 1 − x, which near 0 is far smaller than its terms. */
+/** e^x − 1 − x, without cancellation near 0. */
 function expm1LessX(x: number): number {
   if (Math.abs(x) > 0.1) return Math.expm1(x) - x;
   let [term, sum] = [(x * x) / 2, 0];
@@ -59,7 +60,7 @@ function expm1LessX(x: number): number {
   return sum;
 }
 
-/** Σ v·w/Σ w; a weight of 0 counts for nothing whatever its value is. */
+/** Σ v·w/Σ w, ignoring values with weight 0 even if they are not finite. */
 function weightedMean(values: Float64Array, weights: Float64Array): number {
   let [sum, total] = [0, 0];
   weights.forEach((weight, i) => {
@@ -69,10 +70,10 @@ function weightedMean(values: Float64Array, weights: Float64Array): number {
   return sum / total;
 }
 
-/** A point of the frontier, and how far its reward is above the mean. */
+/** A point of the frontier, with `gain`, its reward less the mean reward. */
 function tiltedPoint({ mean, above }: CentredRewards, beta: number): FrontierPoint & { readonly gain: number } {
   if (!(beta > 0 && Number.isFinite(beta))) throw new TensorError(`rewardKlFrontier: β is above 0, got ${beta}`);
-  // Less the largest, so that no exponential overflows.
+  // Subtract the largest reward, so that no exponential overflows.
   const largest = above.reduce((a, b) => Math.max(a, b));
   const below = above.map((reward) => (reward - largest) / beta);
   const weights = below.map(Math.exp);
@@ -83,7 +84,7 @@ function tiltedPoint({ mean, above }: CentredRewards, beta: number): FrontierPoi
   return { beta, reward: mean + gain, kl: Math.max(0, kl), effectiveSamples, gain };
 }
 
-/** Gain and KL where β is above all rewards: both are small then, so terms whose mean is 0 are left out before they cancel. */
+/** Gain and KL for β above all |r − mean|. Both are small there, so terms with mean 0 are left out before they cancel. */
 function littleTilted(above: Float64Array, beta: number) {
   const scaled = above.map((reward) => reward / beta);
   const logMean = Math.log1p(meanOf(scaled.map(expm1LessX)));
@@ -101,16 +102,19 @@ export interface FrontierRun {
 export interface FrontierPlace {
   /** The point of the frontier with the run's divergence. */
   readonly frontier: FrontierPoint;
-  /** The run's reward less that of the frontier: what it gives away, as a number below 0. */
+  /** The run's reward less the frontier's reward; below 0 for a run below the frontier. */
   readonly gap: number;
   /**
-   * What the run gained over the reference's mean reward, as a share of what the frontier gains; NaN at a divergence of 0,
-   * where nothing can be gained. Where `kl` is an upper bound, the true share of what was gained is this one or more.
+   * The run's gain over the reference's mean reward, as a share of the frontier's gain; NaN at a divergence of 0, where no
+   * gain is possible. If `kl` is an upper bound, a positive share is a lower bound.
    */
   readonly efficiency: number;
 }
 
-/** The most divergence that rewards of samples can show: log n, n being how many there are for each of the highest. */
+/**
+ * The largest divergence that rewards of samples can resolve: log(n/k), where k of the n samples have the highest reward.
+ * @throws TensorError if rewards are missing or not finite
+ */
 export function largestDivergence(rewards: ArrayLike<number>): number {
   const values = checkRewards('largestDivergence', rewards);
   const largest = values.reduce((a, b) => Math.max(a, b));
@@ -119,7 +123,7 @@ export function largestDivergence(rewards: ArrayLike<number>): number {
 
 /**
  * Compares a run with the frontier at the run's own divergence.
- * @throws TensorError where the divergence is more than the samples can show.
+ * @throws TensorError if rewards are missing or not finite, or `kl` is below 0 or not below `largestDivergence(rewards)`
  */
 export function placeOnFrontier(rewards: ArrayLike<number>, { reward, kl }: FrontierRun): FrontierPlace {
   const centred = centredRewards('placeOnFrontier', rewards);
@@ -134,7 +138,7 @@ export function placeOnFrontier(rewards: ArrayLike<number>, { reward, kl }: Fron
       `placeOnFrontier: the divergence is ${kl}; it must be at least 0 and below ${limit.toFixed(3)}, the most that ${above.length} rewards can show`,
     );
   }
-  // KL falls as β grows: halve between bounds on log β until they meet.
+  // KL falls as β grows: bisect on log β.
   const widest = Math.log(above.reduce((most, one) => Math.max(most, Math.abs(one)), 0));
   let [low, high] = [widest - 40, widest + 340];
   while (high - low > 1e-12) {

@@ -1,4 +1,4 @@
-/** What is measured of a model: samples before and after, against real images, and by a network trained to judge them. */
+/** Evaluation: compares samples before and after training with each other and with real images, by trained judges. */
 export { type BootstrapOptions, bootstrap, bootstrapMean } from './bootstrap.ts';
 export { type CaptionedFeatures, type CaptionMatch, type CaptionMatchOptions, captionMatch } from './captionMatch.ts';
 export {

@@ -4,8 +4,8 @@ import { checkConfidence, type Figure } from './figure.ts';
 import { normalQuantile } from './normalQuantile.ts';
 
 /**
- * The variance of a statistic from its values with one of g groups of observations left out at a time (Tukey 1958):
- * (g − 1)/g·Σ (θ₍ᵢ₎ − mean)². A group may be a single observation.
+ * The jackknife variance of a statistic (Tukey 1958), (g − 1)/g·Σ (θ₍ᵢ₎ − mean)², from its values θ₍ᵢ₎ with group i of g
+ * groups left out. A group may be a single observation.
  */
 export function jackknifeVariance(leftOut: ArrayLike<number>): number {
   const values = Array.from(leftOut);
@@ -15,15 +15,17 @@ export function jackknifeVariance(leftOut: ArrayLike<number>): number {
 
 /** Options of the jackknife interval of `fid` and `slicedWasserstein`. */
 export interface JackknifeOptions {
-  /** Groups of rows that are left out in turn: row i is in group i mod groups. Default 20, or fewer where rows are few. */
+  /** Number of groups; row i belongs to group i mod groups. Default 20; at most half the rows of a set. */
   readonly groups?: number;
-  /** Default 0.95. */
+  /** Confidence of the interval, between 0 and 1; default 0.95. */
   readonly confidence?: number;
 }
 
 /**
- * A statistic of two sets of features with an interval of ±z standard errors, of a jackknife that leaves out a group of
- * rows of the one set at a time, then of the other.
+ * A statistic of two sets of features with an interval of ±z standard errors. The squared standard error is the sum of the
+ * jackknife variances over groups of rows of `x` and of `y`.
+ * @throws TensorError if the features are not comparable, a set has fewer than 4 rows, or `groups` or `confidence` is out of
+ * range
  */
 export function jackknife(
   what: string,

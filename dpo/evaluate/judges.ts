@@ -8,24 +8,24 @@ import { trainClassifier } from './trainClassifier.ts';
 /** The classes of the judge of kinds; an image of the last one counts as not preferred. */
 export const kinds = ['preferred', 'other', 'neither'] as const;
 
-/** Networks that judge images, made of real ones alone, so that they are fixed before anything is tuned. */
+/** Networks that judge samples. They are trained only on real images, so they do not depend on the tuned model. */
 export interface Judges {
-  /** Tells images of the preferred kind, of others, and of neither apart. */
+  /** The judge of kinds: classifies images as `preferred`, `other` or `neither`. */
   readonly kind: Classifier;
-  /** Of held-out images. */
+  /** Accuracy of `kind` on held-out images. */
   readonly accuracy: Figure;
-  /** Tells captions apart; its features are what images of a caption are compared in. */
+  /** The judge of captions: classifies images by caption; `captionMatch` compares its features. */
   readonly caption: Classifier;
 }
 
 /** Images and training options of `trainJudges`. */
 export interface JudgesOptions {
   readonly train: RealImages;
-  /** Images that the networks do not learn from. */
+  /** Images that the judge of kinds does not learn from; the judge of captions does. */
   readonly heldOut: RealImages;
-  /** What the judge of kinds learns from, where that is more than `train`. */
+  /** Real images that the judge of kinds learns from; default `train`. */
   readonly kindImages?: RealImages;
-  /** How often it sees each of them; default 24. */
+  /** Epochs of the judge of kinds; default 24. */
   readonly kindEpochs?: number;
   /** [height, width] */
   readonly size: readonly [number, number];
@@ -38,10 +38,10 @@ export interface JudgesOptions {
 export const imagesTensor = (values: Float32Array, [height, width]: readonly [number, number]): Tensor =>
   tensor(values).reshape([values.length / (3 * height * width), 3, height, width]);
 
-/** Epochs of the network of captions, which has few images of each. */
+/** Epochs of the judge of captions; more than those of the judge of kinds, since each caption has few images. */
 const captionEpochs = 60;
 
-/** More captions than this would need a larger network than this one. */
+/** Most captions that the judge of captions may have; more would need a larger network. */
 const mostCaptions = 2000;
 
 /**
@@ -54,7 +54,7 @@ export async function trainJudges(options: JudgesOptions): Promise<Judges> {
   const { train, heldOut, size, kindImages = train, kindEpochs = 24, onStep, signal } = options;
   const [kindKey, heldOutKey, learnKey, captionKey] = random.split(options.key, 4) as [Tensor, Tensor, Tensor, Tensor];
   const [seen, unseen] = [await ofKinds(kindImages, size, kindKey), await ofKinds(heldOut, size, heldOutKey)];
-  // Captions of held-out images are told apart too: what is compared are real images, and none of them is a sample.
+  // The judge of captions also learns held-out images: it is applied to samples, and no real image is a sample.
   const all = [train, heldOut];
   const names = [...new Set(all.flatMap(({ captions }) => captions))];
   if (names.length > mostCaptions)
@@ -84,7 +84,7 @@ export async function trainJudges(options: JudgesOptions): Promise<Judges> {
   return { kind, accuracy: await classifierAccuracy(kind, unseen.images, unseen.labels), caption };
 }
 
-/** Real images with their kinds, and half as many of neither kind, made from them. */
+/** Real images labelled by kind, and half as many images of neither kind made from them. */
 async function ofKinds({ values, preferred }: RealImages, size: readonly [number, number], key: Tensor) {
   const [chooseKey, makeKey] = random.split(key);
   const real = imagesTensor(values, size);

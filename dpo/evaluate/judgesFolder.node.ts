@@ -11,10 +11,10 @@ import type { Judges } from './judges.ts';
 const names = ['kind', 'caption'] as const;
 const weightsOf = (folder: string, name: string): string => join(folder, `${name}.safetensors`);
 
-/** What a network holds: its parameters and running statistics. */
+/** The tensors of a network: parameters and running statistics. */
 const tensorsOf = ({ params, statistics }: Pick<Classifier, 'params' | 'statistics'>) => ({ params, statistics });
 
-/** Writes judges into a folder: `judges.json`, and the tensors of each network. */
+/** Writes `judges.json`, `kind.safetensors` and `caption.safetensors` into a folder. */
 export async function saveJudges(folder: string, judges: Judges): Promise<void> {
   await attempt('write', folder, makeFolder(folder));
   const record: Record<string, unknown> = { accuracy: judges.accuracy };
@@ -27,7 +27,10 @@ export async function saveJudges(folder: string, judges: Judges): Promise<void> 
   await replaceText(join(folder, 'judges.json'), `${JSON.stringify(record)}\n`);
 }
 
-/** Reads judges that `saveJudges` wrote. */
+/**
+ * Reads judges that `saveJudges` wrote.
+ * @throws FormatError if `judges.json` lacks a network's form or the accuracy
+ */
 export async function loadJudges(folder: string): Promise<Judges> {
   const path = join(folder, 'judges.json');
   const record = await readObject(path);

@@ -10,20 +10,20 @@ type Kernel = (a: ArrayLike<number>, b: ArrayLike<number>) => number;
  *
  *   Σ_{i≠j} k(x_i, x_j)/(m(m − 1)) + Σ_{i≠j} k(y_i, y_j)/(n(n − 1)) − 2·Σ_{ij} k(x_i, y_j)/(mn),  k(x, y) = (x·y/width + 1)³
  *
- * without bias: its mean is 0 where both come from one distribution, so it may be negative. The interval is ±z standard
- * errors of the jackknife, which leaves out one row at a time; where both distributions are equal, it is wider than it
- * need be.
+ * The estimate is unbiased: its mean is 0 if both sets come from one distribution, so it can be negative. The interval is ±z
+ * standard errors of a jackknife that leaves out one row at a time; it is too wide if both distributions are equal.
+ * @throws TensorError if the features are not comparable, a set has fewer than 3 rows, or `confidence` is out of range
  */
 export function kid(x: Features, y: Features, { confidence = 0.95 }: { readonly confidence?: number } = {}): Figure {
   checkConfidence('kid', confidence);
-  // Leaving one out, two are needed still.
+  // With one row left out, two must remain.
   checkComparable('kid', x, y, 3);
   const kernel: Kernel = (a, b) => (dot(a, b) / x.width + 1) ** 3;
   const [ownX, ownY, crossX, crossY] = [sums(kernel, x, x), sums(kernel, y, y), sums(kernel, x, y), sums(kernel, y, x)];
   const [m, n] = [x.count, y.count];
   const [within, beyond, between] = [total(ownX), total(ownY), total(crossX)];
   const value = within / (m * (m - 1)) + beyond / (n * (n - 1)) - (2 * between) / (m * n);
-  // Without a row, its sum is gone: twice from the sum within, since the kernel is symmetric.
+  // Leaving out a row removes its sum, twice from the sum within its set, since the kernel is symmetric.
   const withoutX = ownX.map(
     (own, i) =>
       (within - 2 * own) / ((m - 1) * (m - 2)) +
@@ -41,7 +41,7 @@ export function kid(x: Features, y: Features, { confidence = 0.95 }: { readonly 
   return { value, low: value - half, high: value + half };
 }
 
-/** Σ_j k(a_i, b_j) for each row of a; without j = i where both are one set. */
+/** Σ_j k(a_i, b_j) for each row of a, without j = i if a and b are one set. */
 function sums(kernel: Kernel, a: Features, b: Features): Float64Array {
   const values = pairwise(kernel, a, b);
   return Float64Array.from({ length: a.count }, (_, i) => {

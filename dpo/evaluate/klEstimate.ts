@@ -7,12 +7,12 @@ import type { PreferenceTask } from '../train/preferenceStep.ts';
 type UNetParams = TextToImageParams['unet'];
 
 /**
- * How far a tuned model is from its reference, in nats, for each of some images that it has drawn: an estimate of
+ * Estimates, for each image [N, …] drawn by a tuned model, the divergence from its reference in nats:
  *
  *   KL(p_θ ‖ p_ref) ≤ Σ_t E ‖μ_θ − μ_ref‖² / (2β_t) = T · E_t[ β_t / (2·α_t·(1 − ᾱ_t)) · ‖ε_θ(x_t) − ε_ref(x_t)‖² ]
  *
- * between the ancestral samplers' whole paths, which bounds that between their images. x_t are the tuned model's images
- * [N, …], noised; `draws` time steps are drawn for each.
+ * The sum is the divergence between whole paths of the ancestral samplers, an upper bound of that between their images. x_t
+ * are the noised images; `draws` time steps are drawn for each image. The mean over images estimates the bound.
  */
 export async function klEstimate({
   task,

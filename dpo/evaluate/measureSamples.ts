@@ -12,10 +12,11 @@ import { wilsonInterval } from './proportions.ts';
 import type { RealImages } from './realImages.ts';
 import { slicedWasserstein } from './slicedWasserstein.ts';
 
-/** What is measured of the images that one pipeline draws. */
+/** Figures of the samples of one pipeline. */
 export interface SampleFigures {
-  /** Share that the judge of kinds calls preferred. */
+  /** Share of samples that the judge of kinds classifies as preferred. */
   readonly preferredShare: Figure;
+  /** Share of samples that the judge of kinds classifies as neither kind. */
   readonly neitherShare: Figure;
   readonly captionMatch: Figure;
   /** Distances to real images of the preferred kind, in the features of the judge of kinds. */
@@ -26,11 +27,15 @@ export interface SampleFigures {
   readonly recall: Figure;
   /** Mean distance to the nearest real image, in the same features. */
   readonly nearest: Figure;
-  /** Probability of the preferred kind, for each sample: what comparisons score with. */
+  /** The probability of the preferred kind of each sample; the default reward. */
   readonly scores: Float64Array;
 }
 
-/** Measures samples, [N, 3, height, width] from −1 to 1 with a caption each, against real images. */
+/**
+ * Compares samples [N, 3, height, width], clamped to −1 … 1, with real images, by the judges. `captions` has one caption for
+ * each sample.
+ * @throws TensorError as `captionMatch` and the distances do
+ */
 export async function measureSamples({
   values,
   captions,

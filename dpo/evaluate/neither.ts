@@ -1,13 +1,14 @@
 import { clamp, random, ShapeError, type Tensor, take, tensor, typeOf, where } from '../../tensor/index.ts';
 
 /**
- * Images that are none of what a classifier is to tell apart, made from real ones [N, C, H, W] (−1 to 1): image i
- * becomes, for i mod 3 =
- * - 0, noise: s·x + n·ε, from an image that is hardly to be seen (s = 0.6) to noise alone (s = 0), n = 0.4 to 1.2;
- * - 1, a blend: w·x + (1 − w)·x′ with another image x′ of those given, w = 0.35 to 0.65;
+ * Makes images that belong to none of a classifier's real classes from real images [N, C, H, W] (−1 to 1). Image i becomes,
+ * for i mod 3 =
+ * - 0, noise: s·x + n·ε, from a barely visible image (s = 0.6) to pure noise (s = 0), n = 0.4 to 1.2;
+ * - 1, a blend: w·x + (1 − w)·x′ with another given image x′, w = 0.35 to 0.65;
  * - 2, washed out: g + c·(x − g) with the contrast c = 0.1 to 0.45 and a grey g = −0.2 to 1.
  *
- * A pure function of images and key.
+ * The result depends only on the images and the key, and is clamped to −1 … 1.
+ * @throws ShapeError if `images` is not of rank 4
  */
 export function neitherImages(images: Tensor, key: Tensor): Tensor {
   if (images.rank !== 4) throw new ShapeError(`neitherImages: needs images [N, C, H, W], got ${typeOf(images)}`);
@@ -25,7 +26,7 @@ export function neitherImages(images: Tensor, key: Tensor): Tensor {
   const noise = random.normal(noiseKey, images.shape).mul(draw(levelKey, 0.4, 1.2));
   const noisy = images.mul(draw(signalKey, 0, 0.6)).add(noise);
 
-  // A shift round the circle by 1 to N − 1 places, so that no image is blended with itself.
+  // A cyclic shift by 1 to N − 1 places, so that no image is blended with itself.
   const shift = random.randint(otherKey, [], 1, Math.max(count, 2));
   const other = take(
     images,

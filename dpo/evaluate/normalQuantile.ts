@@ -1,6 +1,6 @@
 import { TensorError } from '../../tensor/index.ts';
 
-/** P(X > x) of a standard normal variable, by a series near 0 and a continued fraction beyond: both to f64's precision. */
+/** P(X > x) of a standard normal variable: a power series for |x| < 3, else a continued fraction; both to f64's precision. */
 function upperTail(x: number): number {
   const density = Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
   if (Math.abs(x) < 3) {
@@ -19,12 +19,12 @@ function upperTail(x: number): number {
   return density / fraction;
 }
 
-/** The z below which a standard normal variable lies with probability p, by Newton's method on its distribution. */
+/** The p-quantile of the standard normal distribution, 0 < p < 1, by Newton's method. */
 export function normalQuantile(p: number): number {
   if (!(p > 0 && p < 1)) throw new TensorError(`normalQuantile: a probability lies between 0 and 1, got ${p}`);
   if (p < 0.5) return -normalQuantile(1 - p);
   let z = 0;
-  // From 0 upwards: the tail is convex there, so the steps never overshoot.
+  // Start at 0: the tail is convex for z > 0, so the steps never overshoot.
   for (let step = 0; step < 100; step++) {
     const move = (upperTail(z) - (1 - p)) * Math.sqrt(2 * Math.PI) * Math.exp((z * z) / 2);
     z += move;

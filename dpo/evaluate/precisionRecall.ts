@@ -5,15 +5,16 @@ import { wilsonInterval } from './proportions.ts';
 
 /** The nearest training image of each sample: the result of `nearestNeighbours`. */
 export interface NearestNeighbours {
-  /** For each sample the row of the nearest image, the first of several, */
+  /** The row of each sample's nearest training image; the first of several equally near. */
   readonly rows: Int32Array;
-  /** and its Euclidean distance. */
+  /** The Euclidean distance of each sample to that image. */
   readonly distances: Float64Array;
 }
 
 /**
- * The nearest training image to each sample. A model that has memorised is near to single training images; compare
- * with distances of held-out real images to the training images.
+ * Finds the nearest training image of each sample. Samples of a model that has memorised its training images are nearer to
+ * them than held-out real images are.
+ * @throws TensorError if the features are not comparable
  */
 export function nearestNeighbours(samples: Features, training: Features): NearestNeighbours {
   checkComparable('nearestNeighbours', samples, training);
@@ -30,17 +31,18 @@ export function nearestNeighbours(samples: Features, training: Features): Neares
 
 /** Options of `precisionRecall`. */
 export interface PrecisionRecallOptions {
-  /** A ball reaches to the k-th nearest neighbour of its centre; default 3. */
+  /** k: the radius of a ball is the distance from its centre to the k-th nearest other row; default 3. */
   readonly neighbours?: number;
-  /** Default 0.95. */
+  /** Confidence of the intervals, between 0 and 1; default 0.95. */
   readonly confidence?: number;
 }
 
 /**
- * Improved precision and recall (Kynkäänniemi et al. 2019). A set's support is estimated by balls around its rows, each
- * reaching to the k-th nearest other row. Precision is the share of samples in the support of the real images: are they
- * good? Recall is the share of real images in the support of the samples: is everything there? With Wilson's intervals,
- * the supports taken as given. Both grow with the number of rows: compare sets of one size alone.
+ * Improved precision and recall (Kynkäänniemi et al. 2019). The support of a set is estimated by balls around its rows, each
+ * with the distance to the k-th nearest other row as its radius. Precision, the share of samples in the support of the real
+ * images, measures fidelity. Recall, the share of real images in the support of the samples, measures coverage. Wilson's
+ * intervals take the supports as given. Both values grow with the number of rows: compare only sets of equal size.
+ * @throws TensorError if the features are not comparable, or `neighbours` is not a whole number from 1 and below both counts
  */
 export function precisionRecall(
   samples: Features,
@@ -59,7 +61,7 @@ export function precisionRecall(
   return { precision: share(samples, real), recall: share(real, samples) };
 }
 
-/** For each row the squared distance to its k-th nearest other one. */
+/** The squared distance of each row to its k-th nearest other row. */
 function squaredRadii(support: Features, k: number): Float64Array {
   return Float64Array.from({ length: support.count }, (_, i) => {
     const others = new Float64Array(support.count - 1);
@@ -69,7 +71,7 @@ function squaredRadii(support: Features, k: number): Float64Array {
   });
 }
 
-/** How many rows lie in at least one ball. */
+/** Counts the rows that lie in at least one ball. */
 function countInside(of: Features, support: Features, radii: Float64Array): number {
   let inside = 0;
   for (let i = 0; i < of.count; i++) {

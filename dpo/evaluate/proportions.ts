@@ -4,8 +4,9 @@ import { normalQuantile } from './normalQuantile.ts';
 
 /**
  * The share wins/n with Wilson's score interval (Wilson 1927): the shares p for which wins/n lies within z standard errors
- * √(p(1 − p)/n). Unlike the usual ±z·√(p̂(1 − p̂)/n) it stays within 0 and 1 and holds near both. Ties may count as half
- * a win, so `wins` need not be whole.
+ * √(p(1 − p)/n). Unlike the usual ±z·√(p̂(1 − p̂)/n), it stays between 0 and 1 and is accurate near both. `wins` need not
+ * be whole, since ties may count as half a win.
+ * @throws TensorError unless 0 ≤ wins ≤ n, n > 0 and 0 < confidence < 1
  */
 export function wilsonInterval(wins: number, n: number, confidence = 0.95): Figure {
   checkConfidence('wilsonInterval', confidence);
@@ -15,13 +16,14 @@ export function wilsonInterval(wins: number, n: number, confidence = 0.95): Figu
   const share = wins / n;
   const centre = (share + z ** 2 / (2 * n)) / (1 + z ** 2 / n);
   const half = (z / (1 + z ** 2 / n)) * Math.sqrt((share * (1 - share)) / n + z ** 2 / (4 * n ** 2));
-  // Where all or none are won, one end is exactly 1 or 0.
+  // If all or none are won, one end is exactly 1 or 0.
   return { value: share, low: wins === 0 ? 0 : centre - half, high: wins === n ? 1 : centre + half };
 }
 
 /**
- * The mean of shares from 0 to 1, one for each of some independent observations, such as the draws in which a pair is ranked
- * as labelled. With Wilson's interval, which is that of observations that are 0 or 1, hence wide enough for shares between.
+ * The mean of independent observations from 0 to 1, such as each pair's share of draws that rank it as labelled, with
+ * Wilson's interval. The interval assumes observations of 0 or 1, whose variance is the largest possible, so it is wide
+ * enough for values between.
  */
 export const meanShare = (shares: ArrayLike<number>, confidence?: number): Figure =>
   wilsonInterval(
@@ -31,8 +33,9 @@ export const meanShare = (shares: ArrayLike<number>, confidence?: number): Figur
   );
 
 /**
- * The exact two-sided sign test: how likely are results at least as one-sided as this one, if a win were as likely as a
- * loss? 2·P(X ≤ min(wins, losses)), X ~ Binomial(wins + losses, ½), at most 1. Ties are left out of both counts.
+ * The p-value of the exact two-sided sign test, the probability of results at least as one-sided if wins and losses are
+ * equally likely: 2·P(X ≤ min(wins, losses)), X ~ Binomial(wins + losses, ½), at most 1. Leave ties out of both counts.
+ * @throws TensorError if a count is not a whole number from 0
  */
 export function signTest(wins: number, losses: number): number {
   const n = wins + losses;
@@ -40,7 +43,7 @@ export function signTest(wins: number, losses: number): number {
     throw new TensorError(
       `signTest: needs whole numbers of wins and losses, got ${wins} and ${losses}; leave out ties`,
     );
-  // Terms log C(n, i) − n·log 2, each from the one before, so that nothing under- or overflows.
+  // Each term's logarithm, log C(n, i) − n·log 2, follows from the one before, so that nothing underflows or overflows.
   let logTerm = -n * Math.LN2;
   let tail = Math.exp(logTerm);
   for (let i = 1; i <= Math.min(wins, losses); i++) {
@@ -50,18 +53,19 @@ export function signTest(wins: number, losses: number): number {
   return Math.min(1, 2 * tail);
 }
 
-/** A comparison of pairs. */
+/** The share of pairs won, its interval, the counts and the sign test: the result of `winRate`. */
 export interface WinRate extends Figure {
   readonly wins: number;
   readonly losses: number;
   readonly ties: number;
-  /** Of the sign test. */
+  /** p-value of the sign test of wins against losses. */
   readonly pValue: number;
 }
 
 /**
- * How often the second of two scores is the higher one: before and after training, of one caption and seed each. Ties
- * count half. With Wilson's interval, and the sign test of wins against losses.
+ * The share of pairs whose score is higher after training than before; ties count half. `before[i]` and `after[i]` are the
+ * scores of one caption and seed. With Wilson's interval, and the sign test of wins against losses.
+ * @throws TensorError if the lengths differ, a score is NaN, or there are no scores
  */
 export function winRate(before: ArrayLike<number>, after: ArrayLike<number>, confidence = 0.95): WinRate {
   if (before.length !== after.length)

@@ -3,21 +3,21 @@ import { centred, prepareImage } from '../data/preprocess.ts';
 import { mapReadable, type SkipOptions } from '../data/readable.ts';
 import type { PairSource } from '../data/sources.ts';
 
-/** Images of pairs, with their captions and whether they are of the preferred kind. */
+/** The images of pairs, each with its caption and kind. */
 export interface RealImages {
   readonly captions: readonly string[];
-  /** [N, 3, height, width], from −1 to 1, one after the other. */
+  /** [N, 3, height, width], from −1 to 1, row-major. */
   readonly values: Float32Array;
-  /** Whether each is of the preferred kind. */
+  /** Whether each image is of the preferred kind. */
   readonly preferred: readonly boolean[];
-  /** What made each, where the pairs say so. */
+  /** The name of the model that made each image, if the pairs give it. */
   readonly models: readonly (string | undefined)[];
 }
 
 /**
- * Both images of every pair. Of the preferred kind are those that the model `preferred` made, whatever the labels say, or,
- * where it is null, those that were preferred.
- * @throws TensorError if more rows than `skip` allows cannot be read, if no image is of the preferred kind, or all are.
+ * Reads both images of every pair. The preferred kind is the images made by the model named `preferred`, regardless of the
+ * labels; if `preferred` is null, it is the winners of the pairs.
+ * @throws TensorError if more rows than `skip` allows are unreadable, or if none or all of the images are of the preferred kind
  */
 export async function realImages(
   source: PairSource,

@@ -6,13 +6,13 @@ import { bootstrapMean } from './bootstrap.ts';
 import type { Figure } from './figure.ts';
 import { meanShare } from './proportions.ts';
 
-/** What images are compared by, instead of how probable a judge finds it that they are of the preferred kind. */
+/** A score of images, used instead of the judge of kinds' probability of the preferred kind. */
 export interface Reward {
-  /** What the report calls it. */
+  /** The name in the report and in errors. */
   readonly name: string;
-  /** The file that it was loaded from, for errors. */
+  /** The file that the reward was loaded from; named in errors. */
   readonly file?: string;
-  /** A number for each image with its caption; more is better. */
+  /** Gives one finite number for each image and its caption; higher is better. */
   score(images: readonly Image[], captions: readonly string[]): ArrayLike<number> | Promise<ArrayLike<number>>;
 }
 
@@ -24,8 +24,8 @@ interface RewardedSamples {
 }
 
 /**
- * The rewards of samples, [N, 3, height, width] from −1 to 1 with a caption each.
- * @throws TensorError with the reward's name where it throws or rejects, or does not give one finite number for each
+ * Scores samples [N, 3, height, width], from −1 to 1, with one caption each.
+ * @throws TensorError with the reward's name if `score` throws, rejects, or does not give one finite number for each image
  */
 export async function rewardsOf(reward: Reward, { values, captions, size }: RewardedSamples): Promise<Float64Array> {
   const refuse = (problem: string, cause?: unknown): never => {
@@ -33,7 +33,7 @@ export async function rewardsOf(reward: Reward, { values, captions, size }: Rewa
     throw new TensorError(`reward ${reward.name}${file}: ${problem}`, { cause });
   };
   const images = captions.map((_, i) => imageOf(values, i, size));
-  // A copy, since what is not ours may write into it.
+  // A copy, since a user's function may modify it.
   const found: unknown = await ask(reward, images, [...captions]).catch((error: unknown) =>
     refuse(`score failed: ${described(error)}`, error),
   );
@@ -49,15 +49,15 @@ export async function rewardsOf(reward: Reward, { values, captions, size }: Rewa
   return Float64Array.from(numbers as number[]);
 }
 
-/** A promise whatever the function does. */
+/** Turns errors and results of `score`, synchronous or not, into a promise. */
 const ask = async (reward: Reward, images: readonly Image[], captions: readonly string[]): Promise<unknown> =>
   reward.score(images, captions);
 
-/** Arrays, typed ones too, and what is like them; a text has a length as well, but is no list of numbers. */
+/** Accepts arrays, typed arrays and array-like objects, but not strings, which have a length too. */
 const isList = (value: unknown): value is ArrayLike<unknown> =>
   typeof value === 'object' && value !== null && 'length' in value && Number.isInteger(value.length);
 
-/** A value of code that is not ours, in a few words. */
+/** Describes a value or error of a user's function in a few words. */
 function described(value: unknown): string {
   if (value instanceof Error) return value.message || value.name;
   if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
@@ -66,13 +66,13 @@ function described(value: unknown): string {
 }
 
 /**
- * Asks a reward for the numbers of one image, and then of two, so that what is wrong with it is known before hours of work.
+ * Scores one image, then two images, so that a faulty reward fails before hours of work.
  * @throws TensorError as `rewardsOf`
  */
 export async function checkReward(reward: Reward, { values, captions, size }: RewardedSamples): Promise<void> {
   for (const count of [1, 2]) await rewardsOf(reward, { values, captions: captions.slice(0, count), size });
 }
 
-/** Mean of rewards with its interval: that of a share where all are 0 or 1, else the bootstrap's. */
+/** The mean of rewards, with Wilson's interval if all are 0 or 1, else with the bootstrap interval. */
 export const meanReward = async (rewards: Float64Array, key: Tensor): Promise<Figure> =>
   rewards.every((reward) => reward === 0 || reward === 1) ? meanShare(rewards) : bootstrapMean(rewards, { key });

@@ -5,8 +5,8 @@ import { refuseSubstitute, TensorError } from '../../tensor/index.ts';
 import type { Reward } from './reward.ts';
 
 /**
- * A reward from a module that exports `score(images, captions)` and perhaps `name`.
- * @throws TensorError where the module cannot be loaded, or exports no such function
+ * Loads a reward from a module that exports `score(images, captions)` and optionally `name`, by default the file's name.
+ * @throws TensorError if the module cannot be loaded, exports no function `score`, or exports a `name` that is not a string
  */
 export async function loadReward(path: string): Promise<Reward> {
   const file = await regularFile(path, 'load the reward');

@@ -8,7 +8,7 @@ type Pipeline = 'base' | 'tuned';
 
 const fileOf = (pipeline: Pipeline, i: number): string => join(pipeline, `${String(i).padStart(5, '0')}.png`);
 
-/** Writes samples [N, 3, height, width], from −1 to 1, of one pipeline as PNG files into a folder. */
+/** Writes one pipeline's samples [N, 3, height, width], from −1 to 1, as PNG files into the pipeline's subfolder. */
 export async function saveSamples(
   folder: string,
   pipeline: Pipeline,
@@ -20,7 +20,7 @@ export async function saveSamples(
     await replaceFile(join(folder, fileOf(pipeline, i)), (write) => write(encodePng(imageOf(values, i, size))));
 }
 
-/** Writes which samples belong together: `samples.jsonl`, a line with a caption and the files of both pipelines each. */
+/** Writes `samples.jsonl`: one line for each caption, with the files of both pipelines. */
 export async function saveSampleList(folder: string, captions: readonly string[]): Promise<void> {
   const lines = captions.map((caption, i) =>
     JSON.stringify({ caption, base: fileOf('base', i), tuned: fileOf('tuned', i) }),

@@ -5,16 +5,17 @@ import { type JackknifeOptions, jackknife } from './jackknife.ts';
 
 /** Options of `slicedWasserstein`. */
 export interface SlicedWassersteinOptions extends JackknifeOptions {
-  /** What directions are drawn by. */
+  /** The random key of the directions. */
   readonly key: Tensor;
-  /** How many directions; default 128. */
+  /** Number of directions; default 128. */
   readonly projections?: number;
 }
 
 /**
- * The sliced 2-Wasserstein distance (Rabin et al. 2011; Bonneel et al. 2015) of two sets of features: √ of the mean over
- * random directions of the squared 2-Wasserstein distance along that direction. Not 0 between two samples of one
- * distribution, but less the larger they are. The interval is by a jackknife over groups of rows, the directions kept.
+ * The sliced 2-Wasserstein distance (Rabin et al. 2011; Bonneel et al. 2015) of two sets of features: the root of the mean of
+ * squared 2-Wasserstein distances along random directions. Between two samples of one distribution it is above 0, and
+ * decreases with their size. The interval is that of a jackknife over groups of rows, with the directions held fixed.
+ * @throws TensorError if the features are not comparable or a set has fewer than 4 rows
  */
 export async function slicedWasserstein(
   x: Features,
@@ -36,11 +37,11 @@ export async function slicedWasserstein(
   return jackknife('slicedWasserstein', x, y, distance, options);
 }
 
-/** Where the rows lie along a direction, sorted. */
+/** The projections of the rows on a direction, sorted. */
 const along = (features: Features, direction: Float64Array): Float64Array =>
   Float64Array.from({ length: features.count }, (_, row) => dot(rowOf(features, row), direction)).sort();
 
-/** ∫ (F⁻¹(q) − G⁻¹(q))² dq over q from 0 to 1 for two sorted samples, whose inverse distribution functions are steps. */
+/** The squared 2-Wasserstein distance ∫₀¹ (F⁻¹(q) − G⁻¹(q))² dq of two sorted samples; F⁻¹ and G⁻¹ are step functions. */
 function squaredWasserstein(a: Float64Array, b: Float64Array): number {
   let [sum, q, i, j] = [0, 0, 0, 0];
   while (i < a.length && j < b.length) {

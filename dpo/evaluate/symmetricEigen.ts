@@ -1,25 +1,27 @@
 import { TensorError } from '../../tensor/index.ts';
 
+/** The eigendecomposition of a symmetric matrix [n, n]. */
 export interface SymmetricEigen {
-  /** n eigenvalues, in no order. */
+  /** The n eigenvalues, unordered. */
   readonly values: Float64Array;
-  /** [n, n]: column j belongs to value j; orthonormal. */
+  /** Orthonormal eigenvectors [n, n], row-major: column j belongs to value j. */
   readonly vectors: Float64Array;
 }
 
 /**
  * Eigenvalues and eigenvectors of a symmetric matrix [n, n] by Jacobi's rotations (Golub & Van Loan, "Matrix
- * Computations", section 8.5): slow for large matrices, and accurate to the last digits.
+ * Computations", section 8.5): slow for large matrices, but accurate to the last digits.
+ * @throws TensorError if the rotations do not converge, as for a matrix that is not finite
  */
 export function symmetricEigen(matrix: Float64Array, n: number): SymmetricEigen {
-  // What rounding made different on the two sides of the diagonal would never vanish.
+  // Symmetrise, since the rotations never remove a difference between the two sides of the diagonal.
   const a = matrix.map((value, i) => (value + (matrix[(i % n) * n + Math.floor(i / n)] as number)) / 2);
   const vectors = new Float64Array(n * n);
   for (let i = 0; i < n; i++) vectors[i * n + i] = 1;
   const at = (i: number, j: number): number => a[i * n + j] as number;
   let size = 0;
   for (let i = 0; i < n * n; i++) size += (a[i] as number) ** 2;
-  // Convergence is quadratic, down to what rounding leaves: n numbers of 2^−53 of the whole in a row.
+  // Convergence is quadratic, down to rounding errors: about n · 2^−53 of the matrix's norm.
   const negligible = size * (n * 2 ** -53) ** 2;
   for (let sweep = 0; sweep < 60; sweep++) {
     let rest = 0;
@@ -30,7 +32,7 @@ export function symmetricEigen(matrix: Float64Array, n: number): SymmetricEigen 
   throw new TensorError(`symmetricEigen: Jacobi's rotations do not converge on this ${n} × ${n} matrix; is it finite?`);
 }
 
-/** Turns the plane of p and q so that a[p, q] vanishes. */
+/** Rotates in the plane of axes p and q so that a[p, q] vanishes. */
 function rotate(a: Float64Array, vectors: Float64Array, n: number, p: number, q: number): void {
   const off = a[p * n + q] as number;
   if (off === 0) return;

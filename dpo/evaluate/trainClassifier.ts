@@ -20,11 +20,13 @@ import { type ConvClassifierParams, convClassifier } from './convClassifier.ts';
 
 /** Progress after one step of `trainClassifier`. */
 export interface ClassifierStep {
-  /** Steps made, from 1, of how many. */
+  /** Number of completed steps, from 1. */
   readonly step: number;
+  /** Number of all steps. */
   readonly steps: number;
-  /** Mean cross-entropy of the batch, and the share of it that was right. */
+  /** Mean cross-entropy of the batch. */
   readonly loss: number;
+  /** Share of the batch that was classified correctly, before the step. */
   readonly accuracy: number;
 }
 
@@ -32,27 +34,30 @@ export interface ClassifierStep {
 export interface TrainClassifierOptions {
   /** [N, channels, H, W], from −1 to 1. */
   readonly images: Tensor;
-  /** The number of each image's class. */
+  /** The index of each image's class. */
   readonly labels: readonly number[];
   /** Names of the classes. */
   readonly classes: readonly string[];
-  /** What everything random follows from. */
+  /** The random key of initial parameters, order and augmentation. */
   readonly key: Tensor;
-  /** Channels of the convolutions; default 32, 64, 64. */
+  /** Output channels of each convolution; default 32, 64, 64. */
   readonly widths?: readonly number[];
-  /** How often each image is seen; default 24. */
+  /** Default 24. An incomplete last batch of an epoch is left out. */
   readonly epochs?: number;
-  /** Default 64. */
+  /** Images in a step; default 64, or all images if there are fewer. */
   readonly batchSize?: number;
-  /** Of AdamW, at its highest: it warms up for a twentieth of the steps and falls as a cosine; default 4e-3. */
+  /** AdamW's peak learning rate, after a warm-up of a twentieth of the steps and before a cosine decay; default 4e-3. */
   readonly learningRate?: number;
-  /** What is done to a batch of images before the network sees it; default `flipAndShift`. */
+  /** Augments a batch of images [batch, channels, H, W]; default `flipAndShift`. */
   readonly augment?: (images: Tensor, key: Tensor) => Tensor;
   readonly onStep?: (step: ClassifierStep) => void;
   readonly signal?: AbortSignal;
 }
 
-/** Mirrors half of the images [N, C, H, W], and moves each by up to one pixel in both directions, repeating its edge. */
+/**
+ * Flips each image [N, C, H, W] horizontally with probability ½, and shifts it by −1, 0 or 1 pixels along each axis, repeating
+ * its edge pixels.
+ */
 export function flipAndShift(images: Tensor, key: Tensor): Tensor {
   const [count = 0, , height = 0, width = 0] = images.shape;
   const [flipKey, downKey, rightKey] = random.split(key, 3) as [Tensor, Tensor, Tensor];
@@ -69,8 +74,11 @@ export function flipAndShift(images: Tensor, key: Tensor): Tensor {
 }
 
 /**
- * Trains a small convolutional network to tell classes of images apart (`convClassifier`), by cross-entropy and AdamW.
- * The result depends on the options alone: batches, augmentation and the beginning follow from the key.
+ * Trains a small convolutional network (`convClassifier`) to classify images, by cross-entropy and AdamW (weight decay 0.01).
+ * The result depends only on the options: initial parameters, order and augmentation follow from the key.
+ * @throws ShapeError if `images` is not [N, channels, H, W] with N > 0
+ * @throws TensorError if labels do not fit, fewer than two classes are given, or the loss is not finite
+ * @throws the reason of `signal` if it is aborted
  */
 export async function trainClassifier(options: TrainClassifierOptions): Promise<Classifier> {
   const { images, labels, classes, key, widths = [32, 64, 64], epochs = 24, batchSize = 64 } = options;

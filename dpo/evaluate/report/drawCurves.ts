@@ -1,6 +1,6 @@
 /**
- * What runs before uPlot: it hands the browser's language to Intl when it is loaded, and where the language of the system is
- * "C" or "POSIX" some browsers tell one that Intl refuses.
+ * The script that runs before uPlot, as text. uPlot passes the browser's language to Intl when it is loaded; with the system
+ * language "C" or "POSIX", some browsers report a language that Intl refuses. The script then sets it to English.
  */
 export const validLanguage = `
 try {
@@ -11,9 +11,8 @@ try {
 `;
 
 /**
- * The script of a report, as text: it draws each curve that the page holds as JSON with uPlot, in the colours of the page's
- * style, and again when those or the width change. Of lines with many points it draws the means over neighbours, and the
- * points themselves faintly behind.
+ * The script of a report, as text. It draws each curve of the page's JSON with uPlot in the colours of the page's style, and
+ * redraws when the colour scheme or the width changes. Lines marked as faint are drawn thin, pale and without a legend entry.
  */
 export const drawCurves = `
 const curves = JSON.parse(document.getElementById('curves').textContent);
@@ -25,7 +24,7 @@ const short = (value) => {
   const text = size !== 0 && (size < 1e-3 || size >= 1e5) ? value.toExponential(1) : String(Number(value.toPrecision(3)));
   return text.replace('e+', 'e').replaceAll('-', '−');
 };
-// Of the ticks of a logarithmic scale most have no label.
+// Most ticks of a logarithmic scale have no label.
 const labels = (_, ticks) => ticks.map((tick) => (tick === null ? '' : short(tick)));
 let plots = [];
 function draw() {
@@ -43,7 +42,7 @@ function draw() {
       stroke: colour('series' + number) + (faint ? '40' : ''),
       width: faint || dash ? 1 : 1.75,
       dash: dash ? [4, 4] : undefined,
-      // Values that stand alone are no line.
+      // Isolated values form no line, so they are drawn as points.
       points: { size: 6, fill: colour('series' + number), show: !dash && values.filter((value) => value !== null).length < Math.max(3, curve.at.length / 2) },
       spanGaps: true,
       value: (_, value) => short(value),
@@ -61,7 +60,7 @@ function draw() {
       series: [{ label: curve.axis, value: (_, value) => short(value) }, ...lines],
     };
     const plot = new uPlot(options, [curve.at, ...curve.lines.map(({ values }) => values)], place);
-    // What is drawn faintly behind has no entry of its own.
+    // Faint lines have no legend entry.
     plot.root.querySelectorAll('.u-legend .u-series').forEach((row, i) => {
       if (i > 0 && curve.lines[i - 1].faint) row.style.display = 'none';
     });

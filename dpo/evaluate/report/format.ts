@@ -1,6 +1,6 @@
 import type { Figure } from '../figure.ts';
 
-/** A number with `digits` significant digits, the minus sign a real one; very large and small ones by powers of ten. */
+/** A number with `digits` significant digits and a typographic minus sign; very large and very small ones as powers of ten. */
 export function formatNumber(value: number, digits = 3): string {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? '–' : value > 0 ? '∞' : '−∞';
   const size = Math.abs(value);
@@ -14,7 +14,7 @@ export function formatNumber(value: number, digits = 3): string {
 
 const minus = (text: string): string => text.replaceAll('-', '−');
 
-/** A figure's numbers, all with the decimals that its interval can carry: its width has two digits. */
+/** A figure's numbers, all with the decimals that show the interval's width to two significant digits. */
 export function formatFigure({ value, low, high }: Figure): { readonly value: string; readonly interval: string } {
   const width = high - low;
   if (!(width > 0 && Number.isFinite(width)))

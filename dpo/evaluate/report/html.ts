@@ -1,4 +1,4 @@
-/** Text that is markup already. */
+/** Text that is already HTML and is not escaped. */
 export class Markup {
   readonly text: string;
   constructor(text: string) {
@@ -23,9 +23,9 @@ function textOf(part: Part): string {
   return String(part).replace(/[&<>"']/g, (sign) => entities[sign] as string);
 }
 
-/** Markup in which everything that is put in is text, unless it is markup itself: html`<p>${caption}</p>`. */
+/** A template tag for HTML, which escapes all inserted values but `Markup`: html`<p>${caption}</p>`. */
 export const html = (strings: TemplateStringsArray, ...parts: readonly Part[]): Markup =>
   new Markup(strings.map((string, i) => string + textOf(parts[i])).join(''));
 
-/** Data for a script inside a page: no character of it can end the script. */
+/** JSON for a script element, without `<`, so that it cannot end the element. */
 export const jsonMarkup = (data: unknown): Markup => new Markup(JSON.stringify(data).replaceAll('<', '\\u003c'));

@@ -1,12 +1,12 @@
 import { FormatError } from '../../../tensor/index.ts';
 
-/** One line of a metrics file: numbers by name, and whatever else stands there. */
+/** One line of a metrics file: a JSON object with numbers and other values by name. */
 export type MetricRecord = Readonly<Record<string, unknown>>;
 
 /**
- * The records of a metrics file, one JSON object a line. A last line without its end, where a run was killed while it
- * wrote, is left out.
- * @throws FormatError where another line is no object.
+ * Parses a metrics file with one JSON object a line. An incomplete last line, as a run leaves that is killed while it writes,
+ * is ignored.
+ * @throws FormatError if another line is not a JSON object
  */
 export function readMetrics(text: string, place = 'metrics'): MetricRecord[] {
   const lines = text.split('\n');
@@ -31,38 +31,41 @@ function parse(line: string): unknown {
   }
 }
 
-/** A line in a diagram. */
+/** One line of a diagram. */
 export interface CurveSeries {
   readonly label: string;
-  /** null where there is no value. */
+  /** One value for each place on the axis; null if it is missing. */
   readonly values: readonly (number | null)[];
 }
 
-/** A diagram of lines over one axis. */
+/** A diagram of lines that share one horizontal axis. */
 export interface Curve {
   readonly title: string;
-  /** What is drawn, in a sentence. */
+  /** A sentence that explains the diagram. */
   readonly note?: string;
-  /** What the horizontal axis is; default step. */
+  /** Name of the horizontal axis; default step. */
   readonly axis?: string;
-  /** Where on the axis, rising. */
+  /** Places on the axis, in ascending order. */
   readonly at: readonly number[];
   readonly series: readonly CurveSeries[];
-  /** A value to compare with, drawn as a thin line across: log 2 for the loss of DPO, say. */
+  /** A value for comparison, drawn as a thin horizontal line, such as log 2 for the loss of DPO. */
   readonly reference?: { readonly label: string; readonly value: number };
-  /** Drawn on a logarithmic scale. */
+  /** Whether the vertical axis is logarithmic. */
   readonly logarithmic?: boolean;
-  /** The axis is logarithmic; what is at 0 or below is left out. */
+  /** Whether the horizontal axis is logarithmic; values at 0 or below are then not drawn. */
   readonly axisIsLogarithmic?: boolean;
 }
 
 /** Options of `curveOf`: the values to plot, and the title, note, axis and scales of the diagram. */
 export interface CurveOptions extends Omit<Curve, 'at' | 'series'> {
-  /** Names in the records, dots leading into records within, and how they are labelled. */
+  /** Labels of the lines by names in the records; a dot leads into a nested record, as in `validation.margin`. */
   readonly keys: Readonly<Record<string, string>>;
 }
 
-/** A diagram of some numbers of records over one of them, `step` unless `axis` names another. Records and numbers without are left out. */
+/**
+ * A diagram of numbers of records over the number that `axis` names, `step` by default. Records without the axis's number or
+ * without any of the lines' numbers are left out, as are lines without values, unless all are.
+ */
 export function curveOf(records: readonly MetricRecord[], { keys, ...curve }: CurveOptions): Curve {
   const axis = curve.axis ?? 'step';
   const number = (record: MetricRecord, name: string): number | null => {
@@ -79,7 +82,7 @@ export function curveOf(records: readonly MetricRecord[], { keys, ...curve }: Cu
   return { ...curve, axis, at: used.map((record) => Number(record[axis])), series };
 }
 
-/** Means over a window of `width` neighbours to both sides, without those that are missing. */
+/** Means over windows of `width` neighbours on both sides, ignoring missing values; null if a window has none. */
 export function smoothed(values: readonly (number | null)[], width: number): (number | null)[] {
   return values.map((_, i) => {
     const near = values.slice(Math.max(0, i - width), i + width + 1).filter((value) => value !== null);

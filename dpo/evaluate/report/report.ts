@@ -8,7 +8,7 @@ export interface ReportImage {
   readonly type?: 'image/png' | 'image/jpeg' | 'image/webp';
 }
 
-/** Images side by side: one row for each caption, one column for each model. */
+/** A grid of images: one row for each caption, one column for each source, such as a model. */
 export interface ReportGrid {
   readonly title: string;
   readonly note?: string;
@@ -17,18 +17,18 @@ export interface ReportGrid {
   readonly rows: readonly { readonly caption: string; readonly images: readonly ReportImage[] }[];
 }
 
-/** A line in the table of figures. */
+/** A row of the table of figures. */
 export interface ReportFigure {
   readonly name: string;
-  /** What it is, in a sentence or two. */
+  /** The figure's definition, in a sentence or two. */
   readonly definition: string;
-  /** By the names of columns, such as before and after. */
+  /** Values by column, such as before and after. */
   readonly values: Readonly<Record<string, Figure | number>>;
-  /** Which way is better, if either is. */
+  /** Which direction is better, if either. */
   readonly better?: 'higher' | 'lower';
 }
 
-/** Everything that a report shows. */
+/** The content of a report, which `reportHtml` renders. */
 export interface Report {
   readonly title: string;
   /** The result in a sentence or two, below the title. */
@@ -36,7 +36,7 @@ export interface Report {
   readonly figures: readonly ReportFigure[];
   readonly curves: readonly Curve[];
   readonly grids: readonly ReportGrid[];
-  /** Terms that occur beside the figures. */
+  /** Definitions of other terms, such as the names of metrics, by term. */
   readonly definitions: Readonly<Record<string, string>>;
   /** The configuration of the run, as JSON. */
   readonly config: unknown;

@@ -12,8 +12,8 @@ export interface PlottingLibrary {
 }
 
 /**
- * A report as one HTML page that needs nothing beside it: figures with their intervals, curves, images, definitions and
- * the configuration. In Node, `writeReport` finds the plotting library by itself.
+ * Renders a report as one self-contained HTML page: figures with their intervals, images, curves, definitions and the
+ * configuration. In Node, `writeReport` finds the plotting library itself.
  */
 export function reportHtml(report: Report, plotting: PlottingLibrary): string {
   const { title, summary, figures, curves, grids, definitions, config } = report;
@@ -47,10 +47,10 @@ ${sections.filter((section) => section !== false)}
   return page.text;
 }
 
-/** Above so many values a line is smoothed. */
+/** Lines with more values than this are smoothed. */
 const mostPoints = 80;
 
-/** A curve as the script draws it. */
+/** A curve as data for the script `drawCurves`. A line with many values becomes a faint line and its moving average. */
 function linesOf(curve: Curve) {
   const { axis = 'step', at, series, reference, logarithmic = false, axisIsLogarithmic = false } = curve;
   const lines = series.flatMap(({ label, values }, i) => {

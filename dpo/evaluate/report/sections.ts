@@ -10,7 +10,7 @@ const columnsOf = (figures: readonly ReportFigure[]): string[] => [
   ...new Set(figures.flatMap(({ values }) => Object.keys(values))),
 ];
 
-/** The table of figures, with an image of each interval on a scale that the row's columns share. */
+/** The table of figures, with a drawing of each row's intervals on one scale. */
 export function figuresTable(figures: readonly ReportFigure[]): Markup {
   const columns = columnsOf(figures);
   return html`<div class="wide"><table class="figures">
@@ -37,7 +37,7 @@ function figureCell(value: Figure | number | undefined): Markup {
   return html`<span class="value">${middle}</span><span class="interval">${interval}</span>`;
 }
 
-/** Intervals above each other as lines with a dot at the value; the table has their numbers. */
+/** Draws intervals one below the other as lines with a dot at the value, hidden from screen readers: the table has the numbers. */
 function intervalBars(values: readonly (Figure | number | undefined)[]): Markup {
   const figures = values.filter((value) => value !== undefined && isFigure(value));
   const [low, high] = [Math.min(...figures.map((one) => one.low)), Math.max(...figures.map((one) => one.high))];
@@ -53,14 +53,14 @@ function intervalBars(values: readonly (Figure | number | undefined)[]): Markup 
   return html`<svg width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" aria-hidden="true">${bars}</svg>`;
 }
 
-/** A place for a diagram, filled by the script; what it shows is said in words for those who do not see it. */
+/** The element that the script draws a diagram into, with a description for screen readers. */
 export function curveSection(curve: Curve, i: number): Markup {
   return html`<figure class="curve"><figcaption><span class="name">${curve.title}</span>${curve.note && html`<span class="note">${curve.note}</span>`}</figcaption>
 <div class="plot" data-curve="${i}" role="img" aria-label="${describeCurve(curve)}"></div></figure>
 `;
 }
 
-/** First and last value of each line. */
+/** Describes a curve by the first and last value of each line. */
 export function describeCurve({ title, axis = 'step', at, series }: Curve): string {
   if (at.length === 0) return `${title}: no values`;
   const lines = series.map(({ label, values }) => {
@@ -72,7 +72,7 @@ export function describeCurve({ title, axis = 'step', at, series }: Curve): stri
   return `${title}, ${axis} ${formatNumber(at[0] as number)} to ${formatNumber(at.at(-1) as number)}: ${lines.join(', ')}`;
 }
 
-/** Images in columns, each enlarged without smoothing. */
+/** Images in columns. */
 export function gridSection({ title, note, columns, rows }: ReportGrid): Markup {
   const head = html`<span class="heads" aria-hidden="true">${columns.map((column) => html`<span>${column}</span>`)}</span>`;
   const cells = rows.map(
@@ -85,9 +85,10 @@ export function gridSection({ title, note, columns, rows }: ReportGrid): Markup 
 ${cells}</div></section>`;
 }
 
+/** An image as a data URL. */
 export function dataUrl({ bytes, type = 'image/png' }: ReportImage): string {
   let binary = '';
-  // In pieces, since a call takes so many arguments at most.
+  // In pieces, since the number of arguments of a call is limited.
   for (let from = 0; from < bytes.length; from += 4096)
     binary += String.fromCharCode(...bytes.subarray(from, from + 4096));
   return `data:${type};base64,${btoa(binary)}`;

@@ -1,4 +1,4 @@
-/** How a report looks, in light and in dark. */
+/** The style sheet of a report, for light and dark colour schemes. */
 export const style = `
 :root {
   color-scheme: light dark;

@@ -5,7 +5,7 @@ import { attempt, makeFolder, replaceText } from '../../../tensor/index.node.ts'
 import type { Report } from './report.ts';
 import { type PlottingLibrary, reportHtml } from './reportHtml.ts';
 
-/** uPlot from the installed package. */
+/** Reads uPlot's script and style sheet from the installed package. */
 export async function plottingLibrary(): Promise<PlottingLibrary> {
   const { resolve } = createRequire(import.meta.url);
   const file = (name: string): Promise<string> => readFile(resolve(`uplot/dist/${name}`), 'utf8');
@@ -13,7 +13,7 @@ export async function plottingLibrary(): Promise<PlottingLibrary> {
   return { script, style };
 }
 
-/** Writes a report as one HTML file; a file that is there is replaced as a whole. */
+/** Writes a report as one HTML file, creating its folder; an existing file is replaced atomically. */
 export async function writeReport(path: string, report: Report): Promise<void> {
   const page = reportHtml(report, await plottingLibrary());
   await attempt('write', path, makeFolder(dirname(path)));
