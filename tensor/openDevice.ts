@@ -11,6 +11,11 @@ export interface DeviceOptions {
   readonly threads?: number;
   /** Capacity of the plan cache of WebAssembly and WebGPU, in plans; the least recently used is evicted. Default 256. */
   readonly plans?: number;
+  /**
+   * Limits of WebGPU: as far as the adapter goes, which is the default, or WebGPU's own defaults (buffers of 256 MiB, bindings of
+   * 128 MiB), to see on any adapter whether a program would run on every one.
+   */
+  readonly limits?: 'adapter' | 'default';
 }
 
 /** Opens a device of the given kind; throws `TensorError` for kinds that do not exist, or do not work here. */

@@ -11,7 +11,15 @@ import { attentionIsComposed } from './contractions/attention/index.ts';
 import { numbersOf, type Taken } from './plan.ts';
 import { Plans } from './plans.ts';
 import { intactBuffer, WebGpuBuffer, webGpuBuffer } from './runtime/buffer.ts';
-import { abilitiesOf, findAdapter, isSoftware, mapForRead, openAdapter, usage } from './runtime/gpu.ts';
+import {
+  abilitiesOf,
+  findAdapter,
+  isSoftware,
+  mapForRead,
+  openAdapter,
+  usage,
+  type WebGpuLimits,
+} from './runtime/gpu.ts';
 import { BufferPool } from './runtime/pool.ts';
 import { findTraits } from './runtime/probe.ts';
 import { findFault, type ReadyPlan, type RunBuffers, submitRun, timeRun } from './runtime/run.ts';
@@ -25,6 +33,8 @@ export interface WebGpuOptions {
   readonly adapter?: GPUAdapter;
   /** Whether to use kernels for adapters that run shaders on the CPU. Default: whether this adapter does. */
   readonly software?: boolean;
+  /** Default: as far as the adapter goes. */
+  readonly limits?: WebGpuLimits;
   /** Whether operators share kernels; default true. */
   readonly fuse?: boolean;
   /** Capacity of the plan cache, in programs; default 256. */
@@ -76,7 +86,7 @@ export class WebGpuDevice implements Device {
 
   static async open(options: WebGpuOptions = {}): Promise<WebGpuDevice> {
     const adapter = options.adapter ?? (await findAdapter(options.gpu));
-    const device = await openAdapter(adapter);
+    const device = await openAdapter(adapter, options.limits);
     return new WebGpuDevice(device, adapter, await findTraits(device, adapter), options);
   }
 

@@ -65,8 +65,12 @@ const wantedLimits = [
 /** What is used where it is offered. */
 const wantedFeatures = ['timestamp-query', 'shader-f16', 'subgroups'] as const;
 
-export async function openAdapter(adapter: GPUAdapter): Promise<GPUDevice> {
+/** Limits of a device: as far as the adapter goes, or WebGPU's defaults, which every adapter has. */
+export type WebGpuLimits = 'adapter' | 'default';
+
+export async function openAdapter(adapter: GPUAdapter, limits: WebGpuLimits = 'adapter'): Promise<GPUDevice> {
   const requiredFeatures = wantedFeatures.filter((name) => adapter.features.has(name));
+  if (limits === 'default') return adapter.requestDevice({ requiredFeatures });
   const requiredLimits = Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]]));
   return adapter.requestDevice({ requiredFeatures, requiredLimits });
 }
